@@ -77,8 +77,8 @@ type place struct {
 	path string
 }
 
-// The script of look. $3 says that a file is to be written there: then $2, its name, is looked for
-// in $1, should that be a directory, and a link to a file is followed.
+// The script of inspect. $3 says that a file is to be written there: then $2, its name, is
+// looked for in $1, should that be a directory, and a link to a file is followed.
 const placeScript = `case $1 in "~") p=$HOME;; "~/"*) p=$HOME/${1#"~/"};; *) p=$1;; esac
 w=-; i=${p%/}/$2
 [ "$2" ] && [ -d "$p" ] && [ ! -d "$i" ] && { [ -e "$i" ] || [ -h "$i" ]; } && w=i p=$i
@@ -116,9 +116,9 @@ func (p place) special() error {
 	}
 }
 
-// look asks a computer about a path. With write, a file is to be written there: under the name
+// inspect asks a computer about a path. With write, a file is to be written there: under the name
 // file, should it be a directory; "": not into that.
-func (c *copier) look(s Side, write bool, file string) (place, error) {
+func (c *copier) inspect(s Side, write bool, file string) (place, error) {
 	if s.Path == "" {
 		return place{}, invalid("an empty path")
 	}
@@ -148,7 +148,7 @@ func invalid(text string) error {
 // copy copies from a computer.
 func (c *copier) copy() error {
 	if strings.HasPrefix(c.from.Path, "~") {
-		p, err := c.look(c.from, false, "")
+		p, err := c.inspect(c.from, false, "")
 		if err != nil {
 			return err
 		}
@@ -202,7 +202,7 @@ func (c *copier) target(kind byte) (dir, base string, err error) {
 	if kind == tar.TypeReg {
 		file = name
 	}
-	to, err := c.look(c.to, file != "", file)
+	to, err := c.inspect(c.to, file != "", file)
 	if err != nil {
 		return "", "", err
 	}
@@ -373,7 +373,7 @@ func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 // fromInput writes standard input to a file. Its size is not known, so it cannot go as an archive:
 // it goes through cat.
 func (c *copier) fromInput() error {
-	to, err := c.look(c.to, true, "")
+	to, err := c.inspect(c.to, true, "")
 	if err == nil {
 		err = to.special()
 	}

@@ -142,7 +142,7 @@ func dialOver(ctx context.Context, o Options, t *openssh.Target, below *sshLink)
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return nil, dialError(
 			t, compute.ErrUnavailable,
-			fmt.Errorf("%s port %s closed the connection before the log-in%s", t.Host, t.Port, openssh.Said(raw)), "",
+			fmt.Errorf("%s port %s closed the connection before the log-in%s", t.Host, t.Port, openssh.ProxyComplaint(raw)), "",
 		)
 	}
 	return nil, dialError(t, compute.ErrUnavailable, err, "")

@@ -118,7 +118,7 @@ func (r *sshRun) run(ctx context.Context) (compute.Exit, error) {
 	r.err.shut()
 	<-events
 	if err == nil && r.ends && !r.cmd.Stay && isClosed(r.started) {
-		r.hunt(control)
+		r.killTree(control)
 	}
 	control.forget(&r.group)
 	if err == nil && r.isClosed() {
@@ -289,16 +289,16 @@ func (r *sshRun) signal(quit <-chan struct{}, control *sshControl, name string) 
 // was made to outlive a terminal stays when that is closed.
 var ends = []string{"INT", "TERM", "QUIT", "KILL"}
 
-// hunt ends the descendants of a command that was told to end and has, in whatever group and
+// killTree ends the descendants of a command that was told to end and has, in whatever group and
 // session they are.
-func (r *sshRun) hunt(control *sshControl) {
+func (r *sshRun) killTree(control *sshControl) {
 	late := time.After(dyingTime)
 	select {
 	case <-control.ready:
 	case <-late:
 		return
 	}
-	if done := control.hunt(&r.group); done != nil {
+	if done := control.killTree(&r.group); done != nil {
 		select {
 		case <-done:
 		case <-r.sess.link.gone:

@@ -1,4 +1,4 @@
-package guest
+package agentcmd
 
 import (
 	"errors"
@@ -10,15 +10,15 @@ import (
 	"syscall"
 )
 
-// first is the verb init: it starts a command, hands signals on to it, and reaps orphans until the
-// command has ended. Its status is the command's, or 128 and the signal's number where a signal
-// ended it.
-func first(args []string) int {
+// runInit is the verb init: it starts a command, hands signals on to it, and reaps orphans until
+// the command has ended. Its status is the command's, or 128 and the signal's number where a
+// signal ended it.
+func runInit(args []string) int {
 	if len(args) > 0 && args[0] == "--" {
 		args = args[1:]
 	}
 	if len(args) == 0 {
-		return told(invalid("init takes a command"))
+		return reportError(invalid("init takes a command"))
 	}
 	path, err := exec.LookPath(args[0])
 	if err != nil {
@@ -36,7 +36,7 @@ func first(args []string) int {
 		return 126
 	}
 	ended := make(chan int, 1)
-	go bury(p.Pid, ended)
+	go reapUntil(p.Pid, ended)
 	for {
 		select {
 		case s := <-signals:
@@ -49,9 +49,9 @@ func first(args []string) int {
 	}
 }
 
-// bury waits for children, our own and those whose parents have ended, and tells the status of the
-// one that counts.
-func bury(pid int, ended chan<- int) {
+// reapUntil waits for children, our own and those whose parents have ended, and tells the status
+// of the one that counts.
+func reapUntil(pid int, ended chan<- int) {
 	for {
 		var ws syscall.WaitStatus
 		got, err := syscall.Wait4(-1, &ws, 0, nil)

@@ -52,12 +52,13 @@ func (v *server) workspace(ctx context.Context, st *stream, req *request) error 
 	if err != nil {
 		return err
 	}
-	return talk(ctx, st, nc)
+	return joinConversation(ctx, st, nc)
 }
 
-// talk joins a stream and a conversation until either side has ended it, and returns the far side's
-// reason. Unlike pipe it ends when the client has closed its side: that frees the workspace.
-func talk(ctx context.Context, st *stream, nc net.Conn) error {
+// joinConversation joins a stream and a conversation until either side has ended it, and returns
+// the far side's reason. Unlike pipe it ends when the client has closed its side: that frees the
+// workspace.
+func joinConversation(ctx context.Context, st *stream, nc net.Conn) error {
 	defer nc.Close()
 	defer context.AfterFunc(ctx, func() { _ = nc.Close() })()
 	in, o := &st.in[0], &st.out[1]

@@ -1,4 +1,4 @@
-package guest
+package agentcmd
 
 import (
 	"context"
@@ -67,7 +67,7 @@ func serve(args []string) error {
 	}
 	// where there can be none, we serve ourselves, and nothing is held
 	if daemon != "" && args[0] == "stdio" {
-		if done, _ := lend(daemon, given[:len(given)-1]); done {
+		if done, _ := handToDaemon(daemon, given[:len(given)-1]); done {
 			return nil
 		}
 	}
@@ -77,18 +77,18 @@ func serve(args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := adopt(&opt, group); err != nil {
+	if err := trackDescendants(&opt, group); err != nil {
 		return err
 	}
 	if opt.Orphans != nil {
 		go opt.Orphans.Run(context.Background()) // to our own end
 	}
 	var conn compute.Conn = receive.New(process.New(opt), receive.Options{Dir: work, Others: others})
-	if p, ok := place.(*lent); ok {
+	if p, ok := place.(*daemonState); ok {
 		ctx, p.ending = context.WithCancel(ctx)
 		p.kept = detached.New(conn)
 		conn, stay = p.kept, true
-		go p.rest(ctx)
+		go p.endWhenIdle(ctx)
 	} else if stay {
 		conn = detached.New(conn)
 	}
@@ -187,7 +187,7 @@ func open(ctx context.Context, word string) (Place, error) {
 		}
 		return listener{l}, nil
 	case "lent":
-		return openLent(name)
+		return openDaemon(name)
 	case "unix":
 		return listenUnix(ctx, name)
 	case "port":

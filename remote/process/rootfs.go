@@ -13,30 +13,30 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// sight is the file system that commands see: this machine's, or a root's.
-type sight struct{ root *os.Root }
+// rootFS is the file system that commands see: this machine's, or a root's.
+type rootFS struct{ root *os.Root }
 
-// openSight opens it; close closes it.
-func (e *Conn) openSight() (*sight, error) {
+// openRoot opens it; close closes it.
+func (e *Conn) openRoot() (*rootFS, error) {
 	if e.opt.Root == "" {
-		return &sight{}, nil
+		return &rootFS{}, nil
 	}
 	r, err := os.OpenRoot(e.opt.Root)
 	if err != nil {
 		kind := compute.ErrCannotStart
 		return nil, &compute.Error{Op: "exec.Run", Kind: kind, Err: err}
 	}
-	return &sight{root: r}, nil
+	return &rootFS{root: r}, nil
 }
 
-func (s *sight) close() {
+func (s *rootFS) close() {
 	if s.root != nil {
 		_ = s.root.Close()
 	}
 }
 
 // stat follows links, which stay inside.
-func (s *sight) stat(name string) (fs.FileInfo, error) {
+func (s *rootFS) stat(name string) (fs.FileInfo, error) {
 	if s.root == nil {
 		return os.Stat(name)
 	}
@@ -47,17 +47,17 @@ func (s *sight) stat(name string) (fs.FileInfo, error) {
 	return s.root.Lstat(in)
 }
 
-// fsys opens files of the sight by names as fs.FS has them.
-func (s *sight) fsys() fs.FS {
+// fsys opens files of the root by names as fs.FS has them.
+func (s *rootFS) fsys() fs.FS {
 	if s.root == nil {
 		return os.DirFS("/")
 	}
-	return rootedFS{s.root}
+	return regularFS{s.root}
 }
 
-type rootedFS struct{ r *os.Root }
+type regularFS struct{ r *os.Root }
 
-func (f rootedFS) Open(name string) (fs.File, error) {
+func (f regularFS) Open(name string) (fs.File, error) {
 	in, err := inside(f.r, name, true)
 	if err != nil {
 		return nil, err
@@ -127,7 +127,7 @@ type account struct {
 
 // account looks up the user that the command runs as, and puts it into attr if it is another than
 // this process's.
-func (e *Conn) account(s *sight, user string, attr *syscall.SysProcAttr) (*account, error) {
+func (e *Conn) account(s *rootFS, user string, attr *syscall.SysProcAttr) (*account, error) {
 	if user != "" && len(e.opt.Prefix) > 0 {
 		return nil, &compute.Error{Op: "exec.Run", Kind: compute.ErrInvalid, Err: errors.New("no other user behind a prefix command")}
 	}
@@ -158,7 +158,7 @@ func (e *Conn) account(s *sight, user string, attr *syscall.SysProcAttr) (*accou
 
 // Account returns the numbers of a user, given by name or number, where commands run.
 func (e *Conn) Account(user string) (uid, gid int, err error) {
-	s, err := e.openSight()
+	s, err := e.openRoot()
 	if err != nil {
 		return 0, 0, err
 	}

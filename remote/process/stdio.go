@@ -21,9 +21,9 @@ const lateOutput = 300 * time.Millisecond
 // not all that a chatty daemon writes.
 const mostLate = 1 << 20
 
-// plumbing connects a child's three streams to the caller's readers and writers. Files go to the
+// stdio connects a child's three streams to the caller's readers and writers. Files go to the
 // child as they are.
-type plumbing struct {
+type stdio struct {
 	child   []*os.File // our copies of the child's ends
 	nothing *os.File   // one of them, for unused streams; nil: none yet
 	outputs []*os.File // the ends that we read
@@ -37,7 +37,7 @@ type plumbing struct {
 }
 
 // in returns the child's end for line and, after it, r.
-func (p *plumbing) in(line string, r io.Reader) (*os.File, error) {
+func (p *stdio) in(line string, r io.Reader) (*os.File, error) {
 	f, isFile := r.(*os.File)
 	isFile = isFile && f != nil
 	if isFile && line == "" {
@@ -80,7 +80,7 @@ func (p *plumbing) in(line string, r io.Reader) (*os.File, error) {
 }
 
 // out returns the child's end for w.
-func (p *plumbing) out(w io.Writer) (*os.File, error) {
+func (p *stdio) out(w io.Writer) (*os.File, error) {
 	if f, ok := w.(*os.File); ok && f != nil {
 		return f, nil
 	}
@@ -102,7 +102,7 @@ func (p *plumbing) out(w io.Writer) (*os.File, error) {
 }
 
 // null returns one file for all unused streams.
-func (p *plumbing) null() (*os.File, error) {
+func (p *stdio) null() (*os.File, error) {
 	if p.nothing == nil {
 		// not by package os, which tries to watch what it opens
 		fd, err := syscall.Open(os.DevNull, syscall.O_RDWR|syscall.O_CLOEXEC, 0)
@@ -116,7 +116,7 @@ func (p *plumbing) null() (*os.File, error) {
 }
 
 // started starts the copying, and closes our copies of the child's ends.
-func (p *plumbing) started() {
+func (p *stdio) started() {
 	for _, f := range p.child {
 		_ = f.Close()
 	}
@@ -127,7 +127,7 @@ func (p *plumbing) started() {
 }
 
 // finish takes the rest of the output of a child that has ended.
-func (p *plumbing) finish() {
+func (p *stdio) finish() {
 	if p.stdin != nil {
 		_ = p.stdin.Close()
 	}
@@ -141,7 +141,7 @@ func (p *plumbing) finish() {
 }
 
 // close is for a child that never started; it may follow started and finish.
-func (p *plumbing) close() {
+func (p *stdio) close() {
 	if p.begun {
 		return
 	}

@@ -1,4 +1,4 @@
-package guest
+package agentcmd
 
 import (
 	"bytes"
@@ -12,8 +12,9 @@ import (
 	"github.com/hostler-project/hostler/remote/process"
 )
 
-// adopt decides how commands' descendants are found again, and what we do as a first process.
-func adopt(opt *process.Options, group string) error {
+// trackDescendants decides how commands' descendants are found again, and what we do as a first
+// process.
+func trackDescendants(opt *process.Options, group string) error {
 	if os.Getpid() == 1 {
 		opt.Orphans, opt.NoWatch = process.NewOrphans(), true // when we end the kernel ends all
 	}

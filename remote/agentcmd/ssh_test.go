@@ -1,4 +1,4 @@
-package guest_test
+package agentcmd_test
 
 import (
 	"archive/tar"

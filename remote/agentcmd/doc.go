@@ -1,4 +1,4 @@
-// Package guest is the command line of hostler's program inside of a computer: hostler-agent, or
+// Package agentcmd is the command line of hostler's program inside of a computer: hostler-agent, or
 // "hostler agent". It runs processes of the computer it is on (remote/process) for clients that
 // speak the agent's protocol (remote/agent) on its streams of bytes.
 //
@@ -9,4 +9,4 @@
 //
 // What it is told on its command line is no secret. Its standard error is for its own errors; what
 // commands write goes over the protocol.
-package guest
+package agentcmd

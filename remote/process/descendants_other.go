@@ -29,26 +29,26 @@ func (*groups) prepare() {}
 
 func (*groups) close() {}
 
-type kin struct{}
+type descendants struct{}
 
-func (e *Conn) launch(c *exec.Cmd, _ *compute.Command, _ *program) (*kin, error) {
-	return &kin{}, c.Start()
+func (e *Conn) launch(c *exec.Cmd, _ *compute.Command, _ *program) (*descendants, error) {
+	return &descendants{}, c.Start()
 }
 
-func (*kin) kill(func() bool) bool { return false }
+func (*descendants) kill(func() bool) bool { return false }
 
-func (*kin) over() bool { return false }
+func (*descendants) endReaper() bool { return false }
 
-func (*kin) end() *os.File { return nil }
+func (*descendants) killFile() *os.File { return nil }
 
-// hunt is for Linux: elsewhere nobody can look at the environment of others.
-func hunt(string, int) {}
+// killTree is for Linux: elsewhere nobody can look at the environment of others.
+func killTree(string, int) {}
 
-func (*kin) ended() {}
+func (*descendants) ended() {}
 
-func (*kin) gone() {}
+func (*descendants) gone() {}
 
-func (*kin) outcome(ws unix.WaitStatus) (unix.WaitStatus, string) { return ws, "" }
+func (*descendants) exitStatus(ws unix.WaitStatus) (unix.WaitStatus, string) { return ws, "" }
 
 // OOMKills is for Linux.
 func OOMKills(*os.File) func() int { return func() int { return 0 } }

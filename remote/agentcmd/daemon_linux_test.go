@@ -1,4 +1,4 @@
-package guest_test
+package agentcmd_test
 
 import (
 	"bytes"
@@ -16,7 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/remote/agent"
-	"github.com/hostler-project/hostler/remote/guest"
+	"github.com/hostler-project/hostler/remote/agentcmd"
 	"github.com/hostler-project/hostler/remote/process"
 	"github.com/hostler-project/hostler/run/workspace/scan"
 	"github.com/hostler-project/hostler/run/workspace/send"
@@ -37,7 +37,7 @@ func until(t *testing.T, what string, ok func() bool) {
 func daemonOf(t *testing.T) (option string, gone func() bool) {
 	t.Helper()
 	name := t.Name() + strconv.Itoa(os.Getpid())
-	socket, err := guest.SocketOf(name)
+	socket, err := agentcmd.SocketOf(name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package guest
+package agentcmd
 
 import (
 	"context"
@@ -32,12 +32,12 @@ import (
 
 const (
 	handTime  = 10 * time.Second // for descriptors to be handed over
-	restEvery = time.Minute      // it looks so often whether what ended is still worth knowing
+	idleEvery = time.Minute      // it looks so often whether what ended is still worth knowing
 )
 
-// lair is a directory of ours alone, which does not outlive the machine and takes sockets: their
-// names have to be short.
-func lair() (string, error) {
+// socketDir is a directory of ours alone, which does not outlive the machine and takes sockets:
+// their names have to be short.
+func socketDir() (string, error) {
 	var errs []error
 	for _, top := range []string{"/dev/shm", os.TempDir()} {
 		dir := filepath.Join(top, "hostler-agent-"+strconv.Itoa(os.Geteuid()))
@@ -62,7 +62,7 @@ func lair() (string, error) {
 
 // socketOf is where the daemon of a name listens: one of this very program.
 func socketOf(name string) (string, error) {
-	dir, err := lair()
+	dir, err := socketDir()
 	if err != nil {
 		return "", err
 	}
@@ -74,10 +74,10 @@ func socketOf(name string) (string, error) {
 	return filepath.Join(dir, hex.EncodeToString(sum[:8])), nil
 }
 
-// lend hands our standard input and output to the daemon of a name and waits until it needs them no
-// more. Its command line is ours, for what is behind serve. done: it had them; else nothing was
-// done, and err says why there can be no daemon.
-func lend(name string, args []string) (done bool, err error) {
+// handToDaemon hands our standard input and output to the daemon of a name and waits until it
+// needs them no more. Its command line is ours, for what is behind serve. done: it had them;
+// else nothing was done, and err says why there can be no daemon.
+func handToDaemon(name string, args []string) (done bool, err error) {
 	socket, err := socketOf(name)
 	if err != nil {
 		return false, err
@@ -85,12 +85,12 @@ func lend(name string, args []string) (done bool, err error) {
 	for range 3 { // one may end just as we come
 		var c *net.UnixConn
 		if c, err = dialOwn(socket); err != nil {
-			c, err = raise(socket, args)
+			c, err = startDaemon(socket, args)
 		}
 		if err != nil {
 			return false, err
 		}
-		if err = hand(c); err == nil {
+		if err = sendDescriptors(c); err == nil {
 			_, _ = io.Copy(io.Discard, c)
 			_ = c.Close()
 			return true, nil
@@ -104,7 +104,7 @@ func lend(name string, args []string) (done bool, err error) {
 func dialOwn(socket string) (*net.UnixConn, error) {
 	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: socket, Net: "unix"})
 	if err == nil {
-		err = ours(c)
+		err = checkOwner(c)
 	}
 	if err != nil {
 		if c != nil {
@@ -115,8 +115,8 @@ func dialOwn(socket string) (*net.UnixConn, error) {
 	return c, nil
 }
 
-// ours refuses the processes of others.
-func ours(c *net.UnixConn) error {
+// checkOwner refuses the processes of others.
+func checkOwner(c *net.UnixConn) error {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return err
@@ -152,8 +152,8 @@ func locked(socket string, do func() error) error {
 	}
 }
 
-// raise starts the daemon, unless another has done so by now, and connects to it.
-func raise(socket string, args []string) (c *net.UnixConn, err error) {
+// startDaemon starts the daemon, unless another has done so by now, and connects to it.
+func startDaemon(socket string, args []string) (c *net.UnixConn, err error) {
 	err = locked(socket, func() error {
 		if c, err = dialOwn(socket); err == nil {
 			return nil
@@ -189,8 +189,8 @@ func raise(socket string, args []string) (c *net.UnixConn, err error) {
 	return c, err
 }
 
-// hand gives the descriptors to the daemon, and waits until it has them.
-func hand(c *net.UnixConn) error {
+// sendDescriptors gives the descriptors to the daemon, and waits until it has them.
+func sendDescriptors(c *net.UnixConn) error {
 	_ = c.SetDeadline(time.Now().Add(handTime))
 	if _, _, err := c.WriteMsgUnix([]byte{0}, unix.UnixRights(0, 1), nil); err != nil {
 		return err
@@ -205,8 +205,8 @@ func hand(c *net.UnixConn) error {
 	return c.SetDeadline(time.Time{})
 }
 
-// lent is the daemon's place: what comes are descriptors of others.
-type lent struct {
+// daemonState is the daemon's place: what comes are descriptors of others.
+type daemonState struct {
 	l      *net.UnixListener
 	kept   *detached.Conn
 	ending func()
@@ -216,9 +216,9 @@ type lent struct {
 	over  bool // it ends, and takes nothing more
 }
 
-// openLent takes the listening socket that was left to us. ending is called when nobody is there
+// openDaemon takes the listening socket that was left to us. ending is called when nobody is there
 // and nothing is held.
-func openLent(word string) (*lent, error) {
+func openDaemon(word string) (*daemonState, error) {
 	n, err := strconv.ParseUint(word, 10, 20)
 	if err != nil {
 		return nil, invalid("no such descriptor: %s", word)
@@ -235,11 +235,11 @@ func openLent(word string) (*lent, error) {
 		return nil, invalid("%s is no unix socket", word)
 	}
 	u.SetUnlinkOnClose(false)
-	return &lent{l: u}, nil
+	return &daemonState{l: u}, nil
 }
 
 // Accept waits for the next descriptors.
-func (p *lent) Accept() (io.ReadWriteCloser, error) {
+func (p *daemonState) Accept() (io.ReadWriteCloser, error) {
 	for {
 		c, err := p.l.AcceptUnix()
 		if err != nil {
@@ -254,11 +254,11 @@ func (p *lent) Accept() (io.ReadWriteCloser, error) {
 	}
 }
 
-func (p *lent) Close() error { return p.l.Close() }
+func (p *daemonState) Close() error { return p.l.Close() }
 
 // take receives the two descriptors of a lender, and makes one connection of them.
-func (p *lent) take(c *net.UnixConn) (io.ReadWriteCloser, error) {
-	if err := ours(c); err != nil {
+func (p *daemonState) take(c *net.UnixConn) (io.ReadWriteCloser, error) {
+	if err := checkOwner(c); err != nil {
 		return nil, err
 	}
 	_ = c.SetDeadline(time.Now().Add(handTime))
@@ -316,7 +316,7 @@ func (p *lent) take(c *net.UnixConn) (io.ReadWriteCloser, error) {
 type loan struct {
 	stdio
 	c    *net.UnixConn
-	p    *lent
+	p    *daemonState
 	once sync.Once
 }
 
@@ -328,13 +328,13 @@ func (s *loan) Close() error {
 		s.p.mu.Lock()
 		s.p.users--
 		s.p.mu.Unlock()
-		s.p.look()
+		s.p.endIfIdle()
 	})
 	return err
 }
 
-// look ends the daemon if no client is there and nothing that one could come back for.
-func (p *lent) look() {
+// endIfIdle ends the daemon if no client is there and nothing that one could come back for.
+func (p *daemonState) endIfIdle() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.over || p.users > 0 || p.kept.Keeps() {
@@ -348,16 +348,16 @@ func (p *lent) look() {
 	})
 }
 
-// rest looks from time to time, as what was held is forgotten in the end, until ctx ends.
-func (p *lent) rest(ctx context.Context) {
-	t := time.NewTicker(restEvery)
+// endWhenIdle looks from time to time, as what was held is forgotten in the end, until ctx ends.
+func (p *daemonState) endWhenIdle(ctx context.Context) {
+	t := time.NewTicker(idleEvery)
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
-			p.look()
+			p.endIfIdle()
 		}
 	}
 }

@@ -10,25 +10,26 @@ import (
 )
 
 const (
-	// rounds before hunt gives up on processes that fork faster than they are killed
-	huntRounds = 20
-	huntWait   = 100 * time.Millisecond // for killed processes to be gone
+	// rounds before killTree gives up on processes that fork faster than they are killed
+	killRounds = 20
+	killWait   = 100 * time.Millisecond // for killed processes to be gone
 )
 
-// hunt kills every process that was started with mark in its environment, every process below one
-// of those or below leader, and every member of a group or session that one of them leads. It goes
-// on until there is none. leader is a process of ours that has not been reaped; 0: none.
-func hunt(mark string, leader int) {
+// killTree kills every process that was started with mark in its environment, every process
+// below one of those or below leader, and every member of a group or session that one of them
+// leads. It goes on until there is none. leader is a process of ours that has not been reaped;
+// 0: none.
+func killTree(mark string, leader int) {
 	marked := proc.Marked(mark)
-	for range huntRounds {
-		found := theirs(marked, leader)
+	for range killRounds {
+		found := findTree(marked, leader)
 		if len(found) == 0 {
 			return
 		}
 		for _, h := range found {
 			_ = h.Signal(unix.SIGKILL)
 		}
-		for end := time.Now().Add(huntWait); len(found) > 0; found = found[1:] {
+		for end := time.Now().Add(killWait); len(found) > 0; found = found[1:] {
 			for !found[0].Ended() && time.Now().Before(end) {
 				time.Sleep(time.Millisecond)
 			}
@@ -37,8 +38,8 @@ func hunt(mark string, leader int) {
 	}
 }
 
-// theirs opens the processes that hunt looks for, but for the leader and this process.
-func theirs(marked func(int) bool, leader int) []*proc.Handle {
+// findTree opens the processes that killTree looks for, but for the leader and this process.
+func findTree(marked func(int) bool, leader int) []*proc.Handle {
 	all, err := proc.All()
 	if err != nil {
 		return nil

@@ -13,7 +13,7 @@ var _ compute.Holder = (*Client)(nil)
 // leave is the body of a cancel frame that leaves a held command to itself.
 const leave = 1
 
-var errLeft = errors.New("who asked for it is not there any more")
+var errClientGone = errors.New("who asked for it is not there any more")
 
 const (
 	holdKeep = 1 << iota
@@ -47,8 +47,8 @@ func (d *decoder) hold() *compute.Hold {
 	return h
 }
 
-// hold prepares a command that is to be held. Where no one holds commands it refuses it.
-func (v *server) hold(st *stream, cmd *compute.Command) error {
+// prepareHold prepares a command that is to be held. Where no one holds commands it refuses it.
+func (v *server) prepareHold(st *stream, cmd *compute.Command) error {
 	h := cmd.Hold
 	if h == nil {
 		return nil
@@ -72,7 +72,7 @@ var errNotHeld = &compute.Error{
 
 // Held implements compute.Holder.
 func (c *Client) Held(ctx context.Context) ([]compute.HeldRun, error) {
-	reply, err := c.answer(ctx, opHeld)
+	reply, err := c.requestText(ctx, opHeld)
 	if err != nil {
 		return nil, err
 	}
@@ -91,8 +91,8 @@ func (c *Client) Held(ctx context.Context) ([]compute.HeldRun, error) {
 	return out, nil
 }
 
-// held answers a request for the list of kept runs.
-func (v *server) held(ctx context.Context, st *stream) error {
+// listHeld answers a request for the list of kept runs.
+func (v *server) listHeld(ctx context.Context, st *stream) error {
 	h, ok := compute.As[compute.Holder](v.conn)
 	if !ok {
 		return errNotHeld

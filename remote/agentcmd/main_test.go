@@ -1,4 +1,4 @@
-package guest_test
+package agentcmd_test
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
 	"github.com/hostler-project/hostler/remote/agent"
-	"github.com/hostler-project/hostler/remote/guest"
+	"github.com/hostler-project/hostler/remote/agentcmd"
 )
 
 // TestMain runs the tests, or is the agent: so the tests have the real program, with the race
@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	// whose environment is empty
 	if os.Getenv("HOSTLER_TEST_AGENT") != "" || len(os.Args) > 1 && (os.Args[1] == "reap" || os.Args[1] == "serve") {
 		_ = os.Unsetenv("HOSTLER_TEST_AGENT")
-		os.Exit(guest.Main(os.Args[1:], "test", nil))
+		os.Exit(agentcmd.Main(os.Args[1:], "test", nil))
 	}
 	os.Exit(m.Run())
 }

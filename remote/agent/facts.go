@@ -22,7 +22,7 @@ const maxTools = 1000
 // Facts implements compute.Informer. The error is ErrInvalid if the other side's Conn has no facts.
 func (c *Client) Facts(ctx context.Context) (compute.Facts, error) {
 	var f compute.Facts
-	err := c.ask(ctx, opFacts, func(k, v string) {
+	err := c.requestPairs(ctx, opFacts, func(k, v string) {
 		switch k {
 		case "os":
 			f.OS = v
@@ -57,7 +57,7 @@ func (c *Client) Facts(ctx context.Context) (compute.Facts, error) {
 // Usage implements compute.Informer, as Facts does.
 func (c *Client) Usage(ctx context.Context) (compute.Usage, error) {
 	var u compute.Usage
-	err := c.ask(ctx, opUsage, func(k, v string) {
+	err := c.requestPairs(ctx, opUsage, func(k, v string) {
 		switch k {
 		case "cpu":
 			u.CPU = time.Duration(number(v))
@@ -86,7 +86,7 @@ func (c *Client) Ping(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := st.settle(ctx, false); err != nil {
+	if err := st.waitEnd(ctx, false); err != nil {
 		return err
 	}
 	_, err = st.outcome()
@@ -102,22 +102,22 @@ func number(s string) int64 {
 	return n
 }
 
-// answer sends a request and returns the text of its reply.
-func (c *Client) answer(ctx context.Context, op byte) (string, error) {
+// requestText sends a request and returns the text of its reply.
+func (c *Client) requestText(ctx context.Context, op byte) (string, error) {
 	st, reply, err := c.await(ctx, []byte{op}, nil)
 	if err != nil {
 		return "", err
 	}
-	if err := st.settle(ctx, false); err != nil {
+	if err := st.waitEnd(ctx, false); err != nil {
 		return "", err
 	}
 	_, err = st.outcome()
 	return reply, err
 }
 
-// ask sends a request for pairs and passes them to take.
-func (c *Client) ask(ctx context.Context, op byte, take func(k, v string)) error {
-	reply, err := c.answer(ctx, op)
+// requestPairs sends a request for pairs and passes them to take.
+func (c *Client) requestPairs(ctx context.Context, op byte, take func(k, v string)) error {
+	reply, err := c.requestText(ctx, op)
 	if err != nil {
 		return err
 	}
@@ -146,8 +146,8 @@ func (p *pairs) number(k string, n int64) {
 	}
 }
 
-// inform answers a request for facts or usage.
-func (v *server) inform(ctx context.Context, st *stream, op int) error {
+// sendFacts answers a request for facts or usage.
+func (v *server) sendFacts(ctx context.Context, st *stream, op int) error {
 	i, ok := compute.As[compute.Informer](v.conn)
 	if !ok {
 		return &compute.Error{Op: "agent", Kind: compute.ErrInvalid, Err: errors.New("this way into the computer cannot tell about it")}

@@ -11,21 +11,21 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// kin is the knowledge of one command's descendants, beside its process group.
-type kin struct {
+// descendants is the knowledge of one command's descendants, beside its process group.
+type descendants struct {
 	e       *Conn
 	group   *group   // nil: none
 	control *os.File // our end of the socket to its reaper; nil: there is none
 	stay    bool
-	alone   bool // processes that it leaves are swept away
+	sweeps  bool // processes that it leaves are swept away
 	ooms    int  // kills for lack of memory before it began
 }
 
 // launch starts a command's process, with the means to find its descendants again.
-func (e *Conn) launch(c *exec.Cmd, cmd *compute.Command, p *program) (*kin, error) {
-	k := &kin{e: e, stay: cmd.Stay}
+func (e *Conn) launch(c *exec.Cmd, cmd *compute.Command, p *program) (*descendants, error) {
+	k := &descendants{e: e, stay: cmd.Stay}
 	switch {
-	case p.behind != nil:
+	case p.prefixed != nil:
 	case e.groups != nil:
 		g, err := e.groups.get()
 		if err != nil {
@@ -34,7 +34,7 @@ func (e *Conn) launch(c *exec.Cmd, cmd *compute.Command, p *program) (*kin, erro
 		k.group = g
 		c.SysProcAttr.UseCgroupFD, c.SysProcAttr.CgroupFD = true, int(g.dir.Fd())
 	case e.opt.Alone && e.opt.Orphans != nil && os.Getpid() == 1 && (cmd.Stay || !e.opt.Orphans.staying()):
-		if k.alone = !cmd.Stay; cmd.Stay {
+		if k.sweeps = !cmd.Stay; cmd.Stay {
 			e.opt.Orphans.stay()
 		}
 	case len(e.opt.Reaper) > 0 && !cmd.Stay:
@@ -49,11 +49,11 @@ func (e *Conn) launch(c *exec.Cmd, cmd *compute.Command, p *program) (*kin, erro
 }
 
 // kill kills the descendants at once. It reports whether the reaper does the rest.
-func (k *kin) kill(over func() bool) bool {
+func (k *descendants) kill(over func() bool) bool {
 	if k.group != nil {
 		k.group.kill()
 	}
-	if !k.over() {
+	if !k.endReaper() {
 		return false
 	}
 	for late := time.Now().Add(reapWait + time.Second); time.Now().Before(late); time.Sleep(time.Millisecond) {
@@ -64,14 +64,14 @@ func (k *kin) kill(over func() bool) bool {
 	return false
 }
 
-// over tells the reaper to end all, and reports whether there is one.
-func (k *kin) over() bool {
+// endReaper tells the reaper to end all, and reports whether there is one.
+func (k *descendants) endReaper() bool {
 	// the end of the socket tells it
 	return k.control != nil && unix.Shutdown(int(k.control.Fd()), unix.SHUT_WR) == nil
 }
 
-// end returns a file that ends all the descendants when it is written; nil: there is none.
-func (k *kin) end() *os.File {
+// killFile returns a file that ends all the descendants when it is written; nil: there is none.
+func (k *descendants) killFile() *os.File {
 	if k.group == nil {
 		return nil
 	}
@@ -83,7 +83,7 @@ func (k *kin) end() *os.File {
 }
 
 // ended is called when the command has ended, before its number can be another's.
-func (k *kin) ended() {
+func (k *descendants) ended() {
 	if k.group == nil {
 		return
 	}
@@ -91,15 +91,15 @@ func (k *kin) ended() {
 }
 
 // gone is called when the command's number is free.
-func (k *kin) gone() {
-	if k.alone {
+func (k *descendants) gone() {
+	if k.sweeps {
 		k.e.opt.Orphans.sweep()
 	}
 }
 
-// outcome returns how the command ended, by the reaper's word where there is one, and the reason
+// exitStatus returns how the command ended, by the reaper's word where there is one, and the reason
 // where it is known.
-func (k *kin) outcome(ws unix.WaitStatus) (unix.WaitStatus, string) {
+func (k *descendants) exitStatus(ws unix.WaitStatus) (unix.WaitStatus, string) {
 	if k.control != nil {
 		if told, ok := readStatus(k.control); ok {
 			ws = told
@@ -114,7 +114,7 @@ func (k *kin) outcome(ws unix.WaitStatus) (unix.WaitStatus, string) {
 	return ws, ""
 }
 
-func (k *kin) oomKills() int {
+func (k *descendants) oomKills() int {
 	switch {
 	case k.group != nil && k.group.memory != nil:
 		return k.group.oomKills()

@@ -7,10 +7,10 @@ import (
 	"sync"
 )
 
-// Minded makes a script of Line run below its shell. The shell then says in each stream that the
-// end is reached, and with which status: "\x1e NONCE E STATUS \x1e", without the spaces around it.
-// It is for transports that do not tell a stream's end from a cut one. The nonce is not Line's.
-// With empty the command's input is empty, whatever is sent.
+// WithExitMark makes a script of Line run below its shell. The shell then says in each stream
+// that the end is reached, and with which status: "\x1e NONCE E STATUS \x1e", without the spaces
+// around it. It is for transports that do not tell a stream's end from a cut one. The nonce is
+// not Line's. With empty the command's input is empty, whatever is sent.
 //
 // The shell stays until its own input ends, in a terminal until two seconds pass with nothing
 // typed, as some transports lose what they carry when the program ends. The reader of the ends
@@ -18,7 +18,7 @@ import (
 //
 // The shell outlives what is sent to its group, but for KILL and STOP: those are for the command
 // alone, whose number "S PID GROUP" has for a third where there is /proc.
-func Minded(line, nonce string, tty, empty bool) string {
+func WithExitMark(line, nonce string, tty, empty bool) string {
 	words := `"\036%s E %s\036" ` + nonce + " $_hl_s"
 	// by number, as shells differ in names
 	s := "trap : 1 2 3 4 5 6 7 8 10 11 12 13 14 15 20 21 22 24 25 26 27 29 30 31;" +
@@ -36,9 +36,9 @@ func Minded(line, nonce string, tty, empty bool) string {
 	return s + ";exit $_hl_s"
 }
 
-// Ending takes the words of Minded off an output. What comes behind them, from processes that were
-// left there, is dropped. Nothing is held back but what may be the words' beginning.
-type Ending struct {
+// ExitMark takes the words of WithExitMark off an output. What comes behind them, from processes
+// that were left there, is dropped. Nothing is held back but what may be the words' beginning.
+type ExitMark struct {
 	Nonce string
 	W     io.Writer
 	Ended func(status int) // called once, when all before the words has been written
@@ -51,8 +51,8 @@ type Ending struct {
 // longestEnd bounds what is behind the nonce: a status has three digits.
 const longestEnd = 5
 
-// Write passes output on, up to the words of Minded.
-func (e *Ending) Write(b []byte) (int, error) {
+// Write passes output on, up to the words of WithExitMark.
+func (e *ExitMark) Write(b []byte) (int, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.over {
@@ -93,7 +93,7 @@ func (e *Ending) Write(b []byte) (int, error) {
 	}
 }
 
-func (e *Ending) pass(b []byte) error {
+func (e *ExitMark) pass(b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
@@ -102,7 +102,7 @@ func (e *Ending) pass(b []byte) error {
 }
 
 // Stop writes what was held back, when no more comes. Nothing is written after that.
-func (e *Ending) Stop() {
+func (e *ExitMark) Stop() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.over {

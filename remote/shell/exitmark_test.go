@@ -20,7 +20,7 @@ import (
 func ended(nonce string, writes ...[]byte) (string, int) {
 	var out bytes.Buffer
 	status := -1
-	e := &shell.Ending{Nonce: nonce, W: &out, Ended: func(n int) { status = n }}
+	e := &shell.ExitMark{Nonce: nonce, W: &out, Ended: func(n int) { status = n }}
 	for _, b := range writes {
 		_, _ = e.Write(b)
 	}
@@ -55,7 +55,7 @@ func FuzzEnding(f *testing.F) {
 // TestEndingHoldsLittle has output come through at once, but for what may be the end's beginning.
 func TestEndingHoldsLittle(t *testing.T) {
 	var out bytes.Buffer
-	e := &shell.Ending{Nonce: "n", W: &out}
+	e := &shell.ExitMark{Nonce: "n", W: &out}
 	for text, want := range map[string]string{"prompt$ ": "prompt$ ", "a\x1en E": "a", "a\x1em": "a\x1em"} {
 		out.Reset()
 		_, _ = e.Write([]byte(text))
@@ -66,8 +66,8 @@ func TestEndingHoldsLittle(t *testing.T) {
 	}
 }
 
-// TestMinded has shells that there are here end commands as they end, and say so.
-func TestMinded(t *testing.T) {
+// TestExitMark has shells that there are here end commands as they end, and say so.
+func TestExitMark(t *testing.T) {
 	shells := [][]string{{"sh"}, {"dash"}, {"bash", "--posix"}, {"bash"}, {"busybox", "sh"}, {"mksh"}}
 	for _, sh := range shells {
 		if _, err := exec.LookPath(sh[0]); err != nil {
@@ -97,7 +97,7 @@ func TestMinded(t *testing.T) {
 
 func minded(t *testing.T, sh, args []string, in, out, said string, status int) {
 	const nonce, end = "begin", "end"
-	script := shell.Minded(shell.Line(nonce, &compute.Command{Args: args}, nil), end, false, in == "")
+	script := shell.WithExitMark(shell.Line(nonce, &compute.Command{Args: args}, nil), end, false, in == "")
 	cmd := exec.Command(sh[0], append(sh[1:], "-c", shell.Boot)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // as runtimes have it
 	inW, err1 := cmd.StdinPipe()
@@ -122,7 +122,7 @@ func minded(t *testing.T, sh, args []string, in, out, said string, status int) {
 		if first {
 			w = &shell.Preamble{Nonce: nonce, W: &got, Began: func(int, int, []string) {}, Failed: func(int) {}}
 		}
-		e := &shell.Ending{Nonce: end, W: w, Ended: func(n int) { over = n; close(ends) }}
+		e := &shell.ExitMark{Nonce: end, W: w, Ended: func(n int) { over = n; close(ends) }}
 		b := make([]byte, 7)
 		for {
 			n, err := r.Read(b)

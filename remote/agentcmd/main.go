@@ -1,4 +1,4 @@
-package guest
+package agentcmd
 
 import (
 	"errors"
@@ -43,7 +43,7 @@ func Main(args []string, version string, verbs map[string]Verb) int {
 	case "serve":
 		err = serve(args[1:])
 	case "init":
-		return first(args[1:])
+		return runInit(args[1:])
 	case "reap":
 		return process.Reap()
 	case "copy":
@@ -56,7 +56,7 @@ func Main(args []string, version string, verbs map[string]Verb) int {
 		fmt.Fprint(os.Stderr, usage)
 		return 2
 	}
-	return told(err)
+	return reportError(err)
 }
 
 // copySelf puts this program at a path, whole or not at all.
@@ -91,8 +91,8 @@ func copySelf(args []string) error {
 	return err
 }
 
-// told says what went wrong, and returns the exit status of that.
-func told(err error) int {
+// reportError says what went wrong, and returns the exit status of that.
+func reportError(err error) int {
 	if err == nil {
 		return 0
 	}
