@@ -116,7 +116,7 @@ func (m *trees) lose(b ledger.View, n *record.Instance) error {
 	copied := *n
 	copied.Computer, copied.Partition, copied.Connection = "", "", ""
 	copied.Reason = "its partition " + n.Partition + " of " + n.Computer + " is no more"
-	return cmp.Or(ledger.SaveInstance(b, &copied), DropStatus(b, InstanceStatusKey(n.ID)), m.rehost(b, n, nil))
+	return cmp.Or(ledger.SaveInstance(b, &copied), DropStatus(b, InstanceStatusKey(n.ID)), m.findNewHosts(b, n, nil))
 }
 
 // Information is a node's document about its computer, in XML, with a tag that changes with it. The

@@ -329,6 +329,6 @@ func (m *instances) BangOf(ctx context.Context, who access.Who, guid string) err
 		if n.Root == n.ID {
 			return m.trees.bang(b, n)
 		}
-		return m.trees.wake(b, n)
+		return m.trees.touch(b, n)
 	})
 }

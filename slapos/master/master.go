@@ -140,7 +140,7 @@ func (m *Master) Log() *slog.Logger { return m.Ledger.Log }
 
 // Tellable refuses a transaction that makes a node's document too large. Call it when all is saved.
 func (m *Master) Tellable(b ledger.View, guid string) error {
-	return m.Instances.trees.allocation.tellableOn(b, guid)
+	return m.Instances.trees.allocation.checkDocumentOf(b, guid)
 }
 
 // RunID is random, and another for each master that was started: by it one finds that a URL is its

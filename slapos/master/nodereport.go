@@ -8,7 +8,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto/nodereport"
-	slaprecord "github.com/hostler-project/hostler/slapos/record"
+	slaposrecord "github.com/hostler-project/hostler/slapos/record"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -23,7 +23,7 @@ func (m *computers) ReportNode(ctx context.Context, who access.Who, n *noderepor
 	if err := cmp.Or(who.Speaks(n.Computer), m.ledger.Fresh(ctx)); err != nil {
 		return err
 	}
-	var known *slaprecord.Computer
+	var known *slaposrecord.Computer
 	if err := m.ledger.Read(func(b ledger.View) (err error) { known, err = b.Computer(n.Computer); return err }); err != nil {
 		return err
 	}
@@ -32,7 +32,7 @@ func (m *computers) ReportNode(ctx context.Context, who access.Who, n *noderepor
 	}
 	record := ledger.Pack(&NodeRecord{At: time.Now().UTC(), Report: *n})
 	err := m.ledger.Store.Update(ctx, func(tx store.Tx) error {
-		return tx.(ledger.Tx).SaveSlap(slaprecord.Entry{Kind: slaprecord.KindNode, Key: n.Computer, Computer: n.Computer, Data: record})
+		return tx.(ledger.Tx).SaveSlap(slaposrecord.Entry{Kind: slaposrecord.KindNode, Key: n.Computer, Computer: n.Computer, Data: record})
 	})
 	if err == nil {
 		m.notes.heard.Add(1)
@@ -49,7 +49,7 @@ func (m *computers) NodeReport(ctx context.Context, who access.Who, guid string)
 	err = m.ledger.Store.View(ctx, func(tx store.Tx) error {
 		n = nil
 		p := m.ledger.TxView(tx)
-		e, ok, err := p.Entry(slaprecord.KindNode, guid)
+		e, ok, err := p.Entry(slaposrecord.KindNode, guid)
 		if !ok {
 			return err
 		}

@@ -27,7 +27,7 @@ func inside(who access.Who, computer, partition, reference string) target {
 		if err != nil || reference == "" {
 			return n, err
 		}
-		return referred(b, n, reference)
+		return hostedBy(b, n, reference)
 	}
 }
 
@@ -87,7 +87,7 @@ func (m *instances) destroyed(ctx context.Context, who access.Who, of target) (c
 func (m *trees) end(b ledger.View, root *record.Instance) error {
 	as := *root
 	as.State = proto.Destroyed
-	return m.spread(b, &as)
+	return m.propagateState(b, &as)
 }
 
 // leave frees the partition of an instance, and forgets it. A root that waited for this is told.
@@ -108,7 +108,7 @@ func (m *trees) leave(b ledger.View, n *record.Instance) error {
 	if root.Partition == "" { // no node is to be told
 		return cmp.Or(m.dropInstance(b, root), m.orphans(b, root))
 	}
-	return m.wake(b, root)
+	return m.touch(b, root)
 }
 
 // orphans ends what a root has left that has no partition.
@@ -151,7 +151,10 @@ func (m *instances) connect(ctx context.Context, of target, text string) error {
 		}
 		copied := *n
 		copied.Connection = text
-		return cmp.Or(short("connection parameters", text), ledger.SaveInstance(b, &copied), m.trees.allocation.tellable(b, n, &copied))
+		return cmp.Or(
+			checkLength("connection parameters", text), ledger.SaveInstance(b, &copied),
+			m.trees.allocation.checkDocument(b, n, &copied),
+		)
 	})
 }
 
@@ -180,7 +183,7 @@ func (m *trees) bang(b ledger.View, n *record.Instance) error {
 		if other.Partition == "" {
 			continue
 		}
-		if err := m.wake(b, other); err != nil {
+		if err := m.touch(b, other); err != nil {
 			return err
 		}
 	}
@@ -237,7 +240,7 @@ func (m *trees) rename(b ledger.View, n *record.Instance, title string) error {
 			continue
 		}
 		seen[other.Computer] = true
-		if err := m.allocation.tellableOn(b, other.Computer); err != nil {
+		if err := m.allocation.checkDocumentOf(b, other.Computer); err != nil {
 			return err
 		}
 	}
@@ -254,7 +257,7 @@ func (m *trees) wakeHosts(b ledger.View, of []*record.Instance) error {
 		woken[n.Host] = true
 		host, err := b.Instance(n.Host)
 		if err == nil && host != nil {
-			err = m.wake(b, host)
+			err = m.touch(b, host)
 		}
 		if err != nil {
 			return err

@@ -2,16 +2,17 @@ package master
 
 import (
 	"cmp"
+
 	"github.com/hostler-project/hostler/slapos/master/certificate"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// spread carries the state of an instance on to its descendants. Stopped and destroyed apply at
-// once; otherwise each returns to its own requested state. In a destroyed tree, instances without a
-// place and shared ones are removed.
-func (m *trees) spread(b ledger.View, top *record.Instance) error {
+// propagateState carries the state of an instance on to its descendants. Stopped and destroyed
+// apply at once; otherwise each returns to its own requested state. In a destroyed tree,
+// instances without a place and shared ones are removed.
+func (m *trees) propagateState(b ledger.View, top *record.Instance) error {
 	tree, err := b.Instances(top.Root, "", "")
 	if err != nil {
 		return err
@@ -31,13 +32,13 @@ func (m *trees) spread(b ledger.View, top *record.Instance) error {
 		}
 		children[parent] = append(children[parent], n)
 	}
-	return m.spreadTo(b, top, children)
+	return m.propagateTo(b, top, children)
 }
 
-func (m *trees) spreadTo(b ledger.View, parent *record.Instance, children map[string][]*record.Instance) error {
+func (m *trees) propagateTo(b ledger.View, parent *record.Instance, children map[string][]*record.Instance) error {
 	for _, n := range children[parent.ID] {
 		copied := *n
-		copied.State = worse(n.Asked, parent.State)
+		copied.State = stricterState(n.Asked, parent.State)
 		switch {
 		case n.Shared && copied.State == proto.Destroyed, n.Partition == "" && !n.Shared && copied.State == proto.Destroyed:
 			if err := m.dropInstance(b, n); err != nil {
@@ -49,7 +50,7 @@ func (m *trees) spreadTo(b ledger.View, parent *record.Instance, children map[st
 				return err
 			}
 		}
-		if err := m.spreadTo(b, &copied, children); err != nil {
+		if err := m.propagateTo(b, &copied, children); err != nil {
 			return err
 		}
 	}
@@ -67,9 +68,9 @@ func (m *trees) dropInstance(b ledger.View, n *record.Instance) error {
 		if err != nil || host == nil {
 			return err
 		}
-		return m.wake(b, host)
+		return m.touch(b, host)
 	}
-	return m.rehost(b, n, nil)
+	return m.findNewHosts(b, n, nil)
 }
 
 // Forget drops the record of an instance, its status, and its certificate.

@@ -97,7 +97,7 @@ type Agent struct {
 	Say  func(format string, args ...any) // takes a line about each act; may be nil
 	Warn func(format string, args ...any) // and what is odd
 
-	works works
+	works runningTasks
 	ended func() // called when a work that no pass waited for has ended; may be nil
 	// names of partitions of which the master has yet to hear that all is well again
 	untold sync.Map

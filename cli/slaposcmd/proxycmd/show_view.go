@@ -9,7 +9,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/proto"
-	slaprecord "github.com/hostler-project/hostler/slapos/record"
+	slaposrecord "github.com/hostler-project/hostler/slapos/record"
 )
 
 // shownView is what `slapos proxy show` prints with --json.
@@ -99,7 +99,7 @@ const shownAtOnce = 1000
 
 // addComputer adds a computer and what is on it. One that was never formatted only has what is
 // requested there.
-func (v *shownView) addComputer(ctx context.Context, m *master.Master, record *slaprecord.Computer, o *showOptions) error {
+func (v *shownView) addComputer(ctx context.Context, m *master.Master, record *slaposrecord.Computer, o *showOptions) error {
 	c, err := m.Computers.Computer(ctx, access.Anybody, record.GUID)
 	if err != nil {
 		return err

@@ -32,7 +32,7 @@ type requestView struct {
 	Connection map[string]string `json:"connection,omitempty"`
 }
 
-// asking is what a command line of `slapos request` says.
+// requestOptions is what a command line of `slapos request` says.
 type requestOptions struct {
 	node, pairs         []string
 	file, form          string

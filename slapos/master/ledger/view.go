@@ -54,7 +54,7 @@ var ErrWrites = errors.New("there is something to write")
 // TxView is a transaction as a view.
 type TxView struct {
 	Tx       Tx
-	known    *remembered // decoded already
+	known    *cache // decoded already
 	revision int64
 	wrote    bool
 	// by ID, the instances with a partition, of each computer that was asked for

@@ -55,7 +55,7 @@ type Client struct {
 	hypermedia *Hypermedia
 }
 
-// NewClient makes a client and asks nothing yet. [Client.Close] ends its connections.
+// New makes a client and asks nothing yet. [Client.Close] ends its connections.
 func New(o Options) (*Client, error) {
 	base, err := parseMaster(o.URL)
 	if err != nil {

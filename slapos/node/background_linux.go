@@ -9,37 +9,37 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// The work that a pass does not wait for any more goes on beside it.
+// Work that a pass does not wait for any more goes on in the background.
 const (
-	// works beside a pass, before it waits for one to end; hanging ones are not counted
-	besides = 4
-	hangs   = 10 * time.Minute // work that takes longer hangs
+	// tasks in the background, before a pass waits for one to end; hanging ones are not counted
+	maxBackground = 4
+	hangTime      = 10 * time.Minute // work that takes longer hangs
 )
 
 // errChanged is why something is ended that was begun for another wish.
 var errChanged = errors.New("something else is wanted of it now")
 
-// works is the present work on partitions, one at a time for each.
-type works struct {
+// runningTasks is the present work on partitions, one at a time for each.
+type runningTasks struct {
 	mu    sync.Mutex
-	all   map[string]*work
+	all   map[string]*runningTask
 	freed chan struct{} // has something when one has ended
 	wg    sync.WaitGroup
 }
 
-// work is one piece of work on a partition.
-type work struct {
-	wish   proto.Partition
-	since  time.Time
-	cancel context.CancelCauseFunc // nil: another caller's work, and not ours to end
-	done   chan struct{}
-	err    error // when done is closed
-	beside bool  // no pass waits for it
-	missed bool  // a pass would have done something else with the partition
+// runningTask is one piece of work on a partition.
+type runningTask struct {
+	wanted     proto.Partition
+	since      time.Time
+	cancel     context.CancelCauseFunc // nil: another caller's work, and not ours to end
+	done       chan struct{}
+	err        error // when done is closed
+	background bool  // no pass waits for it
+	missed     bool  // a pass would have done something else with the partition
 }
 
 // take has a work be the only one of its partition; other: there is another.
-func (w *works) take(id string, one *work) (other *work) {
+func (w *runningTasks) take(id string, one *runningTask) (other *runningTask) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if other = w.all[id]; other != nil {
@@ -47,7 +47,7 @@ func (w *works) take(id string, one *work) (other *work) {
 		return other
 	}
 	if w.all == nil {
-		w.all, w.freed = map[string]*work{}, make(chan struct{}, 1)
+		w.all, w.freed = map[string]*runningTask{}, make(chan struct{}, 1)
 	}
 	one.since, one.done = time.Now(), make(chan struct{})
 	w.all[id] = one
@@ -56,36 +56,36 @@ func (w *works) take(id string, one *work) (other *work) {
 
 // end is called when a work has ended. It says whether its end must be told, as no pass waits for
 // it.
-func (w *works) end(id string, one *work) (tell bool) {
+func (w *runningTasks) end(id string, one *runningTask) (tell bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.all, id)
 	close(one.done)
 	ring(w.freed)
-	return one.beside || one.missed
+	return one.background || one.missed
 }
 
-// leave has a work go on beside; false: it has ended.
-func (w *works) leave(id string, one *work) bool {
+// toBackground lets a task go on in the background; false: it has ended.
+func (w *runningTasks) toBackground(id string, one *runningTask) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	one.beside = w.all[id] == one
-	return one.beside
+	one.background = w.all[id] == one
+	return one.background
 }
 
-// room waits until not too many go on beside.
-func (w *works) room(ctx context.Context) {
+// waitForRoom waits until not too many tasks are in the background.
+func (w *runningTasks) waitForRoom(ctx context.Context) {
 	for {
-		n, next := 0, hangs
+		n, next := 0, hangTime
 		w.mu.Lock()
 		for _, one := range w.all {
-			if left := hangs - time.Since(one.since); one.beside && left > 0 {
+			if left := hangTime - time.Since(one.since); one.background && left > 0 {
 				n++
 				next = min(next, left)
 			}
 		}
 		w.mu.Unlock()
-		if n < besides {
+		if n < maxBackground {
 			return
 		}
 		select {
@@ -100,27 +100,27 @@ func (w *works) room(ctx context.Context) {
 // Take keeps passes from a partition until free is called, so that the caller can work on it. ok is
 // false when other work on it goes on now.
 func (a *Agent) Take(id string) (free func(), ok bool) {
-	w := &work{}
+	w := &runningTask{}
 	if a.works.take(id, w) != nil {
 		return nil, false
 	}
 	return func() { a.free(id, w) }, true
 }
 
-func (a *Agent) free(id string, w *work) {
+func (a *Agent) free(id string, w *runningTask) {
 	if a.works.end(id, w) && a.ended != nil {
 		a.ended()
 	}
 }
 
-// begin does a step, and waits for it as long as the agent's patience is; beside: it goes on, or
-// something else is done with the partition, and its end will be told.
+// begin does a step, and waits for it as long as the agent's patience is; beside: it goes on in
+// the background, or something else is done with the partition, and its end will be told.
 func (a *Agent) begin(ctx context.Context, s Step, o Options) (beside bool, err error) {
 	if a.Patience <= 0 || s.Action == Pass || s.Action == Refuse {
 		return false, a.step(ctx, s, o)
 	}
 	one := *s.Partition // the pass' own may be read while this goes on
-	w := &work{wish: one}
+	w := &runningTask{wanted: one}
 	running, cancel := context.WithCancelCause(ctx)
 	w.cancel = cancel
 	for {
@@ -153,9 +153,9 @@ func (a *Agent) begin(ctx context.Context, s Step, o Options) (beside bool, err 
 	select {
 	case <-w.done:
 	case <-timer.C:
-		if a.works.leave(one.ID, w) {
+		if a.works.toBackground(one.ID, w) {
 			a.say("%s takes long: it goes on beside the others.", one.ID)
-			a.works.room(ctx)
+			a.works.waitForRoom(ctx)
 			return true, nil
 		}
 		<-w.done
@@ -167,7 +167,7 @@ func (a *Agent) begin(ctx context.Context, s Step, o Options) (beside bool, err 
 // obsolete reports whether a new wish ends a work: another state or another release, and if it
 // hangs any change. A mere change of parameters waits for the next time: it may be frequent, and
 // then no work would ever end.
-func (w *work) obsolete(p *proto.Partition) bool {
+func (w *runningTask) obsolete(p *proto.Partition) bool {
 	return w.cancel != nil &&
-		(p.State != w.wish.State || p.Release != w.wish.Release || p.Timestamp != w.wish.Timestamp && time.Since(w.since) > hangs)
+		(p.State != w.wanted.State || p.Release != w.wanted.Release || p.Timestamp != w.wanted.Timestamp && time.Since(w.since) > hangTime)
 }

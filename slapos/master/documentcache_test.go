@@ -12,13 +12,13 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// TestShelf: documents beyond what is kept are given up, the oldest first.
-func TestShelf(t *testing.T) {
-	var s ledger.Shelf
+// TestDocumentCache: documents beyond what is kept are given up, the oldest first.
+func TestDocumentCache(t *testing.T) {
+	var s ledger.DocumentCache
 	var all []*ledger.Document
 	for range 5 {
 		d := &ledger.Document{}
-		s.Put(d, make([]byte, ledger.MaxShelf/3))
+		s.Put(d, make([]byte, ledger.MaxDocumentCache/3))
 		all = append(all, d)
 	}
 	for i, d := range all {
@@ -26,11 +26,11 @@ func TestShelf(t *testing.T) {
 			t.Errorf("document %d is kept: %t", i, kept)
 		}
 	}
-	if s.Size > ledger.MaxShelf || len(s.All) != 3 {
+	if s.Size > ledger.MaxDocumentCache || len(s.All) != 3 {
 		t.Errorf("%d documents of %d bytes are kept", len(s.All), s.Size)
 	}
 	// one that is too large by itself is kept until the next comes
-	s.Put(&ledger.Document{}, make([]byte, 2*ledger.MaxShelf))
+	s.Put(&ledger.Document{}, make([]byte, 2*ledger.MaxDocumentCache))
 	if len(s.All) != 1 {
 		t.Errorf("%d are kept", len(s.All))
 	}

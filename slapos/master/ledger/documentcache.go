@@ -11,24 +11,24 @@ type Document struct {
 	Tag  string
 }
 
-// Shelf has the documents that were written last.
-type Shelf struct {
+// DocumentCache has the documents that were written last.
+type DocumentCache struct {
 	mu   sync.Mutex
 	All  []*Document // the oldest first
 	Size int         // of their bodies
 }
 
-// MaxShelf is how many bytes of documents are kept. Nodes ask for few at a time: a node that has
-// its document is answered by its tag.
-const MaxShelf = 8 << 20
+// MaxDocumentCache is how many bytes of documents are kept. Nodes ask for few at a time: a node
+// that has its document is answered by its tag.
+const MaxDocumentCache = 8 << 20
 
 // Put keeps a document, as long as there is room.
-func (s *Shelf) Put(d *Document, body []byte) {
+func (s *DocumentCache) Put(d *Document, body []byte) {
 	d.Body.Store(&body)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.All, s.Size = append(s.All, d), s.Size+len(body)
-	for s.Size > MaxShelf && len(s.All) > 1 {
+	for s.Size > MaxDocumentCache && len(s.All) > 1 {
 		s.Size -= len(*s.All[0].Body.Swap(nil))
 		s.All[0] = nil
 		s.All = s.All[1:]

@@ -7,9 +7,9 @@ import (
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// A Basis is all that the answer to a request without changes rests on: records of the memory,
+// A CacheKey is all that the answer to a request without changes rests on: records of the memory,
 // which are replaced when they change.
-type Basis struct {
+type CacheKey struct {
 	name         string // of the instance
 	found, asker *record.Instance
 	computer     *record.Computer
@@ -17,8 +17,8 @@ type Basis struct {
 	as           string // the instance that asks by its own certificate
 }
 
-// stands says whether all that an answer rests on is still so. It is asked of the memory.
-func (r *Basis) stands(b ledger.View) bool {
+// valid says whether all that an answer rests on is still so. It is asked of the memory.
+func (r *CacheKey) valid(b ledger.View) bool {
 	if n, err := b.Named(r.name); err != nil || n != r.found {
 		return false
 	}
@@ -36,24 +36,24 @@ func (r *Basis) stands(b ledger.View) bool {
 	return err == nil && c == r.computer
 }
 
-// Stands says whether the answer to a request that was answered before is still the same.
-func (m *requests) Stands(ctx context.Context, r *Basis) (stands bool, err error) {
+// StillValid says whether the answer to a request that was answered before is still the same.
+func (m *requests) StillValid(ctx context.Context, r *CacheKey) (stands bool, err error) {
 	if err := m.ledger.Fresh(ctx); err != nil {
 		return false, err
 	}
-	err = m.ledger.Read(func(b ledger.View) error { stands = r.stands(b); return nil })
+	err = m.ledger.Read(func(b ledger.View) error { stands = r.valid(b); return nil })
 	return stands, err
 }
 
-// rests is what the answer to a request rests on that found an instance at its place, in the
+// cacheKeyOf is what the answer to a request rests on that found an instance at its place, in the
 // memory, and changed nothing; nil of another.
-func (a *ask) rests(b ledger.View) *Basis {
+func (a *requestState) cacheKeyOf(b ledger.View) *CacheKey {
 	if a.found == nil || a.found.Partition == "" || a.Shared {
 		return nil
 	}
-	r := &Basis{name: a.name(), found: a.found, asker: a.asker, at: a.Computer, part: a.Partition, as: a.who.Instance}
+	r := &CacheKey{name: a.name(), found: a.found, asker: a.caller, at: a.Computer, part: a.Partition, as: a.who.Instance}
 	r.computer, _ = b.Computer(a.found.Computer)
-	if !r.stands(b) {
+	if !r.valid(b) {
 		return nil
 	}
 	return r

@@ -25,9 +25,9 @@ import (
 )
 
 const (
-	maxSaid   = 4 << 20 // bytes that a program says
-	maxWishes = 1000
-	rounds    = 2 // a program is run again where what it has asked for is known by then
+	maxOutput   = 4 << 20 // bytes that a program says
+	maxRequests = 1000
+	maxRounds   = 2 // a program is run again where what it has asked for is known by then
 )
 
 // lightInput is what the program of a lighter release reads.
@@ -66,11 +66,11 @@ type child struct {
 type lightOutput struct {
 	Connection map[string]any            `json:"connection"`
 	Shared     map[string]map[string]any `json:"shared"`
-	Request    []wish                    `json:"request"`
+	Request    []lightRequest            `json:"request"`
 }
 
-// wish is what a program asks the master for.
-type wish struct {
+// lightRequest is what a program asks the master for.
+type lightRequest struct {
 	Title      string         `json:"title"`
 	Release    string         `json:"software_release"`
 	Type       string         `json:"software_type,omitempty"`
@@ -80,15 +80,15 @@ type wish struct {
 	SLA        map[string]any `json:"sla,omitempty"`
 }
 
-// remembered is the stored state of such an instance. It lies outside of the partition, as the
+// lightState is the stored state of such an instance. It lies outside of the partition, as the
 // partition's user may not change what was asked for.
-type remembered struct {
-	Wishes    []wish                    `json:"wishes"`
+type lightState struct {
+	Wishes    []lightRequest            `json:"wishes"`
 	Children  map[string]child          `json:"children"` // as the program was told of them last
 	Shared    map[string]map[string]any `json:"shared"`   // as it was published
 	Unsettled bool                      `json:"unsettled"`
 	// so often in a row nothing was new to it while it was unsettled
-	Calm int `json:"calm,omitempty"`
+	QuietRounds int `json:"calm,omitempty"`
 	// time of the last such round, if Calm counts
 	At time.Time `json:"at,omitzero"`
 }
@@ -96,42 +96,43 @@ type remembered struct {
 // An instance that waits for values of others asks often while there is hope, and then with growing
 // pauses: some never publish anything.
 const (
-	hopeful   = 3 // times, as often as there is a pass
-	maxHope   = 10 * time.Minute
-	retryHope = 5 * time.Second
+	quickRounds = 3 // times, as often as there is a pass
+	maxPause    = 10 * time.Minute
+	retryPause  = 5 * time.Second
 )
 
 // wait is how long an instance is left alone now, though it waits for others; waits: it does.
 func (a *Agent) wait(id string, now time.Time) (left time.Duration, waits bool) {
-	m := a.recall(id)
-	if !m.Unsettled || m.Calm < hopeful || now.Before(m.At) { // a clock that was set back
+	m := a.lightState(id)
+	// the last: a clock that was set back
+	if !m.Unsettled || m.QuietRounds < quickRounds || now.Before(m.At) {
 		return 0, m.Unsettled
 	}
-	pause := cmp.Or(a.Retry, retryHope)
-	for range m.Calm - hopeful {
-		if pause *= 2; pause >= maxHope {
-			pause = maxHope
+	pause := cmp.Or(a.Retry, retryPause)
+	for range m.QuietRounds - quickRounds {
+		if pause *= 2; pause >= maxPause {
+			pause = maxPause
 			break
 		}
 	}
 	return max(0, m.At.Add(pause).Sub(now)), true
 }
 
-func (a *Agent) memory(id string) string {
+func (a *Agent) lightStateFile(id string) string {
 	return filepath.Join(a.InstanceRoot, report.Memory, id+".json")
 }
 
-func (a *Agent) recall(id string) (m remembered) {
-	if text, err := os.ReadFile(a.memory(id)); err == nil && json.Unmarshal(text, &m) != nil {
+func (a *Agent) lightState(id string) (m lightState) {
+	if text, err := os.ReadFile(a.lightStateFile(id)); err == nil && json.Unmarshal(text, &m) != nil {
 		a.warn("%s: what was remembered of it cannot be read", id)
-		m = remembered{}
+		m = lightState{}
 	}
 	return m
 }
 
-// remember keeps something before it is acted on.
-func (a *Agent) remember(id string, m remembered) error {
-	dir := filepath.Dir(a.memory(id))
+// saveLightState keeps something before it is acted on.
+func (a *Agent) saveLightState(id string, m lightState) error {
+	dir := filepath.Dir(a.lightStateFile(id))
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -161,12 +162,12 @@ func (t *task) light(ctx context.Context, r *home.Dir) error {
 			)
 		}
 	}
-	m := t.a.recall(t.ID)
+	m := t.a.lightState(t.ID)
 	if m.Children == nil {
 		m.Children = map[string]child{}
 	}
 	news := false
-	for range rounds {
+	for range maxRounds {
 		again, err := t.round(ctx, &m)
 		if err != nil {
 			return err
@@ -175,24 +176,24 @@ func (t *task) light(ctx context.Context, r *home.Dir) error {
 			break
 		}
 	}
-	was := m.Calm
-	if m.Calm, m.At = was+1, (time.Time{}); news || !m.Unsettled {
-		m.Calm = 0
-	} else if m.Calm >= hopeful {
+	was := m.QuietRounds
+	if m.QuietRounds, m.At = was+1, (time.Time{}); news || !m.Unsettled {
+		m.QuietRounds = 0
+	} else if m.QuietRounds >= quickRounds {
 		m.At = time.Now()
 	}
-	if m.Calm == was {
+	if m.QuietRounds == was {
 		return nil
 	}
-	return t.a.remember(t.ID, m)
+	return t.a.saveLightState(t.ID, m)
 }
 
 // entryPoint makes the entry point of an image the one program of etc/service. Its name depends on
 // its content, so new parameters replace the program.
 func entryPoint(pl *PartitionDir, e *software.EntryPoint) error {
 	parameters := map[string]string{}
-	if all, ok := meant(pl.Parameters).(map[string]any); ok {
-		for name, value := range texts(all) {
+	if all, ok := decodeParameters(pl.Parameters).(map[string]any); ok {
+		for name, value := range encodeValues(all) {
 			parameters[name], _ = value.(string)
 		}
 	}
@@ -222,12 +223,12 @@ func entryPoint(pl *PartitionDir, e *software.EntryPoint) error {
 
 // round runs the program once, and sends its answers to the master. again: its input about its
 // children is outdated.
-func (t *task) round(ctx context.Context, m *remembered) (again bool, err error) {
+func (t *task) round(ctx context.Context, m *lightState) (again bool, err error) {
 	in, err := json.Marshal(inputOf(t.PartitionDir, m.Children))
 	if err != nil {
 		return false, err
 	}
-	said := &limited{most: maxSaid}
+	said := &limited{most: maxOutput}
 	if err := t.run(ctx, []string{filepath.Join(t.Release, "instance")}, append(in, '\n'), said); err != nil {
 		return false, err
 	}
@@ -255,7 +256,7 @@ func (t *task) round(ctx context.Context, m *remembered) (again bool, err error)
 	for _, c := range children {
 		m.Unsettled = m.Unsettled || len(c.Connection) == 0 && c.State != proto.Stopped
 	}
-	return again, t.a.remember(t.ID, *m)
+	return again, t.a.saveLightState(t.ID, *m)
 }
 
 func (a *Agent) asker(id string) (Asker, func(), error) {
@@ -276,8 +277,8 @@ func (l *limited) read() (out lightOutput, err error) {
 	if err := json.Unmarshal(l.text, &out); err != nil {
 		return out, fmt.Errorf("what it says is not understood: %w", err)
 	}
-	if len(out.Request) > maxWishes {
-		return out, fmt.Errorf("it asks for more than %d instances", maxWishes)
+	if len(out.Request) > maxRequests {
+		return out, fmt.Errorf("it asks for more than %d instances", maxRequests)
 	}
 	known := map[string]bool{}
 	for _, w := range out.Request {
@@ -296,17 +297,17 @@ func (l *limited) read() (out lightOutput, err error) {
 
 // request sends the program's requests to the master, and ends earlier ones that it does not
 // repeat.
-func (t *task) request(ctx context.Context, ask Asker, m *remembered, wishes []wish) (map[string]child, error) {
+func (t *task) request(ctx context.Context, ask Asker, m *lightState, wishes []lightRequest) (map[string]child, error) {
 	before := m.Wishes
 	all := slices.Clone(wishes)
 	for _, w := range before {
-		if !slices.ContainsFunc(wishes, func(n wish) bool { return n.Title == w.Title && n.Shared == w.Shared }) {
+		if !slices.ContainsFunc(wishes, func(n lightRequest) bool { return n.Title == w.Title && n.Shared == w.Shared }) {
 			w.State = proto.Destroyed
 			all = append(all, w)
 		}
 	}
 	m.Wishes = all // also those that are to go, until the master has heard it
-	if err := t.a.remember(t.ID, *m); err != nil {
+	if err := t.a.saveLightState(t.ID, *m); err != nil {
 		return nil, err
 	}
 	children, titles := map[string]child{}, []byte{}
@@ -336,10 +337,10 @@ func (t *task) request(ctx context.Context, ask Asker, m *remembered, wishes []w
 	return children, t.Dir.Write(asked(t.ID), titles, 0o644)
 }
 
-func (t *task) requestOf(w wish) *proto.Request {
+func (t *task) requestOf(w lightRequest) *proto.Request {
 	q := &proto.Request{
 		Computer: t.a.Computer, Partition: t.ID, Release: w.Release, Type: w.Type, Title: w.Title, State: w.State,
-		Shared: w.Shared, Parameters: texts(w.Parameters), Filter: texts(w.SLA),
+		Shared: w.Shared, Parameters: encodeValues(w.Parameters), Filter: encodeValues(w.SLA),
 	}
 	if q.State == "" {
 		q.State = t.State
@@ -349,9 +350,9 @@ func (t *task) requestOf(w wish) *proto.Request {
 
 // publish sends the connection parameters of an instance, and of those that it hosts, if they are
 // new.
-func (t *task) publish(ctx context.Context, ask Asker, m *remembered, out lightOutput) error {
+func (t *task) publish(ctx context.Context, ask Asker, m *lightState, out lightOutput) error {
 	if out.Connection != nil {
-		if c := texts(out.Connection); !reflect.DeepEqual(c, texts(t.Connection)) {
+		if c := encodeValues(out.Connection); !reflect.DeepEqual(c, encodeValues(t.Connection)) {
 			if err := ask.SetConnection(ctx, t.a.Computer, t.ID, "", c); err != nil {
 				return err
 			}
@@ -368,7 +369,7 @@ func (t *task) publish(ctx context.Context, ask Asker, m *remembered, out lightO
 		if was, known := m.Shared[of.Reference]; !ok || known && reflect.DeepEqual(was, c) {
 			continue
 		}
-		if err := ask.SetConnection(ctx, t.a.Computer, t.ID, of.Reference, texts(c)); err != nil {
+		if err := ask.SetConnection(ctx, t.a.Computer, t.ID, of.Reference, encodeValues(c)); err != nil {
 			return err
 		}
 	}
@@ -378,7 +379,7 @@ func (t *task) publish(ctx context.Context, ask Asker, m *remembered, out lightO
 
 // forget asks for nothing any more in the name of an instance that is destroyed.
 func (t *task) forget(ctx context.Context) error {
-	m := t.a.recall(t.ID)
+	m := t.a.lightState(t.ID)
 	if len(m.Wishes) > 0 {
 		ask, end, err := t.a.asker(t.ID)
 		if err != nil {
@@ -389,7 +390,7 @@ func (t *task) forget(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := os.Remove(t.a.memory(t.ID)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := os.Remove(t.a.lightStateFile(t.ID)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	return nil
@@ -398,20 +399,20 @@ func (t *task) forget(ctx context.Context) error {
 // inputOf is what a program is told.
 func inputOf(pl *PartitionDir, children map[string]child) lightInput {
 	in := lightInput{Title: pl.Title, RootTitle: pl.RootTitle, State: pl.State, Type: pl.Type,
-		Parameters: meant(pl.Parameters), Addresses: []lightAddress{}, Shared: []lightShared{},
+		Parameters: decodeParameters(pl.Parameters), Addresses: []lightAddress{}, Shared: []lightShared{},
 		Release: pl.Release, Partition: pl.Home, Children: children}
 	for _, at := range pl.Addresses {
 		in.Addresses = append(in.Addresses, lightAddress{at.Interface, at.IP})
 	}
 	for _, of := range pl.Shared {
-		in.Shared = append(in.Shared, lightShared{of.Title, of.Reference, of.Type, meant(of.Parameters)})
+		in.Shared = append(in.Shared, lightShared{of.Title, of.Reference, of.Type, decodeParameters(of.Parameters)})
 	}
 	return in
 }
 
-// meant are the parameters in the form the requester meant: if they came as one JSON text, its
-// value.
-func meant(d proto.Dictionary) any {
+// decodeParameters are the parameters in the form the requester meant: if they came as one JSON
+// text, its value.
+func decodeParameters(d proto.Dictionary) any {
 	if text, ok := d["_"].(string); ok && len(d) == 1 {
 		var v any
 		if json.Unmarshal([]byte(text), &v) == nil {
@@ -424,8 +425,8 @@ func meant(d proto.Dictionary) any {
 	return map[string]any(d)
 }
 
-// texts are values in the form of a master: texts, and other values as JSON.
-func texts(values map[string]any) proto.Dictionary {
+// encodeValues are values in the form of a master: texts, and other values as JSON.
+func encodeValues(values map[string]any) proto.Dictionary {
 	d := proto.Dictionary{}
 	for k, v := range values {
 		text, ok := v.(string)

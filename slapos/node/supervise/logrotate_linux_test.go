@@ -10,9 +10,9 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 )
 
-// TestTurning has a log be begun anew while it is written, with no line lost of the last ones, and
-// leaves one alone that somebody else has put aside.
-func TestTurning(t *testing.T) {
+// TestRotatingLog has a log be begun anew while it is written, with no line lost of the last
+// ones, and leaves one alone that somebody else has put aside.
+func TestRotatingLog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	do(t, err)
@@ -22,7 +22,7 @@ func TestTurning(t *testing.T) {
 		do(t, err)
 		return string(text)
 	}
-	w := supervise.Turning(out, path, 100)
+	w := supervise.RotatingLog(out, path, 100)
 	for i := range 35 {
 		_, err := fmt.Fprintf(w, "line %03d\n", i)
 		do(t, err)

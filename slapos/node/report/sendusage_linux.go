@@ -26,9 +26,9 @@ type share struct {
 
 func (s *share) close() { _ = s.dir.Close() }
 
-// tell runs the programs of etc/report, and reports the use to the master. kept are the partitions
-// whose use is not reported completely.
-func (p *Pass) tell(ctx context.Context, root *home.Dir, busy []*proto.Partition, bad map[string]bool) (kept map[string]bool) {
+// reportUsage runs the programs of etc/report, and reports the use to the master. kept are the
+// partitions whose use is not reported completely.
+func (p *Pass) reportUsage(ctx context.Context, root *home.Dir, busy []*proto.Partition, bad map[string]bool) (kept map[string]bool) {
 	kept = map[string]bool{}
 	for _, id := range p.again(ctx, root) {
 		kept[id], bad[id] = true, true
@@ -125,12 +125,12 @@ func (p *Pass) gather(ctx context.Context, root *home.Dir, one *proto.Partition)
 // send reports shares as one journal, and deletes their files.
 func (p *Pass) send(ctx context.Context, root *home.Dir, of []*share) error {
 	var all []proto.Movement
-	l := &letter{}
+	l := &pendingReport{}
 	for _, s := range of {
 		all = append(all, s.all...)
 		for _, f := range s.found {
 			dir, files := f.Files()
-			l.Of = append(l.Of, said{Partition: s.id, Here: dir == s.dir, Files: files})
+			l.Of = append(l.Of, usageSource{Partition: s.id, Here: dir == s.dir, Files: files})
 		}
 	}
 	if len(all) == 0 {
@@ -143,7 +143,7 @@ func (p *Pass) send(ctx context.Context, root *home.Dir, of []*share) error {
 		p.log("what is told now is not recorded, and may be told twice: %v", err)
 		name = ""
 	}
-	return p.post(ctx, root, name, l)
+	return p.sendPending(ctx, root, name, l)
 }
 
 // journals sends the journals about the whole computer, each as it is.

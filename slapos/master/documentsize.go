@@ -17,8 +17,8 @@ const (
 	maxFilter  = 16 << 10 // bytes of a filter, which no node is told
 )
 
-// short refuses parameters that are too long.
-func short(what, document string) error {
+// checkLength refuses parameters that are too long.
+func checkLength(what, document string) error {
 	if ledger.Roughly(document, true) <= maxWritten {
 		return nil
 	}
@@ -28,7 +28,7 @@ func short(what, document string) error {
 	return nil
 }
 
-func shortFilter(filter map[string]string) error {
+func checkFilterLength(filter map[string]string) error {
 	n := 0
 	for k, v := range filter {
 		n += len(k) + len(v)
@@ -39,9 +39,9 @@ func shortFilter(filter map[string]string) error {
 	return nil
 }
 
-// tellable refuses a larger instance if its computer's document cannot hold it. It is called when
-// the instance is saved.
-func (m *allocation) tellable(b ledger.View, was, n *record.Instance) error {
+// checkDocument refuses a larger instance if its computer's document cannot hold it. It is
+// called when the instance is saved.
+func (m *allocation) checkDocument(b ledger.View, was, n *record.Instance) error {
 	if _, writing := b.(*ledger.TxView); !writing || !ledger.Placed(n) {
 		return nil
 	}
@@ -52,10 +52,10 @@ func (m *allocation) tellable(b ledger.View, was, n *record.Instance) error {
 	if !n.Shared && weight+access.MaxTitle*len("&#1114111;") <= m.ledger.ShareOn(n.Computer) {
 		return nil
 	}
-	return m.tellableOn(b, n.Computer)
+	return m.checkDocumentOf(b, n.Computer)
 }
 
-func (m *allocation) tellableOn(b ledger.View, guid string) error {
+func (m *allocation) checkDocumentOf(b ledger.View, guid string) error {
 	left, err := m.ledger.Left(b, guid)
 	if err == nil && left < 0 {
 		err = access.Refuse(
@@ -68,9 +68,9 @@ func (m *allocation) tellableOn(b ledger.View, guid string) error {
 	return err
 }
 
-// tells says whether a computer's document has room for a new instance in one of its free
+// documentFits says whether a computer's document has room for a new instance in one of its free
 // partitions.
-func (m *allocation) tells(b ledger.View, guid string, n *record.Instance) (bool, error) {
+func (m *allocation) documentFits(b ledger.View, guid string, n *record.Instance) (bool, error) {
 	if _, writing := b.(*ledger.TxView); !writing {
 		return true, nil
 	}
@@ -83,10 +83,10 @@ func (m *allocation) tells(b ledger.View, guid string, n *record.Instance) (bool
 }
 
 // A room is how much more computers can be told, as instances come to them one after the other.
-type room map[string]int
+type documentRoom map[string]int
 
 // takes says whether a computer can be told of a shared instance too, and counts it.
-func (r room) takes(m *ledger.Ledger, b ledger.View, guid string, n *record.Instance) (bool, error) {
+func (r documentRoom) takes(m *ledger.Ledger, b ledger.View, guid string, n *record.Instance) (bool, error) {
 	left, known := r[guid]
 	if !known {
 		var err error

@@ -8,23 +8,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// turning is a log that its own process writes.
-type turning struct {
+// rotatingLog is a log that its own process writes.
+type rotatingLog struct {
 	mu   sync.Mutex
 	out  *os.File
 	path string
 	most int64
 }
 
-// Turning is a writer to a log at a path that is open for appending. When the log has more than
+// RotatingLog is a writer to a log at a path that is open for appending. When the log has more than
 // most bytes it is renamed to PATH.1 and begun anew, and out, for all its users in this process, is
 // the new file. Another kind of out, such as a terminal, is left as it is. If it cannot be begun
 // anew it grows on. It may be used from many goroutines.
-func Turning(out *os.File, path string, most int64) io.Writer {
-	return &turning{out: out, path: path, most: most}
+func RotatingLog(out *os.File, path string, most int64) io.Writer {
+	return &rotatingLog{out: out, path: path, most: most}
 }
 
-func (t *turning) Write(text []byte) (int, error) {
+func (t *rotatingLog) Write(text []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	is, err := t.out.Stat()
@@ -37,7 +37,7 @@ func (t *turning) Write(text []byte) (int, error) {
 	return t.out.Write(text)
 }
 
-func (t *turning) turn() error {
+func (t *rotatingLog) turn() error {
 	if err := os.Rename(t.path, t.path+".1"); err != nil {
 		return err
 	}

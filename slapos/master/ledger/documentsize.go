@@ -118,9 +118,9 @@ func (m *Ledger) Left(b View, guid string) (int, error) {
 		partitions = len(c.Partitions)
 	}
 	for range 4 { // the memory comes as far as the store, which stands still
-		m.known.mu.RLock()
-		revision := m.known.memory.revision
-		m.known.mu.RUnlock()
+		m.cache.mu.RLock()
+		revision := m.cache.memory.revision
+		m.cache.mu.RUnlock()
 		over := map[string]*record.Instance{}
 		err := p.Tx.SlapChanges(revision, func(e record.Entry) (err error) {
 			if e.Kind != record.KindInstance {
@@ -145,9 +145,9 @@ func (m *Ledger) Left(b View, guid string) (int, error) {
 
 // leftOver is left, if the memory is of that revision.
 func (m *Ledger) leftOver(revision int64, guid string, partitions int, over map[string]*record.Instance) (left int, ok bool) {
-	m.known.mu.RLock()
-	defer m.known.mu.RUnlock()
-	mem := m.known.memory
+	m.cache.mu.RLock()
+	defer m.cache.mu.RUnlock()
+	mem := m.cache.memory
 	if mem.revision != revision || revision < 0 {
 		return 0, false
 	}
@@ -159,9 +159,9 @@ func (m *Ledger) leftOver(revision int64, guid string, partitions int, over map[
 
 // ShareOn is the reserve of a partition of a computer, by the memory.
 func (m *Ledger) ShareOn(guid string) int {
-	m.known.mu.RLock()
-	defer m.known.mu.RUnlock()
-	if c := m.known.memory.Computers[guid]; c != nil && c.Record != nil {
+	m.cache.mu.RLock()
+	defer m.cache.mu.RUnlock()
+	if c := m.cache.memory.Computers[guid]; c != nil && c.Record != nil {
 		return shareOf(len(c.Record.Partitions))
 	}
 	return 0

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute/fault"
-	slapnode "github.com/hostler-project/hostler/slapos/node"
+	slaposnode "github.com/hostler-project/hostler/slapos/node"
 	"github.com/hostler-project/hostler/slapos/node/firewall"
 	nodehome "github.com/hostler-project/hostler/slapos/node/home"
 	"github.com/hostler-project/hostler/slapos/node/hook"
@@ -18,14 +18,13 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 )
 
-// beside adds to an agent what the file wants done for partitions beside their instances: hooks and
-// a firewall.
-func (n *Node) beside(ctx context.Context, a *slapnode.Agent, sv *supervise.Client) error {
+// addHooks adds the hooks and the firewall of the configuration file to an agent.
+func (n *Node) addHooks(ctx context.Context, a *slaposnode.Agent, sv *supervise.Client) error {
 	hooks, err := n.hooks(sv)
 	if err != nil {
 		return err
 	}
-	a.Hook = func(ctx context.Context, p *slapnode.PartitionDir, done bool) error {
+	a.Hook = func(ctx context.Context, p *slaposnode.PartitionDir, done bool) error {
 		if !done {
 			return nil
 		}
@@ -43,7 +42,7 @@ func (n *Node) beside(ctx context.Context, a *slapnode.Agent, sv *supervise.Clie
 			return err
 		}
 	}
-	a.Firewall = func(ctx context.Context, p *slapnode.PartitionDir, wanted bool) error {
+	a.Firewall = func(ctx context.Context, p *slaposnode.PartitionDir, wanted bool) error {
 		if !wanted {
 			return f.Clear(ctx, p.Partition, p.Home)
 		}

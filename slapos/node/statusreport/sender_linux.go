@@ -17,8 +17,8 @@ import (
 )
 
 const (
-	again   = 5 * time.Minute // an unchanged report is sent again
-	refused = time.Hour       // and a master that does not know the method is asked again
+	resendEvery = 5 * time.Minute // an unchanged report is sent again
+	refused     = time.Hour       // and a master that does not know the method is asked again
 )
 
 // A Supervisor says how programs are; *supervise.Client is one.
@@ -26,8 +26,8 @@ type Supervisor interface {
 	Status(ctx context.Context, names ...string) ([]supervise.Status, error)
 }
 
-// A Teller tells a master what runs.
-type Teller struct {
+// A Sender tells a master what runs.
+type Sender struct {
 	Master interface { // *proto.Client is one
 		ReportNode(ctx context.Context, n *nodereport.Report) error
 	}
@@ -38,17 +38,17 @@ type Teller struct {
 	Now          func() time.Time // nil: time.Now
 }
 
-// said is the stored state of the last report.
-type said struct {
+// lastReport is the stored state of the last report.
+type lastReport struct {
 	Computer string    `json:"computer"`
 	At       time.Time `json:"at"`      // when the master took it
 	Sum      string    `json:"sum"`     // of what counts as a change
 	Refused  time.Time `json:"refused"` // when the master did not know the method
 }
 
-// Tell tells the master what runs in partitions (nil: see [Teller.Report]), if there is something
+// Send tells the master what runs in partitions (nil: see [Sender.Report]), if there is something
 // new to tell; told says whether there was, and it was taken. No pass should fail for its error.
-func (t *Teller) Tell(ctx context.Context, partitions []string) (told bool, err error) {
+func (t *Sender) Send(ctx context.Context, partitions []string) (told bool, err error) {
 	now := time.Now()
 	if t.Now != nil {
 		now = t.Now()
@@ -61,14 +61,14 @@ func (t *Teller) Tell(ctx context.Context, partitions []string) (told bool, err 
 	if err != nil {
 		return false, err
 	}
-	is := said{Computer: t.Computer, At: now.UTC(), Sum: sum(n)}
-	if was.Computer == is.Computer && was.Sum == is.Sum && recent(was.At, now, again) {
+	is := lastReport{Computer: t.Computer, At: now.UTC(), Sum: sum(n)}
+	if was.Computer == is.Computer && was.Sum == is.Sum && recent(was.At, now, resendEvery) {
 		return false, nil
 	}
 	t.hours(n, now)
 	err = t.Master.ReportNode(ctx, n)
 	if told = err == nil; errors.Is(err, client.ErrNotFound) {
-		is, err = said{Computer: t.Computer, Refused: now.UTC()}, nil
+		is, err = lastReport{Computer: t.Computer, Refused: now.UTC()}, nil
 	}
 	if err != nil {
 		return false, err
@@ -101,18 +101,18 @@ func sum(n *nodereport.Report) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-func (t *Teller) file() string { return filepath.Join(t.InstanceRoot, "var/hostler/told.json") }
+func (t *Sender) file() string { return filepath.Join(t.InstanceRoot, "var/hostler/told.json") }
 
 // remembered is the last report; an unreadable one was not sent.
-func (t *Teller) remembered() (s said) {
+func (t *Sender) remembered() (s lastReport) {
 	text, err := os.ReadFile(t.file())
 	if err != nil || json.Unmarshal(text, &s) != nil {
-		return said{}
+		return lastReport{}
 	}
 	return s
 }
 
-func (t *Teller) remember(s said) error {
+func (t *Sender) remember(s lastReport) error {
 	text, err := json.Marshal(s)
 	if err != nil {
 		return err
