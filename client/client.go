@@ -152,7 +152,7 @@ func (w *wire) do(ctx context.Context, method, path string, query url.Values, in
 
 // create sends a request that makes something, with a new key so that it can be repeated safely.
 func (w *wire) create(ctx context.Context, path string, query url.Values, in, out any) error {
-	return w.repeat(ctx, func(key string) error { return w.doAs(ctx, key, http.MethodPost, path, query, in, out) })
+	return w.retry(ctx, func(key string) error { return w.doAs(ctx, key, http.MethodPost, path, query, in, out) })
 }
 
 // doAs is do with an idempotency key, or "".
@@ -201,10 +201,10 @@ func (w *wire) unreachable(ctx context.Context, err error) error {
 		err = ue.Err // the address is said once
 	}
 	hint := "is `hostler serve` running there?"
-	if why, text := distrust(err); text != nil {
+	if why, text := tlsError(err); text != nil {
 		err, hint = text, why
 	} else if dial := (*net.OpError)(nil); !errors.As(err, &dial) || dial.Op != "dial" {
-		err = &lost{err}
+		err = &lostAnswer{err}
 	}
 	return &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("the controller %s: %w", w.name, err), Hint: hint}
 }

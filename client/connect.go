@@ -39,7 +39,7 @@ func (c *Client) Connect(ctx context.Context, who compute.Who, name compute.ID) 
 		return nil, c.wire.unreachable(ctx, err)
 	}
 	socket.SetReadLimit(-1)
-	return &conn{Client: agent.New(way{websocket.NetConn(life, socket, websocket.MessageBinary)}), end: end}, nil
+	return &conn{Client: agent.New(errorConn{websocket.NetConn(life, socket, websocket.MessageBinary)}), end: end}, nil
 }
 
 // conn is a connection through the controller.

@@ -21,7 +21,7 @@ func (c *Client) Acquire(ctx context.Context, req compute.Request) ([]compute.Le
 	}
 	var out api.Acquired
 	var asked string
-	err := c.wire.repeat(ctx, func(key string) error { asked = key; return c.ask(ctx, req, key, &out) })
+	err := c.wire.retry(ctx, func(key string) error { asked = key; return c.ask(ctx, req, key, &out) })
 	if err != nil && ctx.Err() != nil {
 		c.giveUp(ctx, asked)
 	}
@@ -37,7 +37,7 @@ func (c *Client) Acquire(ctx context.Context, req compute.Request) ([]compute.Le
 // them.
 func (c *Client) AcquireOnce(ctx context.Context, key string, req compute.Request) ([]compute.Lease, error) {
 	var out api.Acquired
-	if err := c.wire.repeatAs(ctx, key, func(key string) error { return c.ask(ctx, req, key, &out) }); err != nil {
+	if err := c.wire.retryAs(ctx, key, func(key string) error { return c.ask(ctx, req, key, &out) }); err != nil {
 		return nil, err
 	}
 	return leasesOf(&out), nil

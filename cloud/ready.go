@@ -69,7 +69,7 @@ type setup struct {
 }
 
 func (s *setup) run(ctx context.Context, files []File, script string) error {
-	if _, err := s.shell.line.client(ctx); err != nil {
+	if _, err := s.shell.line.connect(ctx); err != nil {
 		return fmt.Errorf("never became ready to use: %w", err)
 	}
 	if s.told {

@@ -81,7 +81,7 @@ func (c *Cloud) Spawn(ctx context.Context, o Order) (s *Server, err error) {
 		spec.UserData, r.Told = []byte(userData), true
 	}
 	defer c.begun(r.Name)()
-	if err := c.book.add(ctx, &r, c.opt.MaxServers); err != nil {
+	if err := c.records.add(ctx, &r, c.opt.MaxServers); err != nil {
 		return nil, &compute.Error{Op: "cloud.Spawn", ID: compute.ID(r.Name), Err: err}
 	}
 	i, err := p.Create(ctx, spec)
@@ -117,7 +117,7 @@ func (c *Cloud) begun(name string) (ended func()) {
 func (c *Cloud) answered(ctx context.Context, name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.t.Dial)
 	defer cancel()
-	_, err := c.book.change(ctx, name, func(r *record) error { r.Answered = true; return nil })
+	_, err := c.records.change(ctx, name, func(r *record) error { r.Answered = true; return nil })
 	if err != nil && !errors.Is(err, compute.ErrNotFound) {
 		c.log.Warn("quota stays reserved until the server runs or is gone", "server", name, "err", err)
 	}
@@ -209,7 +209,7 @@ func (c *Cloud) keep(ctx context.Context, p compute.Provider, r record, conn com
 			}
 		}
 	}
-	r, err := c.book.change(ctx, r.Name, func(now *record) error {
+	r, err := c.records.change(ctx, r.Name, func(now *record) error {
 		if now.State != creating {
 			return errors.New("it is being torn down")
 		}
@@ -221,7 +221,7 @@ func (c *Cloud) keep(ctx context.Context, p compute.Provider, r record, conn com
 	}
 	s := c.serverOf(r)
 	s.life.claim()
-	s.shell.line.have(conn)
+	s.shell.line.set(conn)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -248,7 +248,7 @@ func (c *Cloud) giveUp(ctx context.Context, p compute.Provider, r record, err er
 	var asked error
 	if !compute.WasUnasked(err) {
 		err = c.explained(ctx, r, err)
-		if _, e := c.book.change(
+		if _, e := c.records.change(
 			ctx, r.Name, func(r *record) error { r.State = destroying; return nil },
 		); e != nil && !errors.Is(e, compute.ErrNotFound) {
 			asked = e
@@ -257,7 +257,7 @@ func (c *Cloud) giveUp(ctx context.Context, p compute.Provider, r record, err er
 		}
 	}
 	if asked == nil {
-		asked = c.book.drop(ctx, r.Name)
+		asked = c.records.drop(ctx, r.Name)
 	}
 	if asked != nil {
 		err = fmt.Errorf("%w; and it could not be destroyed again, which Recover or TearDown will do: %w", err, asked)

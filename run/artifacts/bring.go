@@ -16,6 +16,7 @@ import (
 	"github.com/hostler-project/hostler/run/redact"
 	"github.com/hostler-project/hostler/run/runlog"
 	"github.com/hostler-project/hostler/run/workspace/collect"
+	"github.com/hostler-project/hostler/text/units"
 	"github.com/hostler-project/hostler/text/words"
 )
 
@@ -103,7 +104,7 @@ func (b *bringing) keep(ctx context.Context, files []collect.File) {
 		case i == maxFiles:
 			why = "there are too many files"
 		case f.Size > b.left:
-			why = "all together are more than " + words.Size(b.Most)
+			why = "all together are more than " + units.FormatSize(b.Most)
 		}
 		if why != "" {
 			b.warn("%s and what comes after it is not brought back: %s", f.Path, why)

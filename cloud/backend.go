@@ -24,13 +24,13 @@ type Resources = flavor.Resources
 // Unlimited is the limit for Quota.Spawnable when the quota is the only limit.
 const Unlimited = flavor.Unlimited
 
-// Door is a kind of cloud for this package. It is the interface that the command line uses too.
-type Door = clouds.Cloud
+// Backend is a kind of cloud for this package. It is the interface that the command line uses too.
+type Backend = clouds.Cloud
 
 // Login says how servers are reached.
 type Login = clouds.Login
 
-// Setup is what a Door is opened with.
+// Setup is what a Backend is opened with.
 type Setup struct {
 	Resource string // the deployment's name, and the prefix of all names
 	Store    Store
@@ -54,8 +54,8 @@ func (s Setup) complete() error {
 // credentials that OpenStack's own client would take. The fields User, FloatingIP, Source,
 // Installation and Dir of base are ignored. Once something was deployed, so are its network,
 // security groups and key.
-func OpenStack(base openstack.Options) func(context.Context, Setup) (Door, error) {
-	return func(_ context.Context, s Setup) (Door, error) {
+func OpenStack(base openstack.Options) func(context.Context, Setup) (Backend, error) {
+	return func(_ context.Context, s Setup) (Backend, error) {
 		if err := s.complete(); err != nil {
 			return nil, err
 		}
@@ -70,8 +70,8 @@ func OpenStack(base openstack.Options) func(context.Context, Setup) (Door, error
 //
 // Deploy makes a key pair and, if ports are required, a security group. Servers get this group and
 // the groups that base names. They run in the subnets that base names, else in the region's own.
-func EC2(base ec2.Options) func(context.Context, Setup) (Door, error) {
-	return func(_ context.Context, s Setup) (Door, error) {
+func EC2(base ec2.Options) func(context.Context, Setup) (Backend, error) {
+	return func(_ context.Context, s Setup) (Backend, error) {
 		if err := s.complete(); err != nil {
 			return nil, err
 		}
@@ -81,9 +81,9 @@ func EC2(base ec2.Options) func(context.Context, Setup) (Door, error) {
 	}
 }
 
-// known opens the kinds of clouds for Options.Provider. Each takes the credentials that its own
+// openers opens the kinds of clouds for Options.Provider. Each takes the credentials that its own
 // client would take.
-var known = map[string]func(context.Context, Setup) (Door, error){
+var openers = map[string]func(context.Context, Setup) (Backend, error){
 	openstack.Kind.Name: OpenStack(openstack.Options{}),
 	ec2.Kind.Name:       EC2(ec2.Options{}),
 }

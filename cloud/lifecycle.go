@@ -10,24 +10,24 @@ import (
 	"github.com/hostler-project/hostler/compute/share"
 )
 
-// life is what a server is used for, and how it comes to its end. A booking, a running command and
-// the countdown decide on the same facts, so they share a lock.
-type life struct {
+// lifecycle is what a server is used for, and how it comes to its end. A booking, a running
+// command and the countdown decide on the same facts, so they share a lock.
+type lifecycle struct {
 	ttd     time.Duration // destroy the server after it was idle for so long; 0: never
 	expired func()        // destroys the server when the countdown is over
 
-	mu        sync.Mutex
-	space     *share.Space
-	used      bool // something was booked once
-	parts     int  // parts that are booked
-	commands  int  // commands that run now
-	stage     stage
-	ours      bool // spawned or taken over here: only this process counts it down
-	counts    bool // the countdown may start when the server is idle
-	countdown *time.Timer
-	round     int           // the number of the countdown; a stopped one finds another number
-	ending    chan struct{} // closed when the running Destroy ends
-	failed    bool          // the last Destroy ended with an error
+	mu          sync.Mutex
+	space       *share.Space
+	used        bool // something was booked once
+	parts       int  // parts that are booked
+	commands    int  // commands that run now
+	stage       stage
+	claimedHere bool // spawned or taken over here: only this process counts it down
+	counts      bool // the countdown may start when the server is idle
+	countdown   *time.Timer
+	generation  int           // the number of the countdown; a stopped one finds another number
+	ending      chan struct{} // closed when the running Destroy ends
+	failed      bool          // the last Destroy ended with an error
 }
 
 // stage is how far a server's end has come.
@@ -43,17 +43,17 @@ const (
 var errDestroyed = errors.New("the server was destroyed")
 
 // living reports whether the server is neither destroyed nor being destroyed.
-func (l *life) living() bool {
+func (l *lifecycle) living() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.stage == living
 }
 
 // busy reports whether something is booked or runs. The caller holds mu.
-func (l *life) busy() bool { return l.parts > 0 || l.commands > 0 }
+func (l *lifecycle) busy() bool { return l.parts > 0 || l.commands > 0 }
 
 // book books a part of the server, and stops a countdown.
-func (l *life) book(part compute.Amount) bool {
+func (l *lifecycle) book(part compute.Amount) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stage != living || !l.space.Book(part) {
@@ -61,12 +61,12 @@ func (l *life) book(part compute.Amount) bool {
 	}
 	l.used = true
 	l.parts++
-	l.halt()
+	l.stopTimer()
 	return true
 }
 
 // unbook gives a part back, and starts the countdown if it was the last.
-func (l *life) unbook(part compute.Amount) {
+func (l *lifecycle) unbook(part compute.Amount) {
 	l.mu.Lock()
 	if l.parts > 0 {
 		l.space.Unbook(part)
@@ -77,7 +77,7 @@ func (l *life) unbook(part compute.Amount) {
 }
 
 // fits returns how many parts of a size fit beside what is booked.
-func (l *life) fits(part compute.Amount) int {
+func (l *lifecycle) fits(part compute.Amount) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stage != living {
@@ -86,26 +86,26 @@ func (l *life) fits(part compute.Amount) int {
 	return l.space.Fits(part)
 }
 
-func (l *life) wasUsed() bool {
+func (l *lifecycle) wasUsed() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.used
 }
 
 // begin counts a running command, so that the server is not destroyed as idle under it.
-func (l *life) begin() error {
+func (l *lifecycle) begin() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stage != living {
 		return errDestroyed
 	}
 	l.commands++
-	l.halt()
+	l.stopTimer()
 	return nil
 }
 
 // ended ends what begin began.
-func (l *life) ended() {
+func (l *lifecycle) ended() {
 	l.mu.Lock()
 	l.commands--
 	counts := l.counts
@@ -116,35 +116,35 @@ func (l *life) ended() {
 }
 
 // claim has this process count the server down.
-func (l *life) claim() {
+func (l *lifecycle) claim() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ours = true
+	l.claimedHere = true
 }
 
-func (l *life) claimed() bool {
+func (l *lifecycle) claimed() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.ours
+	return l.claimedHere
 }
 
 // idle starts the countdown, unless something is booked or runs.
-func (l *life) idle() {
+func (l *lifecycle) idle() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.counts = true
-	if !l.ours || l.ttd <= 0 || l.stage != living || l.busy() || l.countdown != nil {
+	if !l.claimedHere || l.ttd <= 0 || l.stage != living || l.busy() || l.countdown != nil {
 		return
 	}
-	l.round++
-	round := l.round
+	l.generation++
+	round := l.generation
 	l.countdown = time.AfterFunc(l.ttd, func() { l.expire(round) })
 }
 
 // expire has the server destroyed, unless it was used at the last moment.
-func (l *life) expire(round int) {
+func (l *lifecycle) expire(round int) {
 	l.mu.Lock()
-	if l.round != round || l.countdown == nil || l.busy() || l.stage != living {
+	if l.generation != round || l.countdown == nil || l.busy() || l.stage != living {
 		l.mu.Unlock()
 		return
 	}
@@ -154,8 +154,8 @@ func (l *life) expire(round int) {
 	l.expired()
 }
 
-// halt stops a countdown. The caller holds mu.
-func (l *life) halt() {
+// stopTimer stops a countdown. The caller holds mu.
+func (l *lifecycle) stopTimer() {
 	if l.countdown != nil {
 		l.countdown.Stop()
 		l.countdown = nil
@@ -163,27 +163,27 @@ func (l *life) halt() {
 }
 
 // stopCountdown stops a countdown.
-func (l *life) stopCountdown() {
+func (l *lifecycle) stopCountdown() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.halt()
+	l.stopTimer()
 }
 
-// condemn begins the end of a server: from here on nothing can be booked. It returns false if its
-// end had begun already.
-func (l *life) condemn() bool {
+// beginDying begins the end of a server: from here on nothing can be booked. It returns false if
+// its end had begun already.
+func (l *lifecycle) beginDying() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stage != living {
 		return false
 	}
 	l.stage = dying
-	l.halt()
+	l.stopTimer()
 	return true
 }
 
-// failedToGo reports whether the last Destroy of this process failed, and none runs.
-func (l *life) failedToGo() bool {
+// destroyFailed reports whether the last Destroy of this process failed, and none runs.
+func (l *lifecycle) destroyFailed() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.stage == dying && l.ending == nil && l.failed
@@ -191,7 +191,7 @@ func (l *life) failedToGo() bool {
 
 // end ends the server by a function. One call does it, and the others wait for that one. After an
 // error, one of them tries again.
-func (l *life) end(ctx context.Context, destroy func(context.Context) error) error {
+func (l *lifecycle) end(ctx context.Context, destroy func(context.Context) error) error {
 	for {
 		l.mu.Lock()
 		if l.stage == dead {
@@ -213,7 +213,7 @@ func (l *life) end(ctx context.Context, destroy func(context.Context) error) err
 			return ctx.Err()
 		}
 		l.stage = dying
-		l.halt()
+		l.stopTimer()
 		ending := make(chan struct{})
 		l.ending = ending
 		l.mu.Unlock()

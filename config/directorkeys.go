@@ -40,8 +40,8 @@ const (
 	DemandIdle = 10 * time.Minute
 )
 
-// direct sets a field from a key at the top.
-func (s *Source) direct(key, text string) (err error) {
+// setDirectorKey sets a field from a key at the top.
+func (s *Source) setDirectorKey(key, text string) (err error) {
 	switch key {
 	case "strategy":
 		s.Strategy = text
@@ -122,8 +122,8 @@ func cutLast(s, sep string) (before, after string, ok bool) {
 	return s[:i], s[i+len(sep):], true
 }
 
-// requireDirection checks which keys go together, and fills in defaults that depend on others.
-func (s *Source) requireDirection(fail func(*Error)) {
+// requireDirectorKeys checks which keys go together, and fills in defaults that depend on others.
+func (s *Source) requireDirectorKeys(fail func(*Error)) {
 	wrong := func(key string, err error) {
 		at := s.Values[key]
 		fail(&Error{File: s.File, Line: at.Line, Key: at.Key, Err: err})

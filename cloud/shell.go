@@ -43,7 +43,7 @@ func NewServer(h Host) *Server {
 // server's: do not close it. A new server is tried for up to Timers.SSH; one that was reached
 // before must answer at once.
 func (s *Server) SSHClient(ctx context.Context) (compute.Conn, error) {
-	return s.shell.line.client(ctx)
+	return s.shell.line.connect(ctx)
 }
 
 // SSHSession checks that a session opens on the connection within Timers.Dial, and returns the
@@ -54,8 +54,8 @@ func (s *Server) SSHSession(ctx context.Context) (compute.Conn, error) {
 
 // shell runs commands on a server. While one runs, the server counts as used.
 type shell struct {
-	line *line
-	life *life
+	line *connection
+	life *lifecycle
 }
 
 // use has the server count as used until ended is called.
@@ -73,7 +73,7 @@ func (sh *shell) run(ctx context.Context, op string, cmd *compute.Command) (stri
 		return "", "", err
 	}
 	defer ended()
-	conn, err := sh.line.client(ctx)
+	conn, err := sh.line.connect(ctx)
 	if err != nil {
 		return "", "", err
 	}

@@ -7,13 +7,13 @@ import (
 	"syscall"
 )
 
-// foreign returns why a file or directory can be written by others than the user; "": it cannot.
-// Anybody may leave a .hostler in /tmp. Root's files are trusted by all users. Root itself trusts
-// only its own.
-func foreign(path string) string {
+// writableByOthers returns why a file or directory can be written by others than the user; "":
+// it cannot. Anybody may leave a .hostler in /tmp. Root's files are trusted by all users. Root
+// itself trusts only its own.
+func writableByOthers(path string) string {
 	info, err := os.Stat(path)
 	if err != nil {
-		return path + " cannot be looked at: " + bare(err).Error()
+		return path + " cannot be looked at: " + withoutPath(err).Error()
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -32,16 +32,16 @@ func foreign(path string) string {
 	return ""
 }
 
-// alien returns why a source of a tree, or a directory above it, can be written by others; "": it
-// cannot.
-func (p *place) alien(s *Source) string {
+// sourceWritable returns why a source of a tree, or a directory above it, can be written by
+// others; "": it cannot.
+func (p *rootDir) sourceWritable(s *Source) string {
 	paths := []string{p.path}
 	for dir := s.Dir; dir != p.path && len(dir) > len(p.path); dir = filepath.Dir(dir) {
 		paths = append(paths, dir)
 	}
 	slices.Reverse(paths[1:])
 	for _, path := range append(paths, s.File) {
-		if why := foreign(path); why != "" {
+		if why := writableByOthers(path); why != "" {
 			return why
 		}
 	}

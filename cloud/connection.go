@@ -10,56 +10,56 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// line is the connection to a server, which is kept.
-type line struct {
-	name  string
-	t     Timers
-	young bool // the server was made for us, and may refuse the key at first
-	open  func(context.Context) (compute.Conn, error)
-	again chan struct{} // one slot: its holder connects
-	gone  context.Context
-	end   context.CancelCauseFunc // ends gone, and with it the running commands
+// connection is the connection to a server, which is kept.
+type connection struct {
+	name       string
+	t          Timers
+	isNew      bool // the server was made for us, and may refuse the key at first
+	open       func(context.Context) (compute.Conn, error)
+	connecting chan struct{} // one slot: its holder connects
+	gone       context.Context
+	end        context.CancelCauseFunc // ends gone, and with it the running commands
 
 	mu      sync.Mutex
 	reached bool // a connection was open once
 	conn    compute.Conn
 }
 
-func newLine(name string, t Timers) *line {
-	l := &line{name: name, t: t, again: make(chan struct{}, 1)}
+func newLine(name string, t Timers) *connection {
+	l := &connection{name: name, t: t, connecting: make(chan struct{}, 1)}
 	l.gone, l.end = context.WithCancelCause(context.Background())
 	return l
 }
 
 // current returns the open connection, or nil.
-func (l *line) current() compute.Conn {
+func (l *connection) current() compute.Conn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.conn
 }
 
-// have takes an open connection; nil: there is none.
-func (l *line) have(conn compute.Conn) {
+// set takes an open connection; nil: there is none.
+func (l *connection) set(conn compute.Conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.conn, l.reached = conn, l.reached || conn != nil
 }
 
-func (l *line) fail(op string, kind, err error) error { return failure(l.name, op, kind, err) }
+func (l *connection) fail(op string, kind, err error) error { return failure(l.name, op, kind, err) }
 
 // failure returns the error of an operation on a server.
 func failure(server, op string, kind, err error) error {
 	return &compute.Error{Op: "cloud." + op, ID: compute.ID(server), Kind: kind, Err: err}
 }
 
-// client returns the connection, and opens it if there is none. A new server is tried for up to
+// connect returns the connection, and opens it if there is none. A new server is tried for up to
 // Timers.SSH; one that was reached before must answer at once.
-func (l *line) client(ctx context.Context) (compute.Conn, error) {
-	ctx, cancel := l.while(ctx)
+func (l *connection) connect(ctx context.Context) (compute.Conn, error) {
+	ctx, cancel := l.withServer(ctx)
 	defer cancel(nil)
 	select {
-	case l.again <- struct{}{}:
-		defer func() { <-l.again }()
+	case l.connecting <- struct{}{}:
+		defer func() { <-l.connecting }()
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
@@ -76,7 +76,7 @@ func (l *line) client(ctx context.Context) (compute.Conn, error) {
 		conn, err := l.open(try)
 		stop()
 		if err == nil {
-			l.have(conn)
+			l.set(conn)
 			return conn, nil
 		}
 		if ctx.Err() != nil {
@@ -86,14 +86,14 @@ func (l *line) client(ctx context.Context) (compute.Conn, error) {
 			denied = time.Now()
 		}
 		switch {
-		case errors.Is(err, compute.ErrDenied) && l.young && !reached && time.Since(denied) < l.t.Denied:
+		case errors.Is(err, compute.ErrDenied) && l.isNew && !reached && time.Since(denied) < l.t.Denied:
 			// the server may still be making its users
 		case errors.Is(err, compute.ErrUnavailable) || errors.Is(err, compute.ErrTimeout) || errors.Is(err, context.DeadlineExceeded):
 			if reached || time.Since(began) >= l.t.SSH {
-				return nil, l.fail("SSHClient", kindOr(err, compute.ErrUnavailable), err)
+				return nil, l.fail("SSHClient", kindUnlessKnown(err, compute.ErrUnavailable), err)
 			}
 		default:
-			return nil, l.fail("SSHClient", kindOr(err, compute.ErrFailed), err)
+			return nil, l.fail("SSHClient", kindUnlessKnown(err, compute.ErrFailed), err)
 		}
 		if err := sleep(ctx, l.t.Poll); err != nil {
 			return nil, l.fail("SSHClient", nil, err)
@@ -102,8 +102,8 @@ func (l *line) client(ctx context.Context) (compute.Conn, error) {
 }
 
 // session checks that a session opens within Timers.Dial, and returns the connection.
-func (l *line) session(ctx context.Context) (compute.Conn, error) {
-	conn, err := l.client(ctx)
+func (l *connection) session(ctx context.Context) (compute.Conn, error) {
+	conn, err := l.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -111,13 +111,13 @@ func (l *line) session(ctx context.Context) (compute.Conn, error) {
 	defer stop()
 	if _, err := conn.Run(try, &compute.Command{Args: []string{"true"}}); err != nil {
 		l.drop(conn, err)
-		return nil, l.fail("SSHSession", kindOr(err, compute.ErrTimeout), err)
+		return nil, l.fail("SSHSession", kindUnlessKnown(err, compute.ErrTimeout), err)
 	}
 	return conn, nil
 }
 
-// while derives a context that ends with the server too.
-func (l *line) while(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+// withServer derives a context that ends with the server too.
+func (l *connection) withServer(ctx context.Context) (context.Context, context.CancelCauseFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(l.gone, func() { cancel(context.Cause(l.gone)) })
 	return ctx, func(err error) {
@@ -127,7 +127,7 @@ func (l *line) while(ctx context.Context) (context.Context, context.CancelCauseF
 }
 
 // drop forgets a lost connection, so that the next use connects anew.
-func (l *line) drop(conn compute.Conn, err error) {
+func (l *connection) drop(conn compute.Conn, err error) {
 	if !errors.Is(err, compute.ErrLost) && !errors.Is(err, context.DeadlineExceeded) {
 		return
 	}
@@ -143,7 +143,7 @@ func (l *line) drop(conn compute.Conn, err error) {
 }
 
 // disconnect closes the connection. Commands on it end.
-func (l *line) disconnect() error {
+func (l *connection) disconnect() error {
 	l.mu.Lock()
 	conn := l.conn
 	l.conn = nil
@@ -155,14 +155,14 @@ func (l *line) disconnect() error {
 }
 
 // runOn runs a command, and returns what it wrote.
-func (l *line) runOn(ctx context.Context, op string, conn compute.Conn, cmd *compute.Command) (string, string, error) {
-	ctx, cancel := l.while(ctx)
+func (l *connection) runOn(ctx context.Context, op string, conn compute.Conn, cmd *compute.Command) (string, string, error) {
+	ctx, cancel := l.withServer(ctx)
 	defer cancel(nil)
 	return l.runBare(ctx, op, conn, cmd)
 }
 
 // runBare runs a command that the end of the server does not end.
-func (l *line) runBare(ctx context.Context, op string, conn compute.Conn, cmd *compute.Command) (string, string, error) {
+func (l *connection) runBare(ctx context.Context, op string, conn compute.Conn, cmd *compute.Command) (string, string, error) {
 	var out, bad bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &bad
 	exit, err := conn.Run(ctx, cmd)
@@ -171,15 +171,16 @@ func (l *line) runBare(ctx context.Context, op string, conn compute.Conn, cmd *c
 		return out.String(), bad.String(), l.fail(op, compute.ErrNotFound, errDestroyed)
 	case err != nil:
 		l.drop(conn, err)
-		return out.String(), bad.String(), l.fail(op, kindOr(err, nil), err)
+		return out.String(), bad.String(), l.fail(op, kindUnlessKnown(err, nil), err)
 	case exit.Status() != 0:
 		return out.String(), bad.String(), l.fail(op, compute.ErrFailed, &ExitError{exit, tail(bad.String())})
 	}
 	return out.String(), bad.String(), nil
 }
 
-// kindOr returns nil if an error has a kind of its own, which then shows through; else otherwise.
-func kindOr(err error, otherwise error) error {
+// kindUnlessKnown returns nil if an error has a kind of its own, which then shows through; else
+// otherwise.
+func kindUnlessKnown(err error, otherwise error) error {
 	var known *compute.Error
 	if errors.As(err, &known) && known.Kind != nil {
 		return nil

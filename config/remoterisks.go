@@ -10,9 +10,9 @@ import (
 	"github.com/hostler-project/hostler/policy"
 )
 
-// FromAfar lists what a source would do on this machine that a remote caller may not have it do.
+// RemoteRisks lists what a source would do on this machine that a remote caller may not have it do.
 // secrets is the directory of files that it may refer to; "": none.
-func (c *Config) FromAfar(s *Source, secrets string) (risks []Risk) {
+func (c *Config) RemoteRisks(s *Source, secrets string) (risks []Risk) {
 	note := func(v Value, why string) {
 		risks = append(risks, Risk{File: v.File, Line: v.Line, Source: s.Name, Why: why})
 	}
@@ -24,7 +24,7 @@ func (c *Config) FromAfar(s *Source, secrets string) (risks []Risk) {
 		}
 		note(v, fmt.Sprintf("type %s works on the controller's own machine, or with its own keys", s.Type))
 	}
-	if c.opt.redirects(s) {
+	if c.opt.shadowsBuiltIn(s) {
 		note(Value{File: s.File}, "what is meant for the controller's own "+s.Name+" would go where it says")
 	}
 	for _, event := range Events {
@@ -36,7 +36,7 @@ func (c *Config) FromAfar(s *Source, secrets string) (risks []Risk) {
 		v := s.Values[key]
 		own, section := strings.CutPrefix(key, s.Type+".")
 		has := func(k string) bool { return foldKey(k) == foldKey(own) }
-		switch why := refers(v.Text, secrets); {
+		switch why := secretRisk(v.Text, secrets); {
 		case why != "":
 			note(v, v.Key+" "+why)
 		case own == "image" && s.Kind.LocalImage != nil && s.Kind.LocalImage(v.Text):
@@ -50,20 +50,20 @@ func (c *Config) FromAfar(s *Source, secrets string) (risks []Risk) {
 	return risks
 }
 
-// BundleFromAfar is FromAfar for a bundle. Its files and scripts only go to instances, but its
-// variables may refer to secrets.
-func (c *Config) BundleFromAfar(b *Bundle, secrets string) (risks []Risk) {
+// BundleRemoteRisks is RemoteRisks for a bundle. Its files and scripts only go to instances, but
+// its variables may refer to secrets.
+func (c *Config) BundleRemoteRisks(b *Bundle, secrets string) (risks []Risk) {
 	for _, e := range b.Entries {
-		if why := refers(e.Text, secrets); why != "" {
+		if why := secretRisk(e.Text, secrets); why != "" {
 			risks = append(risks, Risk{File: e.File, Line: e.Line, Why: e.Key + " " + why})
 		}
 	}
 	return risks
 }
 
-// refers returns what a value would have the controller read or run; "": nothing but files below
-// secrets.
-func refers(text, secrets string) string {
+// secretRisk returns what a value would have the controller read or run; "": nothing but files
+// below secrets.
+func secretRisk(text, secrets string) string {
 	for _, one := range append(list(text), text) {
 		kind, rest, ok := reference(one)
 		switch {
@@ -85,7 +85,7 @@ func refers(text, secrets string) string {
 // would be shown to everybody who reads what was applied.
 func (s *Source) Exposed() (Value, bool) {
 	for _, key := range slices.Sorted(maps.Keys(s.Values)) {
-		if v := s.Values[key]; exposed(v) {
+		if v := s.Values[key]; looksSecret(v) {
 			return v, true
 		}
 	}
@@ -94,18 +94,18 @@ func (s *Source) Exposed() (Value, bool) {
 
 // Exposed is the same for a bundle.
 func (b *Bundle) Exposed() (Value, bool) {
-	i := slices.IndexFunc(b.Entries, func(e bundleEntry) bool { return e.Section != "" && e.Text != "required" && exposed(e.Value) })
+	i := slices.IndexFunc(b.Entries, func(e bundleEntry) bool { return e.Section != "" && e.Text != "required" && looksSecret(e.Value) })
 	if i < 0 {
 		return Value{}, false
 	}
 	return b.Entries[i].Value, true
 }
 
-func exposed(v Value) bool { return Shown(v.Key, v.Text) != v.Text }
+func looksSecret(v Value) bool { return Shown(v.Key, v.Text) != v.Text }
 
-// redirects reports whether a source has the name of a built-in one and is something else. Commands
-// and their input would then go there unasked.
-func (o *LoadOptions) redirects(s *Source) bool {
+// shadowsBuiltIn reports whether a source has the name of a built-in one and is something else.
+// Commands and their input would then go there unasked.
+func (o *LoadOptions) shadowsBuiltIn(s *Source) bool {
 	k, known := o.Kinds.Find(s.Name)
 	return known && k.BuiltIn && (!k.Itself || s.Type != k.Name)
 }

@@ -14,23 +14,23 @@ import (
 // too: the change that was recorded last counts. Its lock may be held where life's is taken, and
 // not the other way round.
 type health struct {
-	c    *Cloud // nil: nothing is recorded
-	name string
-	life *life
-	end  func(context.Context) // destroys the server
+	c         *Cloud // nil: nothing is recorded
+	name      string
+	lifecycle *lifecycle
+	end       func(context.Context) // destroys the server
 
-	mu       sync.Mutex
-	bad      time.Time   // since when, by this process' clock; zero while the server is good
-	reason   string      // why it is bad for ever
-	mourning *time.Timer // destroys the server when it has been bad for too long
-	spell    moment      // the recorded start of this bad time
-	marks    int         // the number of recorded changes that this process has seen
-	changes  int         // the number of changes made by this process
-	unsaved  bool
+	mu          sync.Mutex
+	bad         time.Time   // since when, by this process' clock; zero while the server is good
+	reason      string      // why it is bad for ever
+	deadTimer   *time.Timer // destroys the server when it has been bad for too long
+	badSince    moment      // the recorded start of this bad time
+	seenChanges int         // the number of recorded changes that this process has seen
+	changes     int         // the number of changes made by this process
+	unsaved     bool
 }
 
-// badness is what is recorded of a server that is bad.
-type badness struct {
+// badState is what is recorded of a server that is bad.
+type badState struct {
 	Since moment `json:"since"`
 	Why   string `json:"why,omitempty"` // for ever; "": it may heal
 }
@@ -88,13 +88,13 @@ func (h *health) unlessBad(do func() bool) bool {
 // markBad marks the server as bad; for ever, if there is a reason.
 func (h *health) markBad(why string) {
 	h.mu.Lock()
-	if !h.life.living() || !h.bad.IsZero() && (why == "" || h.reason != "") {
+	if !h.lifecycle.living() || !h.bad.IsZero() && (why == "" || h.reason != "") {
 		h.mu.Unlock()
 		return
 	}
 	if h.bad.IsZero() {
 		h.bad = time.Now()
-		h.mourn()
+		h.startDeadTimer()
 	}
 	h.reason = cmp.Or(h.reason, why)
 	h.changes++
@@ -105,7 +105,7 @@ func (h *health) markBad(why string) {
 // heal marks the server as good, unless it is bad for ever or destroyed.
 func (h *health) heal() bool {
 	h.mu.Lock()
-	if h.reason != "" || !h.life.living() {
+	if h.reason != "" || !h.lifecycle.living() {
 		h.mu.Unlock()
 		return false
 	}
@@ -114,7 +114,7 @@ func (h *health) heal() bool {
 		return true
 	}
 	h.bad = time.Time{}
-	h.unmourn()
+	h.stopDeadTimer()
 	h.changes++
 	h.mu.Unlock()
 	h.record()
@@ -130,7 +130,7 @@ func (h *health) record() {
 	ctx, cancel := context.WithTimeout(h.c.ctx, h.c.t.Dial)
 	defer cancel()
 	var changes int
-	r, err := h.c.book.change(ctx, h.name, func(r *record) error {
+	r, err := h.c.records.change(ctx, h.name, func(r *record) error {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		changes, h.unsaved = h.changes, true
@@ -143,7 +143,7 @@ func (h *health) record() {
 			at := h.c.now()
 			ago := time.Since(h.bad)
 			at.Wall, at.Up = at.Wall.Add(-ago), at.Up-ago
-			r.Bad = &badness{Since: at, Why: h.reason}
+			r.Bad = &badState{Since: at, Why: h.reason}
 		default:
 			r.Bad.Why = cmp.Or(r.Bad.Why, h.reason)
 		}
@@ -166,45 +166,45 @@ func (h *health) record() {
 func (h *health) learn(r record) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.unsaved && r.Marks > h.marks {
+	if !h.unsaved && r.Marks > h.seenChanges {
 		h.take(r)
 	}
-	if h.life.claimed() {
-		h.mourn()
+	if h.lifecycle.claimed() {
+		h.startDeadTimer()
 	}
 }
 
 // take sets the health to what is recorded. The caller holds mu.
 func (h *health) take(r record) {
-	h.marks = r.Marks
+	h.seenChanges = r.Marks
 	if r.Bad == nil {
 		h.bad, h.reason = time.Time{}, ""
-		h.unmourn()
+		h.stopDeadTimer()
 		return
 	}
-	if h.bad.IsZero() || !r.Bad.Since.Wall.Equal(h.spell.Wall) {
-		waits := h.mourning != nil
-		h.unmourn()
+	if h.bad.IsZero() || !r.Bad.Since.Wall.Equal(h.badSince.Wall) {
+		waits := h.deadTimer != nil
+		h.stopDeadTimer()
 		if h.bad = time.Now().Add(-h.c.since(r.Bad.Since)); waits {
-			h.mourn()
+			h.startDeadTimer()
 		}
 	}
-	h.spell, h.reason = r.Bad.Since, r.Bad.Why
+	h.badSince, h.reason = r.Bad.Since, r.Bad.Why
 }
 
-// mourn starts the timer after which a bad server is destroyed. The caller holds mu.
-func (h *health) mourn() {
-	if h.c == nil || h.mourning != nil || h.bad.IsZero() || !h.life.living() || h.c.opt.AutoConfirmDead <= 0 {
+// startDeadTimer starts the timer after which a bad server is destroyed. The caller holds mu.
+func (h *health) startDeadTimer() {
+	if h.c == nil || h.deadTimer != nil || h.bad.IsZero() || !h.lifecycle.living() || h.c.opt.AutoConfirmDead <= 0 {
 		return
 	}
-	h.mourning = time.AfterFunc(max(0, h.c.opt.AutoConfirmDead-time.Since(h.bad)), func() { h.c.goes(h.confirmDead) })
+	h.deadTimer = time.AfterFunc(max(0, h.c.opt.AutoConfirmDead-time.Since(h.bad)), func() { h.c.goes(h.confirmDead) })
 }
 
-// unmourn stops the timer of mourn. The caller holds mu.
-func (h *health) unmourn() {
-	if h.mourning != nil {
-		h.mourning.Stop()
-		h.mourning = nil
+// stopDeadTimer stops the timer of startDeadTimer. The caller holds mu.
+func (h *health) stopDeadTimer() {
+	if h.deadTimer != nil {
+		h.deadTimer.Stop()
+		h.deadTimer = nil
 	}
 }
 
@@ -212,14 +212,14 @@ func (h *health) unmourn() {
 func (h *health) watch() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.mourn()
+	h.startDeadTimer()
 }
 
 // stopTimer has this process no longer destroy the server as bad.
 func (h *health) stopTimer() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.unmourn()
+	h.stopDeadTimer()
 }
 
 // confirmDead destroys a server that has been bad for too long, unless this or another process has
@@ -240,19 +240,19 @@ func (h *health) confirmDead(ctx context.Context) {
 		}
 	}
 	h.mu.Lock()
-	h.unmourn()
+	h.stopDeadTimer()
 	bad := time.Since(h.bad)
-	if h.bad.IsZero() || !h.life.living() {
+	if h.bad.IsZero() || !h.lifecycle.living() {
 		h.mu.Unlock()
 		return
 	}
 	if bad < h.c.opt.AutoConfirmDead { // it healed, and is bad anew
-		h.mourn()
+		h.startDeadTimer()
 		h.mu.Unlock()
 		return
 	}
 	why := h.reason
-	condemned := h.life.condemn()
+	condemned := h.lifecycle.beginDying()
 	h.mu.Unlock()
 	if !condemned {
 		return

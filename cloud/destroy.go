@@ -13,26 +13,26 @@ import (
 
 func reader(text string) io.Reader { return strings.NewReader(text) }
 
-// ending destroys a server: it takes leave of it, and asks the cloud until it is gone.
-type ending struct {
-	c      *Cloud // nil: the server is only disconnected
-	r      record
-	t      Timers
-	line   *line
-	life   *life
-	health *health
-	disk   *sharedDisk
+// destroyer destroys a server: it takes leave of it, and asks the cloud until it is gone.
+type destroyer struct {
+	c          *Cloud // nil: the server is only disconnected
+	r          record
+	t          Timers
+	connection *connection
+	lifecycle  *lifecycle
+	health     *health
+	disk       *sharedDisk
 }
 
 // destroy destroys the server, or waits for another call that does.
-func (e *ending) destroy(ctx context.Context) error {
-	return e.life.end(ctx, func(ctx context.Context) error {
+func (e *destroyer) destroy(ctx context.Context) error {
+	return e.lifecycle.end(ctx, func(ctx context.Context) error {
 		e.health.stopTimer()
-		e.line.end(errDestroyed)
+		e.connection.end(errDestroyed)
 		if e.c == nil {
-			return e.line.disconnect()
+			return e.connection.disconnect()
 		}
-		if err := e.unmake(ctx); err != nil {
+		if err := e.destroyRecorded(ctx); err != nil {
 			return err
 		}
 		e.c.mu.Lock()
@@ -42,33 +42,33 @@ func (e *ending) destroy(ctx context.Context) error {
 	})
 }
 
-// unmake destroys a server of a cloud, and drops its record.
-func (e *ending) unmake(ctx context.Context) error {
-	if _, err := e.c.book.change(
+// destroyRecorded destroys a server of a cloud, and drops its record.
+func (e *destroyer) destroyRecorded(ctx context.Context) error {
+	if _, err := e.c.records.change(
 		ctx, e.r.Name, func(r *record) error { r.State = destroying; return nil },
 	); err != nil && !errors.Is(err, compute.ErrNotFound) {
-		return e.line.fail("Destroy", nil, err)
+		return e.connection.fail("Destroy", nil, err)
 	}
 	p, err := e.c.logins.provider(ctx, e.r.Login)
 	if err != nil {
-		return e.line.fail("Destroy", nil, err)
+		return e.connection.fail("Destroy", nil, err)
 	}
-	e.farewell(ctx)
-	_ = e.line.disconnect()
+	e.runLastScripts(ctx)
+	_ = e.connection.disconnect()
 	if err := e.c.destroyUntilGone(ctx, p, e.r, e.r.ID == ""); err != nil {
-		return e.line.fail("Destroy", nil, err)
+		return e.connection.fail("Destroy", nil, err)
 	}
-	return e.c.book.drop(ctx, e.r.Name)
+	return e.c.records.drop(ctx, e.r.Name)
 }
 
 // idle destroys a server whose countdown is over.
-func (e *ending) idle() {
+func (e *destroyer) idle() {
 	e.c.log.Info("a server was idle, and is destroyed", "server", e.r.Name, "idle", e.r.TTD)
-	e.c.goes(e.atLast)
+	e.c.goes(e.retryDestroy)
 }
 
-// atLast tries to destroy the server until it succeeds.
-func (e *ending) atLast(ctx context.Context) {
+// retryDestroy tries to destroy the server until it succeeds.
+func (e *destroyer) retryDestroy(ctx context.Context) {
 	for n := 1; ; n++ {
 		err := e.destroy(ctx)
 		if err == nil || ctx.Err() != nil {
@@ -81,14 +81,14 @@ func (e *ending) atLast(ctx context.Context) {
 	}
 }
 
-// farewell does the last work on a server before it goes, if it was ever reached. A failure is
-// logged and stops nothing.
-func (e *ending) farewell(ctx context.Context) {
-	conn := e.line.current()
+// runLastScripts does the last work on a server before it goes, if it was ever reached. A
+// failure is logged and stops nothing.
+func (e *destroyer) runLastScripts(ctx context.Context) {
+	conn := e.connection.current()
 	// another process had the connection
 	if conn == nil && e.r.State == made && (e.r.DestroyScript != "" || e.disk.has()) {
 		try, stop := context.WithTimeout(ctx, e.t.Dial)
-		conn, _ = e.line.open(try)
+		conn, _ = e.connection.open(try)
 		stop()
 		if conn != nil {
 			defer conn.Close()
@@ -100,7 +100,7 @@ func (e *ending) farewell(ctx context.Context) {
 	do := func(what string, limit time.Duration, script, stdin string) {
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
-		if _, _, err := e.line.runBare(
+		if _, _, err := e.connection.runBare(
 			ctx, "Destroy", conn, &compute.Command{Args: []string{"sh", "-c", script}, Stdin: reader(stdin)},
 		); err != nil {
 			e.c.log.Warn(what+" failed", "server", e.r.Name, "err", err)

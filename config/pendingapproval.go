@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// thing is an item of a tree, and what cannot be used while it waits for approval.
-type thing struct {
+// pendingItem is an item of a tree, and what cannot be used while it waits for approval.
+type pendingItem struct {
 	Item
 	source   *Source
 	bundle   *Bundle
@@ -25,23 +25,23 @@ type thing struct {
 	unheard  bool    // it waits for a reason that older approvals did not show
 }
 
-// examination finds what waits for approval in one tree.
-type examination struct {
-	all    *gathering // everything that was read
+// treeReview finds what waits for approval in one tree.
+type treeReview struct {
+	all    *loader // everything that was read
 	tree   *tree
-	things []*thing
+	things []*pendingItem
 	legacy *binding           // what an approval without items was bound to
-	asked  map[*Source][]Risk // why each source of the tree waits
+	risks  map[*Source][]Risk // why each source of the tree waits
 }
 
-// look finds everything that waits for approval.
-func (x *examination) look() {
-	x.asked = map[*Source][]Risk{}
+// findPending finds everything that waits for approval.
+func (x *treeReview) findPending() {
+	x.risks = map[*Source][]Risk{}
 	for _, s := range x.tree.sources {
 		if errors.Is(s.Err, fs.ErrNotExist) || s.Type == "" {
 			continue // without a source.conf nothing runs
 		}
-		if risks := x.asks(s); len(risks) > 0 {
+		if risks := x.risksOf(s); len(risks) > 0 {
 			x.source(s, risks)
 		}
 	}
@@ -59,32 +59,32 @@ func (x *examination) look() {
 	}
 }
 
-// asks returns why a source of the tree waits for approval; none: it does not.
-func (x *examination) asks(s *Source) []Risk {
-	if risks, ok := x.asked[s]; ok {
+// risksOf returns why a source of the tree waits for approval; none: it does not.
+func (x *treeReview) risksOf(s *Source) []Risk {
+	if risks, ok := x.risks[s]; ok {
 		return risks
 	}
 	// while it is examined
-	x.asked[s] = []Risk{{File: s.File, Source: s.Name, Why: "contains itself"}}
+	x.risks[s] = []Risk{{File: s.File, Source: s.Name, Why: "contains itself"}}
 	var risks []Risk
 	note := func(r Risk) {
 		r.Source = s.Name
 		risks = append(risks, r)
 	}
-	if why := x.tree.place.alien(s); why != "" {
+	if why := x.tree.place.sourceWritable(s); why != "" {
 		note(Risk{File: s.File, Why: why})
 	}
-	if what := x.taken(s.Name); what != "" {
+	if what := x.nameTakenBy(s.Name); what != "" {
 		note(Risk{File: s.File, Why: "takes the place of " + what})
 	}
 	hooks(x.tree.place, s, note)
 	x.values(s, note)
-	x.asked[s] = risks
+	x.risks[s] = risks
 	return risks
 }
 
-// taken returns what has a name outside the tree; "": nothing has.
-func (x *examination) taken(name string) string {
+// nameTakenBy returns what has a name outside the tree; "": nothing has.
+func (x *treeReview) nameTakenBy(name string) string {
 	if s := x.all.instead[name]; s != nil && s.Applied {
 		return "what was applied as " + name
 	} else if s != nil {
@@ -93,12 +93,12 @@ func (x *examination) taken(name string) string {
 	if x.all.opt.builtIn(name) {
 		return "the built-in source " + name
 	}
-	return x.meant(name)
+	return x.referredFrom(name)
 }
 
-// meant returns what outside of trees refers to a name that only a tree has, and so would lead to
-// the tree's source; "": nothing does.
-func (x *examination) meant(name string) string {
+// referredFrom returns what outside of trees refers to a name that only a tree has, and so would
+// lead to the tree's source; "": nothing does.
+func (x *treeReview) referredFrom(name string) string {
 	for _, s := range x.all.Sources {
 		if !s.Tree && slices.Contains(s.Sources, name) {
 			return name + " of your own pool " + s.Name + ", of " + s.File
@@ -109,7 +109,7 @@ func (x *examination) meant(name string) string {
 			return "the source of your own job " + j.Name + ", of " + j.File
 		}
 	}
-	for _, e := range x.all.said {
+	for _, e := range x.all.entries {
 		if e.Text == name && foldKey(e.Key) == "source" && !x.all.Roots[e.root].Tree {
 			return "what your own [" + e.section + "] source names, of " + e.File
 		}
@@ -124,7 +124,7 @@ func (o *LoadOptions) builtIn(name string) bool {
 }
 
 // hooks reports the executables beside a source.conf.
-func hooks(p *place, s *Source, note func(Risk)) {
+func hooks(p *rootDir, s *Source, note func(Risk)) {
 	for _, event := range Events {
 		dir := s.Hooks[event]
 		if dir == "" {
@@ -132,7 +132,7 @@ func hooks(p *place, s *Source, note func(Risk)) {
 		}
 		entries, err := p.list(filepath.Join("sources", s.Name, event+".d"))
 		if err != nil {
-			note(Risk{File: dir, Why: "cannot be looked into: " + bare(err).Error()})
+			note(Risk{File: dir, Why: "cannot be looked into: " + withoutPath(err).Error()})
 		}
 		for _, e := range entries {
 			path := filepath.Join(dir, e.Name())
@@ -145,7 +145,7 @@ func hooks(p *place, s *Source, note func(Risk)) {
 }
 
 // values reports what in a source.conf waits for approval.
-func (x *examination) values(s *Source, note func(Risk)) {
+func (x *treeReview) values(s *Source, note func(Risk)) {
 	typ := s.Values["type"]
 	whole, decided := RuleOn(s.Kind, "*")
 	switch {
@@ -192,32 +192,32 @@ func referred(text string) (kind string, ok bool) {
 }
 
 // children reports which sources of a pool are not the tree's, or wait themselves.
-func (x *examination) children(s *Source, at func(string)) {
+func (x *treeReview) children(s *Source, at func(string)) {
 	for _, name := range s.Sources {
 		child := x.all.byName[name]
 		switch {
 		case child == nil || child.Root != s.Root:
 			at("takes computers of " + name + ", which is not the tree's")
-		case len(x.asks(child)) > 0:
+		case len(x.risksOf(child)) > 0:
 			at("takes computers of " + name + ", which waits itself")
 		}
 	}
 }
 
 // source adds a source that waits.
-func (x *examination) source(s *Source, risks []Risk) {
+func (x *treeReview) source(s *Source, risks []Risk) {
 	bound := newBinding(x.tree.place)
 	bound.source(s)
 	x.legacy.join(bound)
 	delete(bound.files, s.File) // Says has the keys of it that matter
-	th := &thing{source: s, Item: Item{File: s.File, Line: s.Values["type"].Line, Risks: risks}}
+	th := &pendingItem{source: s, Item: Item{File: s.File, Line: s.Values["type"].Line, Risks: risks}}
 	th.Name, th.Source = "source "+s.Name, s.Name
 	th.Says = append(keysOf(s), x.leads(s, map[*Source]bool{s: true})...)
-	if x.taken(s.Name) != "" {
+	if x.nameTakenBy(s.Name) != "" {
 		th.Says = append(th.Says, "takes the place of this machine's own "+s.Name)
 		th.unheard = !x.all.opt.builtIn(s.Name) || x.all.instead[s.Name] != nil
 	}
-	if why := x.tree.place.alien(s); why != "" {
+	if why := x.tree.place.sourceWritable(s); why != "" {
 		th.Says = append(th.Says, why)
 		th.unheard = true
 	}
@@ -251,7 +251,7 @@ func keysOf(s *Source) []string {
 
 // leads returns the lines of the tree's sources that a pool leads to and that need no approval: the
 // approval of the pool covers them.
-func (x *examination) leads(s *Source, seen map[*Source]bool) (lines []string) {
+func (x *treeReview) leads(s *Source, seen map[*Source]bool) (lines []string) {
 	for _, name := range s.Sources {
 		child := x.all.byName[name]
 		if child == nil || child.Root != s.Root || seen[child] {
@@ -264,8 +264,8 @@ func (x *examination) leads(s *Source, seen map[*Source]bool) (lines []string) {
 }
 
 // through returns the lines of a source of the tree, and of the sources that it leads to.
-func (x *examination) through(s *Source, seen map[*Source]bool) (lines []string) {
-	if len(x.asks(s)) == 0 {
+func (x *treeReview) through(s *Source, seen map[*Source]bool) (lines []string) {
+	if len(x.risksOf(s)) == 0 {
 		for _, line := range keysOf(s) {
 			lines = append(lines, s.Name+": "+line)
 		}
@@ -274,7 +274,7 @@ func (x *examination) through(s *Source, seen map[*Source]bool) (lines []string)
 }
 
 // to returns the lines of the tree's source of a name; none: the tree has no such source.
-func (x *examination) to(name string) []string {
+func (x *treeReview) to(name string) []string {
 	if s := x.all.byName[name]; s != nil && slices.Contains(x.tree.sources, s) {
 		return x.through(s, map[*Source]bool{s: true})
 	}
@@ -282,11 +282,11 @@ func (x *examination) to(name string) []string {
 }
 
 // bundle adds a bundle, which always waits for approval.
-func (x *examination) bundle(b *Bundle) {
+func (x *treeReview) bundle(b *Bundle) {
 	bound := newBinding(x.tree.place)
 	bound.bundle(b.Name)
 	x.legacy.join(bound)
-	th := &thing{bundle: b, Item: Item{File: b.Dir, Effect: "puts files on computers and runs its scripts there"}}
+	th := &pendingItem{bundle: b, Item: Item{File: b.Dir, Effect: "puts files on computers and runs its scripts there"}}
 	th.Name = "bundle " + b.Name
 	th.Risks = []Risk{{File: b.Dir, Why: "its files and scripts are put on instances and run there"}}
 	for _, path := range b.Shadowed {
@@ -296,12 +296,12 @@ func (x *examination) bundle(b *Bundle) {
 }
 
 // job adds a job, which always waits for approval.
-func (x *examination) job(j *Job) {
+func (x *treeReview) job(j *Job) {
 	bound := newBinding(x.tree.place)
 	name := filepath.Join("jobs", j.Name+".conf")
 	bound.file(name)
 	x.legacy.join(bound)
-	th := &thing{job: j, Item: Item{File: j.File, Effect: "runs " + short(strings.Join(j.Words, " ")+j.Shell)}}
+	th := &pendingItem{job: j, Item: Item{File: j.File, Effect: "runs " + short(strings.Join(j.Words, " ")+j.Shell)}}
 	if j.Source != "" {
 		th.Effect += " on " + j.Source
 	}
@@ -324,10 +324,10 @@ func (x *examination) job(j *Job) {
 }
 
 // settings adds the keys of the tree's hostler.conf.
-func (x *examination) settings() {
+func (x *treeReview) settings() {
 	for i, e := range x.tree.settings {
 		x.legacy.file("hostler.conf")
-		th := &thing{settings: x.tree.settings[i : i+1], Item: Item{File: e.File, Line: e.Line}}
+		th := &pendingItem{settings: x.tree.settings[i : i+1], Item: Item{File: e.File, Line: e.Line}}
 		why := fmt.Sprintf("sets %s of [%s]", e.Key, e.section)
 		th.Name, th.Says = "["+e.section+"] "+e.Key, []string{e.Key + " = " + e.Text}
 		if e.Key == "" {
@@ -347,9 +347,9 @@ func (x *examination) settings() {
 }
 
 // defaultSource adds [defaults] source.
-func (x *examination) defaultSource(e *entry) {
+func (x *treeReview) defaultSource(e *entry) {
 	x.legacy.file("hostler.conf")
-	th := &thing{Item: Item{File: e.File, Line: e.Line}}
+	th := &pendingItem{Item: Item{File: e.File, Line: e.Line}}
 	if x.tree.chosen {
 		th.chosen = e
 	}
@@ -360,13 +360,13 @@ func (x *examination) defaultSource(e *entry) {
 }
 
 // compare says how a key of hostler.conf relates to the same key in other roots.
-func (x *examination) compare(th *thing, section string, v Value) {
+func (x *treeReview) compare(th *pendingItem, section string, v Value) {
 	if v.Key == "" {
 		th.Effect = "is there, which may be all that it has to say"
 		return
 	}
 	th.Effect = "would be " + short(v.Text)
-	for _, o := range x.all.said {
+	for _, o := range x.all.entries {
 		if o.section != section || foldKey(o.Key) != foldKey(v.Key) || o.File == v.File {
 			continue
 		}
@@ -381,12 +381,12 @@ func (x *examination) compare(th *thing, section string, v Value) {
 }
 
 // rootOf returns the index of a tree's root.
-func (g *gathering) rootOf(t *tree) int {
+func (g *loader) rootOf(t *tree) int {
 	return slices.IndexFunc(g.Roots, func(r Root) bool { return r.Path == t.place.path })
 }
 
-// add completes a thing with its files and digest.
-func (x *examination) add(th *thing, bound *binding) {
+// add completes a pending item with its files and digest.
+func (x *treeReview) add(th *pendingItem, bound *binding) {
 	for _, path := range slices.Sorted(maps.Keys(bound.files)) {
 		f := BoundFile{Path: path, Digest: bound.files[path], Text: bound.texts[path]}
 		th.Files = append(th.Files, f)

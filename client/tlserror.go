@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// distrust returns what went wrong with TLS, and a hint; nil: it was something else. Nothing was
+// tlsError returns what went wrong with TLS, and a hint; nil: it was something else. Nothing was
 // sent in that case.
-func distrust(err error) (hint string, text error) {
+func tlsError(err error) (hint string, text error) {
 	var (
 		unknown x509.UnknownAuthorityError
 		name    x509.HostnameError

@@ -12,21 +12,21 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// way is the stream of a connection through the controller. Its errors say why it ended.
-type way struct{ net.Conn }
+// errorConn is the stream of a connection through the controller. Its errors say why it ended.
+type errorConn struct{ net.Conn }
 
 // Read returns an error of kind ErrLost when the connection has ended.
-func (w way) Read(b []byte) (int, error) {
+func (w errorConn) Read(b []byte) (int, error) {
 	n, err := w.Conn.Read(b)
 	if err != nil {
-		err = cut(err)
+		err = connError(err)
 	}
 	return n, err
 }
 
-// cut returns why a connection through the controller ended, in the controller's words if it gave a
-// reason.
-func cut(err error) error {
+// connError returns why a connection through the controller ended, in the controller's words if
+// it gave a reason.
+func connError(err error) error {
 	lost := &compute.Error{Kind: compute.ErrLost}
 	var said websocket.CloseError
 	switch {

@@ -120,14 +120,14 @@ func (d *sharedDisk) add(ctx context.Context, op, script, peer string) error {
 	if d.c == nil {
 		return nil
 	}
-	_, err = d.c.book.change(ctx, d.r.Name, func(r *record) error { r.SharedDisk = true; return nil })
+	_, err = d.c.records.change(ctx, d.r.Name, func(r *record) error { r.SharedDisk = true; return nil })
 	return err
 }
 
 // subnet returns the network that may mount what the server exports.
 func (d *sharedDisk) subnet(ctx context.Context) (string, error) {
 	if d.c != nil {
-		made, _, err := d.c.book.deployment(ctx)
+		made, _, err := d.c.records.deployment(ctx)
 		if err != nil {
 			return "", err
 		}

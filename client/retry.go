@@ -10,26 +10,26 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// lost is the error when no answer came to a request that was sent. It may have been served.
-type lost struct{ error }
+// lostAnswer is the error when no answer came to a request that was sent. It may have been served.
+type lostAnswer struct{ error }
 
 // Unwrap returns the reason.
-func (l *lost) Unwrap() error { return l.error }
+func (l *lostAnswer) Unwrap() error { return l.error }
 
 // pauses are the pauses before a request with a lost answer is repeated. A controller that restarts
 // is back within them.
 var pauses = []time.Duration{100 * time.Millisecond, 300 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second}
 
-// repeat sends a request that makes something. If the answer is lost, it repeats the request with
+// retry sends a request that makes something. If the answer is lost, it repeats the request with
 // the same key, so nothing is made twice. A request that could not be sent is not repeated.
-func (w *wire) repeat(ctx context.Context, ask func(key string) error) error {
-	return w.repeatAs(ctx, rand.Text(), ask)
+func (w *wire) retry(ctx context.Context, ask func(key string) error) error {
+	return w.retryAs(ctx, rand.Text(), ask)
 }
 
-// repeatAs is repeat with a given key.
-func (w *wire) repeatAs(ctx context.Context, key string, ask func(key string) error) error {
+// retryAs is retry with a given key.
+func (w *wire) retryAs(ctx context.Context, key string, ask func(key string) error) error {
 	err := ask(key)
-	if !errors.As(err, new(*lost)) {
+	if !errors.As(err, new(*lostAnswer)) {
 		return err
 	}
 	for _, pause := range pauses {
@@ -38,7 +38,7 @@ func (w *wire) repeatAs(ctx context.Context, key string, ask func(key string) er
 			return context.Cause(ctx)
 		case <-time.After(pause):
 		}
-		if err = ask(key); !errors.As(err, new(*lost)) && !unreached(err) {
+		if err = ask(key); !errors.As(err, new(*lostAnswer)) && !unreached(err) {
 			return err
 		}
 	}
