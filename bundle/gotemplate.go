@@ -69,8 +69,8 @@ func goTemplate(text string, vars map[string]string, facts Facts) (string, error
 		if _, after, ok := strings.Cut(err.Error(), "map has no entry for key "); ok {
 			class = errMissing
 			name := strings.Trim(after, `"`)
-			if meant = near(name, slices.Collect(maps.Keys(vars))); strings.Contains(err.Error(), "<.facts.") {
-				meant = near(name, slices.Collect(maps.Keys(known)))
+			if meant = suggestion(name, slices.Collect(maps.Keys(vars))); strings.Contains(err.Error(), "<.facts.") {
+				meant = suggestion(name, slices.Collect(maps.Keys(known)))
 			}
 		}
 		return "", goError(err, class, meant)

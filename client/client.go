@@ -127,7 +127,7 @@ func (w *wire) request(ctx context.Context, method, path string, query url.Value
 	if in != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	if p, state := trace.Here(ctx); p.Valid() {
+	if p, state := trace.Current(ctx); p.Valid() {
 		r.Header.Set("Traceparent", p.String())
 		if state != "" {
 			r.Header.Set("Tracestate", state)

@@ -201,7 +201,7 @@ type controller struct {
 	book   *applied.Book // applies things
 
 	answers *answers // to requests with a key
-	tokens  *auth.Ring
+	tokens  *auth.TokenRegistry
 	audit   *auth.Log
 	limits  *auth.Limits
 	planner *planner

@@ -11,7 +11,7 @@ import (
 // Live returns the process that has a number now, as a lease can be bound to it. ErrNotFound:
 // there is none, or it has ended.
 func Live(pid int) (compute.Process, error) {
-	s, err := Look(pid)
+	s, err := ReadStat(pid)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && s.Ended() {
 		return compute.Process{}, &compute.Error{ID: compute.ID(fmt.Sprint("process ", pid)), Kind: compute.ErrNotFound, Err: err}
 	}

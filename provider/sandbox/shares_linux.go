@@ -25,7 +25,7 @@ const defaultPTYs = 64
 func capped(name string) (*cgroup.Tree, error) {
 	tree, err := cgroup.Find(name)
 	if err == nil {
-		tree.Cap(cgroup.Limits{Memory: installed() / 10 * 9, PIDs: numbers() / 4 * 3})
+		tree.LimitAll(cgroup.Limits{Memory: installed() / 10 * 9, PIDs: numbers() / 4 * 3})
 	}
 	return tree, err
 }

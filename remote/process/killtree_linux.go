@@ -62,7 +62,7 @@ func findTree(marked func(int) bool, leader int) []*proc.Handle {
 			continue
 		}
 		// its number is another's
-		if now, err := proc.Look(pid); err != nil || now.Start != s.Start || now.Ended() {
+		if now, err := proc.ReadStat(pid); err != nil || now.Start != s.Start || now.Ended() {
 			_ = h.Close()
 			continue
 		}

@@ -25,7 +25,7 @@ type Options struct {
 	Public string
 	// Reachable says whether the caller may reach the master's partition with an IP address, and
 	// names the caller.
-	Reachable func(r *http.Request, ip net.IP) (fetch.Asker, bool, error)
+	Reachable func(r *http.Request, ip net.IP) (fetch.Requester, bool, error)
 	// Guard judges each address that is dialed, as nodes say themselves which ones they have.
 	Guard *fetch.Guard
 	// May is nil if the caller may ask the master, else the reason why not.
@@ -151,7 +151,7 @@ func (p *panel) instance(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "No partition of yours has this address.", http.StatusForbidden)
 		return
 	}
-	r = r.WithContext(fetch.For(r.Context(), asker))
+	r = r.WithContext(fetch.WithRequester(r.Context(), asker))
 	before, rest := beside(r.URL.EscapedPath())
 	proxy := &httputil.ReverseProxy{
 		Transport: p.forward,

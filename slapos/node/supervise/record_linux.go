@@ -109,7 +109,7 @@ func (c *core) file(group string) string { return filepath.Join(c.o.Dir, group+s
 
 // note writes a group's record; with sync it is on the disk when note returns.
 func (c *core) note(g *group, sync bool) error {
-	boot, _ := proc.Boot() // adopt has asked for it
+	boot, _ := proc.BootID() // adopt has asked for it
 	r := record{
 		Group: Group{Name: g.name, Programs: make([]Program, 0, len(g.progs))}, Gone: g.gone, Boot: boot,
 		Programs: map[string]was{},
@@ -172,7 +172,7 @@ func (c *core) adopt() error {
 	if err != nil {
 		return err
 	}
-	boot, err := proc.Boot()
+	boot, err := proc.BootID()
 	if err != nil {
 		return err
 	}
@@ -227,11 +227,11 @@ func (c *core) take(p *program, of proc.Process, begun time.Time) {
 	if err != nil {
 		return
 	}
-	if now, err := proc.Of(of.PID); err != nil || now != of {
+	if now, err := proc.Identify(of.PID); err != nil || now != of {
 		_ = unix.Close(fd)
 		return
 	}
-	st, err := proc.Look(of.PID)
+	st, err := proc.ReadStat(of.PID)
 	r := &run{p: p, proc: of, fd: fd, child: err == nil && st.Parent == os.Getpid(), begun: begun}
 	if err := c.processes.watch(r); err != nil {
 		c.o.Log.Error("a process cannot be taken over", "program", p.full(), "pid", of.PID, "err", err)
@@ -244,11 +244,11 @@ func (c *core) take(p *program, of proc.Process, begun time.Time) {
 // recorded, it is its program's all the same.
 func (c *core) found(known map[string]*program, pid int, name, begun string) {
 	p := known[name]
-	st, err := proc.Look(pid)
+	st, err := proc.ReadStat(pid)
 	if p == nil || p.run != nil || err != nil || st.Ended() || st.Group != pid || !c.processes.runsAs(p, pid) {
 		return
 	}
-	of, err := proc.Of(pid)
+	of, err := proc.Identify(pid)
 	nanos, bad := strconv.ParseInt(begun, 36, 64)
 	if err != nil || bad != nil {
 		return

@@ -14,11 +14,12 @@ import (
 	"github.com/hostler-project/hostler/store"
 )
 
-// RingOptions say how a Ring works. Members is required; the others have defaults.
-type RingOptions struct {
-	Members Members       // says what roles a user has now
-	Life    time.Duration // the life of a token that asks for none; 0: 90 days
-	MaxLife time.Duration // the longest life that may be asked for; 0: a year
+// TokenRegistryOptions say how a TokenRegistry works. Members is required; the others have
+// defaults.
+type TokenRegistryOptions struct {
+	Members     Members       // says what roles a user has now
+	DefaultLife time.Duration // the life of a token that asks for none; 0: 90 days
+	MaxLife     time.Duration // the longest life that may be asked for; 0: a year
 	// how long a token counts as valid without asking the store again, which bounds the delay of a
 	// revocation on another controller; 0: 2 s
 	Fresh time.Duration
@@ -29,42 +30,43 @@ type RingOptions struct {
 	Log      *slog.Logger
 }
 
-// Ring makes tokens and identifies the callers that present them. All methods may be called
-// concurrently.
-type Ring struct {
+// TokenRegistry makes tokens and identifies the callers that present them. All methods may be
+// called concurrently.
+type TokenRegistry struct {
 	store store.Transactor
-	opt   RingOptions
+	opt   TokenRegistryOptions
 
 	mu    sync.Mutex
-	known map[Hash]known
-	used  map[string]use // by ID; uses that are not written to the store yet
-	ended int            // counts revocations, so that a read that overlaps one is not remembered
+	cache map[Hash]cachedToken
+	used  map[string]lastUse // by ID; uses that are not written to the store yet
+	// counts revocations, so that a read that overlaps one is not cached
+	ended int
 }
 
-// known is a token that was valid when it was read.
-type known struct {
+// cachedToken is a token that was valid when it was read.
+type cachedToken struct {
 	Token
 	who  Principal
 	seen time.Time
 }
 
-// use is the time and address of a token's last use.
-type use struct {
+// lastUse is the time and address of a token's last use.
+type lastUse struct {
 	at   time.Time
 	from string
 }
 
 const (
-	mostKnown = 10000            // tokens held in memory
-	coarse    = 10 * time.Minute // precision of a token's last use
-	sweep     = time.Hour        // how often expired tokens are deleted
+	maxCached     = 10000            // tokens held in memory
+	useResolution = 10 * time.Minute // precision of a token's last use
+	sweep         = time.Hour        // how often expired tokens are deleted
 	// how often uses are written to the store
 	writeUses = 30 * time.Second
 )
 
-// NewRing makes a Ring on a store. Run must be started for uses to be recorded.
-func NewRing(store store.Transactor, opt RingOptions) *Ring {
-	opt.Life, opt.MaxLife = cmp.Or(opt.Life, 90*24*time.Hour), cmp.Or(opt.MaxLife, 365*24*time.Hour)
+// NewTokenRegistry makes a TokenRegistry on a store. Run must be started for uses to be recorded.
+func NewTokenRegistry(store store.Transactor, opt TokenRegistryOptions) *TokenRegistry {
+	opt.DefaultLife, opt.MaxLife = cmp.Or(opt.DefaultLife, 90*24*time.Hour), cmp.Or(opt.MaxLife, 365*24*time.Hour)
 	opt.Fresh = cmp.Or(opt.Fresh, 2*time.Second)
 	if opt.Now == nil {
 		opt.Now = time.Now
@@ -72,29 +74,29 @@ func NewRing(store store.Transactor, opt RingOptions) *Ring {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Ring{store: store, opt: opt, known: map[Hash]known{}, used: map[string]use{}}
+	return &TokenRegistry{store: store, opt: opt, cache: map[Hash]cachedToken{}, used: map[string]lastUse{}}
 }
 
-// errForgetful is the error of a store that keeps no tokens.
-var errForgetful = &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("this store keeps no tokens")}
+// errNoTokens is the error of a store that keeps no tokens.
+var errNoTokens = &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("this store keeps no tokens")}
 
 // view runs fn in a read transaction; the store must keep tokens.
-func (k *Ring) view(ctx context.Context, fn func(store.Tx, TokenTx) error) error {
+func (k *TokenRegistry) view(ctx context.Context, fn func(store.Tx, TokenTx) error) error {
 	return k.store.View(ctx, func(tx store.Tx) error {
 		tt, ok := tx.(TokenTx)
 		if !ok {
-			return errForgetful
+			return errNoTokens
 		}
 		return fn(tx, tt)
 	})
 }
 
 // update runs fn in a write transaction; the store must keep tokens.
-func (k *Ring) update(ctx context.Context, fn func(TokenTx) error) error {
+func (k *TokenRegistry) update(ctx context.Context, fn func(TokenTx) error) error {
 	return k.store.Update(ctx, func(tx store.Tx) error {
 		tt, ok := tx.(TokenTx)
 		if !ok {
-			return errForgetful
+			return errNoTokens
 		}
 		return fn(tt)
 	})
@@ -103,13 +105,13 @@ func (k *Ring) update(ctx context.Context, fn func(TokenTx) error) error {
 // Make stores a token as described and returns its text, which cannot be read again. It sets ID,
 // Hash, Created and Expires. A life of 0 means the default. The caller must have checked with Check
 // that the maker may have it.
-func (k *Ring) Make(ctx context.Context, t *Token, life time.Duration) (secret string, err error) {
+func (k *TokenRegistry) Make(ctx context.Context, t *Token, life time.Duration) (secret string, err error) {
 	secret = newSecret()
 	now := k.opt.Now()
 	t.ID, t.Hash, t.Created = newID(), HashOf(secret), now
 	t.Kind = cmp.Or(t.Kind, TokenOf)
 	if t.Kind != TokenLease {
-		life = cmp.Or(life, min(k.opt.Life, k.opt.MaxLife))
+		life = cmp.Or(life, min(k.opt.DefaultLife, k.opt.MaxLife))
 		if life < 0 || life > k.opt.MaxLife {
 			return "", &compute.Error{
 				Kind: compute.ErrInvalid,
@@ -196,39 +198,39 @@ var errUnknown = &compute.Error{
 
 // Who identifies the caller that presents a token, and notes the address that it comes from. An
 // invalid token is compute.ErrDenied.
-func (k *Ring) Who(ctx context.Context, secret, from string) (Principal, error) {
+func (k *TokenRegistry) Who(ctx context.Context, secret, from string) (Principal, error) {
 	hash, now := HashOf(secret), k.opt.Now()
 	k.mu.Lock()
-	e, ok := k.known[hash]
+	e, ok := k.cache[hash]
 	ended := k.ended
 	k.mu.Unlock()
 	if !ok || now.Sub(e.seen) >= k.opt.Fresh || now.Before(e.seen) {
 		t, err := k.read(ctx, hash)
 		if err != nil {
-			k.forget(hash)
+			k.dropFromCache(hash)
 			if errors.Is(err, compute.ErrNotFound) {
 				err = errUnknown
 			}
 			return Principal{}, err
 		}
-		e = known{*t, t.principal(k.opt.Members), now}
-		k.remember(hash, &e, ended)
+		e = cachedToken{*t, t.principal(k.opt.Members), now}
+		k.addToCache(hash, &e, ended)
 	}
-	if e.over(now) {
-		k.forget(hash)
+	if e.expired(now) {
+		k.dropFromCache(hash)
 		return Principal{}, errUnknown
 	}
-	if now.Sub(e.Used) >= coarse {
-		k.use(hash, &e, now, from)
+	if now.Sub(e.Used) >= useResolution {
+		k.noteUse(hash, &e, now, from)
 	}
 	e.who.From = from
 	return e.who, nil
 }
 
-func (t *Token) over(now time.Time) bool { return !t.Expires.IsZero() && !now.Before(t.Expires) }
+func (t *Token) expired(now time.Time) bool { return !t.Expires.IsZero() && !now.Before(t.Expires) }
 
 // read gets a token from the store. A lease's token is not found once the lease has ended.
-func (k *Ring) read(ctx context.Context, hash Hash) (t *Token, err error) {
+func (k *TokenRegistry) read(ctx context.Context, hash Hash) (t *Token, err error) {
 	err = k.view(ctx, func(tx store.Tx, tt TokenTx) error {
 		if t, err = tt.Token(hash); err != nil || t.Lease == "" {
 			return err
@@ -242,9 +244,9 @@ func (k *Ring) read(ctx context.Context, hash Hash) (t *Token, err error) {
 	return t, err
 }
 
-// remember caches a token that was read. If tokens were revoked meanwhile it does not, as this may
-// be one of them.
-func (k *Ring) remember(hash Hash, e *known, ended int) {
+// addToCache caches a token that was read. If tokens were revoked meanwhile it does not, as this
+// may be one of them.
+func (k *TokenRegistry) addToCache(hash Hash, e *cachedToken, ended int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if ended != k.ended {
@@ -253,40 +255,40 @@ func (k *Ring) remember(hash Hash, e *known, ended int) {
 	if u, ok := k.used[e.ID]; ok {
 		e.Used, e.From = u.at, u.from
 	}
-	if len(k.known) >= mostKnown {
-		for old := range k.known { // any one: it is read again when it is used
-			delete(k.known, old)
+	if len(k.cache) >= maxCached {
+		for old := range k.cache { // any one: it is read again when it is used
+			delete(k.cache, old)
 			break
 		}
 	}
-	k.known[hash] = *e
+	k.cache[hash] = *e
 }
 
-func (k *Ring) forget(hash Hash) {
+func (k *TokenRegistry) dropFromCache(hash Hash) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	delete(k.known, hash)
+	delete(k.cache, hash)
 }
 
-// use notes that a token was used, in the cache and for the next write.
-func (k *Ring) use(hash Hash, e *known, now time.Time, from string) {
+// noteUse notes that a token was used, in the cache and for the next write.
+func (k *TokenRegistry) noteUse(hash Hash, e *cachedToken, now time.Time, from string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	e.Used, e.From = now, from
-	k.used[e.ID] = use{now, from}
-	if _, ok := k.known[hash]; ok {
-		k.known[hash] = *e
+	k.used[e.ID] = lastUse{now, from}
+	if _, ok := k.cache[hash]; ok {
+		k.cache[hash] = *e
 	}
 }
 
 // List returns the valid tokens, the oldest first, including sessions and the tokens of leases.
-func (k *Ring) List(ctx context.Context) (out []*Token, err error) {
+func (k *TokenRegistry) List(ctx context.Context) (out []*Token, err error) {
 	err = k.view(ctx, func(_ store.Tx, tt TokenTx) error {
 		out, err = tt.Tokens()
 		return err
 	})
 	now := k.opt.Now()
-	out = slices.DeleteFunc(out, func(t *Token) bool { return t.over(now) })
+	out = slices.DeleteFunc(out, func(t *Token) bool { return t.expired(now) })
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, t := range out {
@@ -298,8 +300,8 @@ func (k *Ring) List(ctx context.Context) (out []*Token, err error) {
 }
 
 // Revoke ends a token and all tokens made with it, if may agrees; it returns those that ended. They
-// are invalid here when it returns, and on other controllers within RingOptions.Fresh.
-func (k *Ring) Revoke(ctx context.Context, id string, may func(*Token) error) (gone []*Token, err error) {
+// are invalid here when it returns, and on other controllers within TokenRegistryOptions.Fresh.
+func (k *TokenRegistry) Revoke(ctx context.Context, id string, may func(*Token) error) (gone []*Token, err error) {
 	err = k.update(ctx, func(tx TokenTx) error {
 		gone = nil
 		t, err := byID(tx, id)
@@ -330,7 +332,7 @@ func (k *Ring) Revoke(ctx context.Context, id string, may func(*Token) error) (g
 		k.mu.Lock()
 		k.ended++
 		for _, t := range gone {
-			delete(k.known, t.Hash)
+			delete(k.cache, t.Hash)
 		}
 		k.mu.Unlock()
 	}
@@ -338,7 +340,7 @@ func (k *Ring) Revoke(ctx context.Context, id string, may func(*Token) error) (g
 }
 
 // Run records uses and deletes expired tokens until ctx ends.
-func (k *Ring) Run(ctx context.Context) {
+func (k *TokenRegistry) Run(ctx context.Context) {
 	write, old := time.NewTicker(writeUses), time.NewTicker(sweep)
 	defer write.Stop()
 	defer old.Stop()
@@ -357,10 +359,10 @@ func (k *Ring) Run(ctx context.Context) {
 }
 
 // record writes the uses since the last time to the store.
-func (k *Ring) record(ctx context.Context) {
+func (k *TokenRegistry) record(ctx context.Context) {
 	k.mu.Lock()
 	some := k.used
-	k.used = map[string]use{}
+	k.used = map[string]lastUse{}
 	k.mu.Unlock()
 	if len(some) == 0 {
 		return
@@ -382,13 +384,13 @@ func (k *Ring) record(ctx context.Context) {
 }
 
 // sweep deletes expired tokens, and the tokens of leases that have ended.
-func (k *Ring) sweep(ctx context.Context) {
+func (k *TokenRegistry) sweep(ctx context.Context) {
 	now := k.opt.Now()
 	var over []string
 	err := k.view(ctx, func(tx store.Tx, tt TokenTx) error {
 		all, err := tt.Tokens()
 		for _, t := range all {
-			gone := t.over(now)
+			gone := t.expired(now)
 			if t.Lease != "" {
 				l, err := tx.Lease(t.Lease)
 				gone = gone || errors.Is(err, compute.ErrNotFound) || err == nil && !l.Ended.IsZero()
@@ -409,7 +411,7 @@ func (k *Ring) sweep(ctx context.Context) {
 			return nil
 		})
 	}
-	if err != nil && ctx.Err() == nil && !errors.Is(err, errForgetful) {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, errNoTokens) {
 		k.opt.Log.Warn("tokens that are over are not forgotten yet", "err", err)
 	}
 }

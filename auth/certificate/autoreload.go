@@ -12,9 +12,9 @@ import (
 // certificates do not tell.
 const followTick = 5 * time.Second
 
-// Follow reads the files again when they have changed, until ctx ends. options returns the current
-// options. A failure is logged once and tried again.
-func (f *Files) Follow(ctx context.Context, log *slog.Logger, options func() Options) {
+// AutoReload reads the files again when they have changed, until ctx ends. options returns the
+// current options. A failure is logged once and tried again.
+func (f *Files) AutoReload(ctx context.Context, log *slog.Logger, options func() Options) {
 	was, told := f.first, ""
 	tick := time.NewTicker(followTick)
 	defer tick.Stop()

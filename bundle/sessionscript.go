@@ -1,18 +1,19 @@
 package bundle
 
-// farSession runs the scripts that standard input brings, one after the other. Each has a session
-// of its own, so it goes on when contact is lost, and its end is recorded. After contact was lost,
-// no further script begins: each one waits for its input.
+// sessionScript runs the scripts that standard input brings, one after the other. Each has a
+// session of its own, so it goes on when contact is lost, and its end is recorded. After contact
+// was lost, no further script begins: each one waits for its input.
 //
 // The input has the salt of a new record, or "-", and the names of the scripts' files. Then each
 // script has this line, a line that sets its environment, and its text; "end" is the last line.
 //
 //	run FILE STEP LIMIT SUM LINES REST STDOUT STDERR ONERROR TITLE
 //
-// LIMIT is the script's time limit in seconds, and SUM goes into the record. LINES is the number of
-// its lines, or "-" if farStage has stored it; REST says whether an unfinished line follows. STDOUT
-// and STDERR say how much of our output was read before. ONERROR is "stop" or "go", for a failure.
-// A line behind each script's output, and one behind its errors, says how the script ended.
+// LIMIT is the script's time limit in seconds, and SUM goes into the record. LINES is the number
+// of its lines, or "-" if stageScript has stored it; REST says whether an unfinished line
+// follows. STDOUT and STDERR say how much of our output was read before. ONERROR is "stop" or
+// "go", for a failure. A line behind each script's output, and one behind its errors, says how
+// the script ended.
 //
 // All output goes through two tees, to us and into files. The argument "alone" says that no other
 // process enforces the time limits.
@@ -20,7 +21,7 @@ package bundle
 // A script's end overwrites a line that was written before the script began. So there is room for
 // it even if the script has filled the disk. after runs a command later. It takes two children,
 // since a shell that was just forked may lose a signal that can be caught; never undoes it.
-const farSession = `: apart
+const sessionScript = `: apart
 D=$S/run/$tok alone=$1
 hl_n='
 '
@@ -146,19 +147,20 @@ fi
 [ -z "$failed" ]
 `
 
-// farStage stores the text of a large script, which is named by its argument.
-const farStage = `mkdir -p "$S" && cat >"$S/text-$1" && chmod 700 "$S/text-$1" || { rm -f "$S/text-$1"; exit 1; }
+// stageScript stores the text of a large script, which is named by its argument.
+const stageScript = `mkdir -p "$S" && cat >"$S/text-$1" && chmod 700 "$S/text-$1" || { rm -f "$S/text-$1"; exit 1; }
 `
 
-// farStop ends a script. Its arguments are the session, the step and why: "stopped" or "timeout".
-const farStop = `d=$S/run/$1
+// stopScript ends a script. Its arguments are the session, the step and why: "stopped" or
+// "timeout".
+const stopScript = `d=$S/run/$1
 [ ! -d "$d" ] || finish "$d" "$3" "$2"
 `
 
-// farWait waits for a script whose contact was lost. Its arguments are the session, the step, and
-// how much of its output and its errors is known; "-": all before the script. The script's end is a
-// line behind its output, taken from the record.
-const farWait = `d=$S/run/$1 out=$3 err=$4
+// waitScript waits for a script whose contact was lost. Its arguments are the session, the step,
+// and how much of its output and its errors is known; "-": all before the script. The script's
+// end is a line behind its output, taken from the record.
+const waitScript = `d=$S/run/$1 out=$3 err=$4
 if [ "$out" = - ]; then
 	out=0 err=0
 	if step "$d" && [ "$r_id" = "$2" ]; then out=$r_out err=$r_err; fi

@@ -16,21 +16,21 @@ const (
 // RequestLog writes the entries of requests to an audit log. When too many are not done, it leaves
 // out some of these. All methods may be called concurrently.
 type RequestLog struct {
-	add       func(Act)
+	add       func(AuditEntry)
 	refused   *rate.Limiter
 	strangers *rate.Limiter // the same for unknown callers
 	missed    atomic.Int64  // left out since the last entry
 }
 
 // NewRequestLog returns a RequestLog that gives its entries to add.
-func NewRequestLog(add func(Act)) *RequestLog {
+func NewRequestLog(add func(AuditEntry)) *RequestLog {
 	return &RequestLog{
 		add: add, refused: rate.NewLimiter(refusals, refusalsAtOnce), strangers: rate.NewLimiter(strangers, strangersAtOnce),
 	}
 }
 
 // Add writes an entry. changed: the request changed something, so that its entry is never left out.
-func (l *RequestLog) Add(a Act, changed bool) {
+func (l *RequestLog) Add(a AuditEntry, changed bool) {
 	if !changed {
 		few := l.refused
 		if a.Who == "" {

@@ -64,7 +64,7 @@ func parseConditions(text string) ([]condition, error) {
 		if !knownFact(c.Fact) {
 			return nil, fmt.Errorf(
 				"%q: there is no fact %q%s", s, c.Fact,
-				near(c.Fact, append([]string{"tool.NAME", "fact.NAME"}, FactNames...)),
+				suggestion(c.Fact, append([]string{"tool.NAME", "fact.NAME"}, FactNames...)),
 			)
 		}
 		out = append(out, c)

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Mapped reports whether user and group ids are ours to give: the root of a container often has but
-// a few, and the kernel takes it for an ordinary user.
-func Mapped(first, count int64) bool {
+// IDsMapped reports whether user and group ids are ours to give: the root of a container often
+// has but a few, and the kernel takes it for an ordinary user.
+func IDsMapped(first, count int64) bool {
 	for _, name := range []string{"/proc/self/uid_map", "/proc/self/gid_map"} {
 		text, err := os.ReadFile(name)
 		if err != nil {

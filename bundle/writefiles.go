@@ -21,15 +21,15 @@ const (
 	oneTime = 16 << 20 // bytes in one command
 )
 
-// held is the lock on a computer. A command on the computer holds it until its input ends.
-type held struct {
+// heldLock is the lock on a computer. A command on the computer holds it until its input ends.
+type heldLock struct {
 	stdin  *io.PipeWriter
 	cancel context.CancelFunc
 	done   chan struct{}
 }
 
-// hold takes the lock and checks the computer, in one round trip.
-func (l *link) hold(ctx context.Context, p *Plan, wait time.Duration) (*held, *seen, error) {
+// lock takes the lock and checks the computer, in one round trip.
+func (l *remoteShell) lock(ctx context.Context, p *Plan, wait time.Duration) (*heldLock, *remoteState, error) {
 	switch {
 	case wait == 0:
 		wait = time.Minute
@@ -41,11 +41,11 @@ func (l *link) hold(ctx context.Context, p *Plan, wait time.Duration) (*held, *s
 	answer, out := io.Pipe()
 	said := &tail{max: 4096}
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	h := &held{feed, cancel, make(chan struct{})}
+	h := &heldLock{feed, cancel, make(chan struct{})}
 	var failed error
 	go func() { // ends with the command, which ends with its input
 		defer close(h.done)
-		exit, err := l.conn.Run(own, l.command(token, farLock+farCheck+farHold, stdin, out, said, fmt.Sprint(int(wait.Seconds()))))
+		exit, err := l.conn.Run(own, l.command(token, lockScript+checkScript+holdScript, stdin, out, said, fmt.Sprint(int(wait.Seconds()))))
 		failed = refused("take the lock", exit, err, said.String())
 		_ = stdin.CloseWithError(io.ErrClosedPipe)
 		_ = out.CloseWithError(io.EOF)
@@ -55,7 +55,7 @@ func (l *link) hold(ctx context.Context, p *Plan, wait time.Duration) (*held, *s
 	go func() { // ends when the command has read, or ended
 		_, _ = feed.Write(p.question())
 	}()
-	s, err := readSeen(answer, token)
+	s, err := readRemoteState(answer, token)
 	if err != nil {
 		_ = answer.Close()
 		h.release()
@@ -72,7 +72,7 @@ func (l *link) hold(ctx context.Context, p *Plan, wait time.Duration) (*held, *s
 }
 
 // release gives up the lock.
-func (h *held) release() {
+func (h *heldLock) release() {
 	_ = h.stdin.Close()
 	t := time.AfterFunc(10*time.Second, h.cancel) // contact may be lost
 	<-h.done
@@ -80,15 +80,15 @@ func (h *held) release() {
 	h.cancel()
 }
 
-// put writes the keys and files that are due, and records them.
-func (a *applying) put(ctx context.Context, l *link, s *seen) error {
+// writeFiles writes the keys and files that are due, and records them.
+func (a *applier) writeFiles(ctx context.Context, l *remoteShell, s *remoteState) error {
 	var batch []*Outcome
 	size := int64(0)
 	flush := func(last bool) error {
 		if len(batch) == 0 && !last {
 			return nil
 		}
-		err := a.write(ctx, l, s, batch, last)
+		err := a.writeBatch(ctx, l, s, batch, last)
 		batch, size = nil, 0
 		return err
 	}
@@ -97,7 +97,7 @@ func (a *applying) put(ctx context.Context, l *link, s *seen) error {
 		if o.Action != Pending || o.Step.Kind == KindScript {
 			continue
 		}
-		a.tell(o, Running)
+		a.report(o, Running)
 		if o.Step.size > large {
 			if err := flush(false); err != nil {
 				return err
@@ -128,8 +128,8 @@ func (a *applying) put(ctx context.Context, l *link, s *seen) error {
 	return flush(true)
 }
 
-// write writes a batch with one command; with last, the record too.
-func (a *applying) write(ctx context.Context, l *link, s *seen, batch []*Outcome, last bool) error {
+// writeBatch writes a batch with one command; with last, the record too.
+func (a *applier) writeBatch(ctx context.Context, l *remoteShell, s *remoteState, batch []*Outcome, last bool) error {
 	var list bytes.Buffer
 	if s.fresh {
 		fmt.Fprintf(&list, "s %s\n", s.salt)
@@ -169,13 +169,13 @@ func (a *applying) write(ctx context.Context, l *link, s *seen, batch []*Outcome
 		_ = feed.CloseWithError(err)
 		local <- err
 	}()
-	answer := &okays{began: s.fresh}
+	answer := &writtenFiles{began: s.fresh}
 	answer.next = func(n int) {
 		if n < len(batch) {
-			a.tell(batch[n], Done)
+			a.report(batch[n], Done)
 		}
 	}
-	err := l.call(ctx, "write", newToken(), farPut, read, answer)
+	err := l.call(ctx, "write", newToken(), putScript, read, answer)
 	_ = read.CloseWithError(io.ErrClosedPipe)
 	if e := <-local; e != nil && !errors.Is(e, io.ErrClosedPipe) {
 		err = e
@@ -192,20 +192,20 @@ func (a *applying) write(ctx context.Context, l *link, s *seen, batch []*Outcome
 		err = fmt.Errorf("%s: %w", o.Step.Title(), err)
 		if !lostContact(err) && ctx.Err() == nil {
 			o.Err = err
-			a.tell(o, Failed)
+			a.report(o, Failed)
 		}
 	}
 	return err
 }
 
-// okays counts the lines of an answer: one for each thing written.
-type okays struct {
+// writtenFiles counts the lines of an answer: one for each thing written.
+type writtenFiles struct {
 	began bool // the first is for the salt
 	n     int
 	next  func(n int)
 }
 
-func (k *okays) Write(p []byte) (int, error) {
+func (k *writtenFiles) Write(p []byte) (int, error) {
 	for range bytes.Count(p, []byte("\n")) {
 		if k.began {
 			k.began = false

@@ -2,8 +2,8 @@ package bundle
 
 import "github.com/hostler-project/hostler/text/nearest"
 
-// near returns a hint for an unknown name: the most similar one of known.
-func near(name string, known []string) string {
+// suggestion returns a hint for an unknown name: the most similar one of known.
+func suggestion(name string, known []string) string {
 	best := nearest.Of(name, known)
 	if best == "" {
 		return ""

@@ -15,8 +15,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// link runs our shell texts on the computer.
-type link struct {
+// remoteShell runs our shell texts on the computer.
+type remoteShell struct {
 	conn  compute.Conn
 	as    string
 	state string
@@ -29,19 +29,19 @@ func newToken() string {
 	return hex.EncodeToString(b[:])
 }
 
-func (l *link) command(token, text string, stdin io.Reader, stdout, stderr io.Writer, args ...string) *compute.Command {
+func (l *remoteShell) command(token, text string, stdin io.Reader, stdout, stderr io.Writer, args ...string) *compute.Command {
 	as := l.as
 	if as == "" {
 		as = "root"
 	}
 	return &compute.Command{
-		Args:  append([]string{"sh", "-c", farBoot, "hostler-bundle", farCommon + text, as, l.state, token}, args...),
+		Args:  append([]string{"sh", "-c", bootScript, "hostler-bundle", commonScript + text, as, l.state, token}, args...),
 		Stdin: stdin, Stdout: stdout, Stderr: stderr, Stay: true,
 	}
 }
 
 // call runs a text to its end. If it fails, the error has its output of errors.
-func (l *link) call(ctx context.Context, what, token, text string, stdin io.Reader, stdout io.Writer, args ...string) error {
+func (l *remoteShell) call(ctx context.Context, what, token, text string, stdin io.Reader, stdout io.Writer, args ...string) error {
 	said := &tail{max: 4096}
 	exit, err := l.conn.Run(ctx, l.command(token, text, stdin, stdout, said, args...))
 	return refused(what, exit, err, said.String())
@@ -120,9 +120,9 @@ func (t *tail) String() string {
 	return string(t.kept)
 }
 
-// framed takes the lines that say how scripts ended out of a session's output, and passes on the
-// rest as it comes. It is safe for concurrent use.
-type framed struct {
+// frameReader takes the lines that say how scripts ended out of a session's output, and passes
+// on the rest as it comes. It is safe for concurrent use.
+type frameReader struct {
 	mark  []byte
 	ended chan string // gets how a script ended; buffered for one
 
@@ -133,11 +133,11 @@ type framed struct {
 	bad  error // the first error of to, after which nothing is passed on
 }
 
-func newFramed(token string, to io.Writer) *framed {
-	return &framed{to: to, mark: []byte("\x1e" + token + " "), ended: make(chan string, 1)}
+func newFrameReader(token string, to io.Writer) *frameReader {
+	return &frameReader{to: to, mark: []byte("\x1e" + token + " "), ended: make(chan string, 1)}
 }
 
-func (f *framed) Write(p []byte) (int, error) {
+func (f *frameReader) Write(p []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.all += int64(len(p))
@@ -166,7 +166,7 @@ func (f *framed) Write(p []byte) (int, error) {
 	}
 }
 
-func (f *framed) pass(n int) {
+func (f *frameReader) pass(n int) {
 	if n > 0 && f.to != nil && f.bad == nil {
 		_, f.bad = f.to.Write(f.held[:n])
 	}
@@ -174,7 +174,7 @@ func (f *framed) pass(n int) {
 }
 
 // begin passes on the following output to another writer. It returns how much came before.
-func (f *framed) begin(to io.Writer) int64 {
+func (f *frameReader) begin(to io.Writer) int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.to, f.bad = to, nil
@@ -186,7 +186,7 @@ func (f *framed) begin(to io.Writer) int64 {
 }
 
 // close passes on what was held back, as no more comes.
-func (f *framed) close() {
+func (f *frameReader) close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.pass(len(f.held))
@@ -194,7 +194,7 @@ func (f *framed) close() {
 }
 
 // came returns how many bytes came.
-func (f *framed) came() int64 {
+func (f *frameReader) came() int64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.all

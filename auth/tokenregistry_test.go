@@ -17,7 +17,7 @@ import (
 
 // rig is a ring on a real store, with a clock and members of its own.
 type rig struct {
-	*auth.Ring
+	*auth.TokenRegistry
 	store *sqlite.Store
 	now   atomic.Pointer[time.Time]
 	wide  map[string]auth.Role
@@ -35,15 +35,15 @@ func newRig(t testing.TB) *rig {
 		"ann": {"a": auth.Operator, "b": auth.Viewer}, "bob": {"a": auth.User},
 	}}
 	r.pass(0)
-	r.Ring = r.another()
+	r.TokenRegistry = r.another()
 	return r
 }
 
 // another is a ring of another controller on the same store.
-func (r *rig) another() *auth.Ring {
-	return auth.NewRing(
+func (r *rig) another() *auth.TokenRegistry {
+	return auth.NewTokenRegistry(
 		r.store,
-		auth.RingOptions{
+		auth.TokenRegistryOptions{
 			Members: r.members, Reserved: func(name string) bool { return name == "root" },
 			Now: func() time.Time { return *r.now.Load() },
 		},
@@ -78,7 +78,7 @@ func (r *rig) make(t testing.TB, tok auth.Token) (secret, id string) {
 	return secret, tok.ID
 }
 
-func (r *rig) good(t testing.TB, k *auth.Ring, secret string) bool {
+func (r *rig) good(t testing.TB, k *auth.TokenRegistry, secret string) bool {
 	t.Helper()
 	_, err := k.Who(context.Background(), secret, "192.0.2.1")
 	if err != nil && !errors.Is(err, compute.ErrDenied) {
@@ -128,7 +128,7 @@ func TestRing(t *testing.T) {
 		{"who is nobody", auth.Token{Owner: "eve"}, func(p auth.Principal) bool { return p.Permissions() == 0 && p.Somewhere(auth.Known) }},
 	} {
 		secret, id := r.make(t, test.token)
-		for _, k := range []*auth.Ring{r.Ring, r.another()} {
+		for _, k := range []*auth.TokenRegistry{r.TokenRegistry, r.another()} {
 			p, err := k.Who(t.Context(), secret, "192.0.2.1")
 			if err != nil || !test.is(p) || p.Token != id || p.From != "192.0.2.1" || !strings.Contains(p.Via, id) ||
 				strings.Contains(p.Via, secret[4:]) {
@@ -143,7 +143,7 @@ func TestRing(t *testing.T) {
 	}
 	secret, id := r.make(t, auth.Token{Owner: "bob"})
 	for _, bad := range []string{"", "x", secret + "x", secret[:len(secret)-1], strings.ToUpper(secret), id} {
-		if r.good(t, r.Ring, bad) {
+		if r.good(t, r.TokenRegistry, bad) {
 			t.Errorf("%q is good", bad)
 		}
 	}
@@ -165,12 +165,13 @@ func TestRevoke(t *testing.T) {
 	other, _ := r.make(t, auth.Token{Owner: "ann"})
 	every := []string{secret, child, grandchild, other}
 	for _, s := range every {
-		if !r.good(t, r.Ring, s) || !r.good(t, there, s) {
+		if !r.good(t, r.TokenRegistry, s) || !r.good(t, there, s) {
 			t.Fatal("a new token is not good")
 		}
 	}
 	no := errors.New("no")
-	if _, err := r.Revoke(t.Context(), id, func(tok *auth.Token) error { return no }); !errors.Is(err, no) || !r.good(t, r.Ring, secret) {
+	_, err := r.Revoke(t.Context(), id, func(*auth.Token) error { return no })
+	if !errors.Is(err, no) || !r.good(t, r.TokenRegistry, secret) {
 		t.Errorf("revoked by whom may not: %v", err)
 	}
 	gone, err := r.Revoke(t.Context(), id, nil)
@@ -178,7 +179,7 @@ func TestRevoke(t *testing.T) {
 		t.Fatalf("gone = %v, err = %v; want no error and len(gone) == 3", gone, err)
 	}
 	for _, s := range every {
-		if r.good(t, r.Ring, s) != (s == other) {
+		if r.good(t, r.TokenRegistry, s) != (s == other) {
 			t.Error("here")
 		}
 	}
@@ -229,11 +230,11 @@ func TestExpiry(t *testing.T) {
 	if _, err := r.Make(t.Context(), &auth.Token{Owner: "ann", Parent: "none"}, 0); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("made with one that is gone: %v", err)
 	}
-	if !r.good(t, r.Ring, secret) {
+	if !r.good(t, r.TokenRegistry, secret) {
 		t.Error("not good")
 	}
 	r.pass(time.Hour)
-	if r.good(t, r.Ring, secret) {
+	if r.good(t, r.TokenRegistry, secret) {
 		t.Error("good after its end")
 	}
 	all, err := r.List(t.Context())
@@ -271,7 +272,7 @@ func TestLeaseToken(t *testing.T) {
 		return tx.SaveLease(l)
 	})
 	r.pass(3 * time.Second)
-	if r.good(t, r.Ring, secret) || r.good(t, r.another(), secret) {
+	if r.good(t, r.TokenRegistry, secret) || r.good(t, r.another(), secret) {
 		t.Error("good after its lease has ended")
 	}
 }
@@ -281,22 +282,22 @@ func TestUsed(t *testing.T) {
 	r := newRig(t)
 	secret, _ := r.make(t, auth.Token{Owner: "ann"})
 	first := *r.now.Load()
-	look := func(k *auth.Ring, want time.Time) {
+	look := func(k *auth.TokenRegistry, want time.Time) {
 		t.Helper()
 		all, err := k.List(t.Context())
 		if err != nil || len(all) != 1 || !all[0].Used.Equal(want) {
 			t.Fatalf("%v, %v: not used at %v", all[0].Used, err, want)
 		}
 	}
-	look(r.Ring, time.Time{})
-	r.good(t, r.Ring, secret)
-	look(r.Ring, first)
+	look(r.TokenRegistry, time.Time{})
+	r.good(t, r.TokenRegistry, secret)
+	look(r.TokenRegistry, first)
 	r.pass(time.Minute)
-	r.good(t, r.Ring, secret)
-	look(r.Ring, first)
+	r.good(t, r.TokenRegistry, secret)
+	look(r.TokenRegistry, first)
 	r.pass(10 * time.Minute)
-	r.good(t, r.Ring, secret)
-	look(r.Ring, *r.now.Load())
+	r.good(t, r.TokenRegistry, secret)
+	look(r.TokenRegistry, *r.now.Load())
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	r.Run(ctx) // records what is left
@@ -419,7 +420,7 @@ func TestWithin(t *testing.T) {
 			t.Errorf("%s: err = %v; want error compute.ErrDenied", what, err)
 		}
 	}
-	if _, err := r.Revoke(t.Context(), narrow.ID, nil); err != nil || r.good(t, r.Ring, secret) {
+	if _, err := r.Revoke(t.Context(), narrow.ID, nil); err != nil || r.good(t, r.TokenRegistry, secret) {
 		t.Errorf("when it is revoked: %v", err)
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Person is a person who has signed in and is let in.
-type Person struct {
+// User is a person who has signed in and is let in.
+type User struct {
 	Name    string   // the owner of the leases that this person takes
 	Email   string   // a verified address; "": none known
 	Groups  []string // as the provider has them, sorted
@@ -21,9 +21,9 @@ const (
 	maxGroups     = 500 // a longer list is cut
 )
 
-// person builds a Person from the provider's claims, or says why that person is not let in.
-func (p *Provider) person(claims map[string]any) (Person, error) {
-	out := Person{Groups: words(claims[p.GroupsClaim])}
+// userOf builds a User from the provider's claims, or says why that person is not let in.
+func (p *Provider) userOf(claims map[string]any) (User, error) {
+	out := User{Groups: words(claims[p.GroupsClaim])}
 	address, _ := claims[emailClaim].(string)
 	if verified(claims[verifiedClaim]) {
 		out.Email = strings.ToLower(address)
@@ -31,27 +31,27 @@ func (p *Provider) person(claims map[string]any) (Person, error) {
 	name, _ := claims[p.NameClaim].(string)
 	if p.NameClaim == emailClaim {
 		if name != "" && out.Email == "" {
-			return Person{}, p.refused("have the provider verify it", "the provider has not verified the address %q", short40(name))
+			return User{}, p.refused("have the provider verify it", "the provider has not verified the address %q", short40(name))
 		}
 		name = out.Email
 	}
 	switch {
 	case name == "":
-		return Person{}, p.refused(
+		return User{}, p.refused(
 			"an administrator may say another name-claim, or ask for more scopes",
 			"the provider does not tell the claim %s", p.NameClaim,
 		)
 	case !goodName(name):
-		return Person{}, p.refused(
+		return User{}, p.refused(
 			"an administrator may say another name-claim",
 			"the claim %s is %q, which is no name here: letters, digits and .-_+@ are", p.NameClaim, short40(name),
 		)
 	case slices.ContainsFunc(p.Reserved, func(r string) bool { return strings.EqualFold(r, name) }):
-		return Person{}, p.refused("an administrator may say another name-claim", "the name %s is not to be had by signing in", name)
+		return User{}, p.refused("an administrator may say another name-claim", "the name %s is not to be had by signing in", name)
 	}
 	out.Name = name
 	if !p.admits(out) {
-		return Person{}, p.refused(
+		return User{}, p.refused(
 			"ask the administrators of the controller", "%s is in none of the domains and groups that are let in", name,
 		)
 	}
@@ -59,7 +59,7 @@ func (p *Provider) person(claims map[string]any) (Person, error) {
 }
 
 // admits reports whether a person is in an allowed domain or group.
-func (p *Provider) admits(who Person) bool {
+func (p *Provider) admits(who User) bool {
 	if slices.Contains(p.Domains, everybody) ||
 		slices.ContainsFunc(p.Options.Groups, func(g string) bool { return slices.Contains(who.Groups, g) }) {
 		return true

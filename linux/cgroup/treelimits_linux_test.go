@@ -20,7 +20,7 @@ func TestCap(t *testing.T) {
 	if can.PIDs != nil || can.Memory != nil {
 		t.Skip("cap: ", can.PIDs, can.Memory)
 	}
-	tree.Cap(Limits{Memory: 512 << 20, PIDs: 300})
+	tree.LimitAll(Limits{Memory: 512 << 20, PIDs: 300})
 	g, err := tree.Make(t.Context(), "one", Limits{Memory: 64 << 20, PIDs: 100})
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +32,7 @@ func TestCap(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	for _, s := range tree.caps {
+	for _, s := range tree.limits {
 		if s.optional {
 			continue
 		}

@@ -143,20 +143,20 @@ func TestUnknown(t *testing.T) {
 // done never is.
 func TestRequestLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var got []auth.Act
-		l := auth.NewRequestLog(func(a auth.Act) { got = append(got, a) })
+		var got []auth.AuditEntry
+		l := auth.NewRequestLog(func(a auth.AuditEntry) { got = append(got, a) })
 		for range 300 {
-			l.Add(auth.Act{Who: "ann", Outcome: "denied"}, false)
-			l.Add(auth.Act{Outcome: "denied"}, false)
+			l.Add(auth.AuditEntry{Who: "ann", Outcome: "denied"}, false)
+			l.Add(auth.AuditEntry{Outcome: "denied"}, false)
 		}
 		if len(got) != 250 {
 			t.Errorf("got %d entries of refusals, want 250", len(got))
 		}
-		if l.Add(auth.Act{Who: "ann", Outcome: "failed"}, true); len(got) != 251 || got[250].Missed != 0 {
+		if l.Add(auth.AuditEntry{Who: "ann", Outcome: "failed"}, true); len(got) != 251 || got[250].Missed != 0 {
 			t.Errorf("got %d entries, want also that of a change", len(got))
 		}
 		time.Sleep(time.Second)
-		l.Add(auth.Act{Who: "ann", Outcome: "denied"}, false)
+		l.Add(auth.AuditEntry{Who: "ann", Outcome: "denied"}, false)
 		missed := 0
 		for _, a := range got {
 			missed += a.Missed

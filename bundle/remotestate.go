@@ -18,8 +18,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// seen is what a check found on the computer.
-type seen struct {
+// remoteState is what a check found on the computer.
+type remoteState struct {
 	facts Facts
 	sha   map[string]string // digests of files, by path
 	crc   map[string]string // "CRC SIZE" where there was no program for the other
@@ -71,13 +71,13 @@ func (p *Plan) question() []byte {
 }
 
 // check finds out the state of the computer, in one round trip.
-func (l *link) check(ctx context.Context, p *Plan) (*seen, error) {
+func (l *remoteShell) check(ctx context.Context, p *Plan) (*remoteState, error) {
 	token := newToken()
 	out := &answer{}
-	if err := l.call(ctx, "look at what is there", token, farCheck, bytes.NewReader(p.question()), out); err != nil {
+	if err := l.call(ctx, "look at what is there", token, checkScript, bytes.NewReader(p.question()), out); err != nil {
 		return nil, err
 	}
-	return readSeen(&out.text, token)
+	return readRemoteState(&out.text, token)
 }
 
 // mostSeen is the longest answer that is accepted: some hundred bytes for each of 100,000 files.
@@ -93,9 +93,9 @@ func (a *answer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// readSeen reads an answer.
-func readSeen(r io.Reader, token string) (*seen, error) {
-	s := &seen{facts: Facts{}, sha: map[string]string{}, crc: map[string]string{}, modes: map[string]mode{},
+// readRemoteState reads an answer.
+func readRemoteState(r io.Reader, token string) (*remoteState, error) {
+	s := &remoteState{facts: Facts{}, sha: map[string]string{}, crc: map[string]string{}, modes: map[string]mode{},
 		odd: map[string]string{}, keys: map[string]bool{},
 		files: map[string]string{}, scripts: map[string]record{}, alive: map[string]string{}, begun: map[string]bool{}}
 	lines := bufio.NewReader(io.LimitReader(r, mostSeen))
@@ -123,7 +123,7 @@ func readSeen(r io.Reader, token string) (*seen, error) {
 	}
 }
 
-func (s *seen) take(section, line string) {
+func (s *remoteState) take(section, line string) {
 	one, rest, _ := strings.Cut(line, " ")
 	switch section {
 	case "sha":
@@ -157,7 +157,7 @@ func (s *seen) take(section, line string) {
 	}
 }
 
-func (s *seen) recorded(kind string, f []string) {
+func (s *remoteState) recorded(kind string, f []string) {
 	switch kind {
 	case "salt":
 		s.salt = f[0]
@@ -179,7 +179,7 @@ func (s *seen) recorded(kind string, f []string) {
 }
 
 // finish converts the facts to the names and values that other sources use.
-func (s *seen) finish() {
+func (s *remoteState) finish() {
 	if s.facts["os"] != "" {
 		s.facts["os"] = strings.ToLower(s.facts["os"])
 	}
@@ -213,7 +213,7 @@ func permissions(s string) (m uint32) {
 
 // wants says why a file's step is due: "new", "content", "mode", "owner" and so on; "" if it is
 // not.
-func (s *seen) wants(st *Step) string {
+func (s *remoteState) wants(st *Step) string {
 	sha, have := s.sha[st.Name]
 	crc, weak := s.crc[st.Name]
 	m := s.modes[st.Name]
@@ -249,7 +249,7 @@ func differs(want, have string) bool {
 
 // sum is a salted digest for the record. Only root can read the salt, so other users cannot guess
 // the secrets in it.
-func (s *seen) sum(parts ...string) string {
+func (s *remoteState) sum(parts ...string) string {
 	key, _ := hex.DecodeString(s.salt)
 	h := hmac.New(sha256.New, key)
 	for _, p := range parts {
@@ -258,12 +258,12 @@ func (s *seen) sum(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-func (s *seen) fileSum(st *Step) string {
+func (s *remoteState) fileSum(st *Step) string {
 	return s.sum(KindFile, string(st.sum[:]), strconv.Itoa(int(st.Mode)), st.Owner)
 }
 
 // scriptSum is a digest of all that a run of a script depends on, as far as we know.
-func (s *seen) scriptSum(st *Step, all []*Step) string {
+func (s *remoteState) scriptSum(st *Step, all []*Step) string {
 	parts := []string{KindScript, st.Text}
 	for _, k := range sortedKeys(st.Env) {
 		if strings.Contains(st.Text, k) { // otherwise its changes do not matter here
@@ -290,7 +290,7 @@ func sortedKeys(m map[string]string) []string {
 }
 
 // due says why a script is to be run; "" if it has run in its present form.
-func (s *seen) due(st *Step, all []*Step) string {
+func (s *remoteState) due(st *Step, all []*Step) string {
 	r, ran := s.scripts[st.ID()]
 	switch {
 	case s.alive[st.ID()] != "":

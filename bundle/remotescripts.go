@@ -4,11 +4,11 @@ package bundle
 // for all bundles, and the data comes by standard input. So the list of processes shows nothing of
 // a bundle.
 
-// farBoot becomes root if asked to. Its arguments are the text to go on with, "root" or "self", the
-// record's directory or "" (then $HOSTLER_BUNDLES, if set), an unguessable token, and the text's
-// own arguments. A text with ": apart" gets a session of its own, since losing contact may end the
-// first process group.
-const farBoot = `t=$1 a=$2 s=${3:-$HOSTLER_BUNDLES} h=$HOME
+// bootScript becomes root if asked to. Its arguments are the text to go on with, "root" or
+// "self", the record's directory or "" (then $HOSTLER_BUNDLES, if set), an unguessable token,
+// and the text's own arguments. A text with ": apart" gets a session of its own, since losing
+// contact may end the first process group.
+const bootScript = `t=$1 a=$2 s=${3:-$HOSTLER_BUNDLES} h=$HOME
 shift 3
 u= own=
 case $t in
@@ -34,9 +34,9 @@ set -- "" "$h" "$s" "$@"
 eval "$t"
 `
 
-// farCommon begins every text. A process of ours is identified by its number and the token among
+// commonScript begins every text. A process of ours is identified by its number and the token among
 // its arguments.
-const farCommon = `login=$1 home=$2 S=$3 tok=$4
+const commonScript = `login=$1 home=$2 S=$3 tok=$4
 shift 4
 umask 077
 user() {
@@ -78,10 +78,10 @@ guard() {
 }
 `
 
-// farLock takes the lock. It waits up to so many seconds, its argument, for other holders and for
-// user data at the first boot. The lock is held until standard input ends. If a holder is dead,
-// only the process that makes a directory named for it removes the lock.
-const farLock = `: apart
+// lockScript takes the lock. It waits up to so many seconds, its argument, for other holders and
+// for user data at the first boot. The lock is held until standard input ends. If a holder is
+// dead, only the process that makes a directory named for it removes the lock.
+const lockScript = `: apart
 [ -d "$S/run" ] && [ -d "$S/scripts" ] || mkdir -p "$S/run" "$S/scripts" || exit 1
 L=$S/lock
 unlock() {
@@ -129,9 +129,9 @@ first-boot-*) ;;
 esac
 `
 
-// farCheck reports the state of the computer. Lines of standard input ask, until ".": "p PATH", "t
-// TOOL", "facts", "keys".
-const farCheck = `LC_ALL=C QUOTING_STYLE=literal
+// checkScript reports the state of the computer. Lines of standard input ask, until ".": "p
+// PATH", "t TOOL", "facts", "keys".
+const checkScript = `LC_ALL=C QUOTING_STYLE=literal
 export LC_ALL QUOTING_STYLE
 echo "hostler-bundle $tok"
 if command -v sha256sum >/dev/null 2>&1; then sums() { echo "= sha"; sha256sum "$@"; }
@@ -194,18 +194,18 @@ fi
 echo "end $tok"
 `
 
-// farHold keeps the lock until standard input ends. If scripts still run then, contact was lost: it
-// stays to enforce their time limits.
-const farHold = `while read -r l; do :; done
+// holdScript keeps the lock until standard input ends. If scripts still run then, contact was
+// lost: it stays to enforce their time limits.
+const holdScript = `while read -r l; do :; done
 for d in "$S"/run/*; do
 	[ ! -e "$d/pid" ] || ! running "$d" || guard "$d" </dev/null >/dev/null 2>&1 &
 done
 `
 
-// farPut writes what standard input brings: a list of lines until ".", then all contents. Each
+// putScript writes what standard input brings: a list of lines until ".", then all contents. Each
 // content begins at a multiple of 512 bytes. In a line "f OFFSET SIZE MODE OWNER PATH", OFFSET
 // counts such blocks; -1 means that the content is all the rest.
-const farPut = `mkdir -p "$S/run" "$S/scripts" || exit 1
+const putScript = `mkdir -p "$S/run" "$S/scripts" || exit 1
 tmp=
 trap 'rm -f "$S/blob.$tok" "$S/list.$tok"; [ -z "$tmp" ] || rm -f "$tmp"' 0
 trap 'exit 1' HUP INT TERM PIPE
@@ -283,8 +283,8 @@ while IFS= read -r l; do
 done <"$S/list.$tok"
 `
 
-// farShow prints the files whose paths come by standard input, each after a line with its size.
-const farShow = `while IFS= read -r l; do
+// showScript prints the files whose paths come by standard input, each after a line with its size.
+const showScript = `while IFS= read -r l; do
 	if [ -f "$l" ] && n=$(wc -c <"$l"); then
 		echo "$((n))"
 		cat "$l"

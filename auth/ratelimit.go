@@ -82,12 +82,12 @@ func (l *Limits) Known(p Principal, refuse func(Excess), serve func()) {
 // A known caller is served whatever other callers at its address do, as it may be that of a proxy.
 func (l *Limits) Unknown(r *http.Request, text string, refuse func(Excess), serve func() (failed bool)) {
 	from := RemoteHost(r)
-	if wait, ok := l.stranger(from); !ok {
+	if wait, ok := l.mayAuthenticate(from); !ok {
 		refuse(Excess{text, wait})
 		return
 	}
 	if serve() {
-		l.failed(from)
+		l.countFailure(from)
 	}
 }
 
@@ -123,16 +123,17 @@ func (l *Limits) enter(p Principal) (leave func(), ok bool) {
 	}, true
 }
 
-// stranger reports whether an address may try to authenticate. If not, wait says how long to wait.
-func (l *Limits) stranger(address string) (wait time.Duration, ok bool) {
+// mayAuthenticate reports whether an address may try to authenticate. If not, wait says how long
+// to wait.
+func (l *Limits) mayAuthenticate(address string) (wait time.Duration, ok bool) {
 	if l.opt.Failures < 0 || address == "" {
 		return 0, true
 	}
 	return l.failures.take(network(address), l.opt.now(), 0)
 }
 
-// failed counts a failed authentication of an address.
-func (l *Limits) failed(address string) {
+// countFailure counts a failed authentication of an address.
+func (l *Limits) countFailure(address string) {
 	if l.opt.Failures >= 0 && address != "" {
 		l.failures.take(network(address), l.opt.now(), 1)
 	}
@@ -171,7 +172,7 @@ func (b *buckets) take(name string, now time.Time, n int) (wait time.Duration, o
 		if b.all == nil {
 			b.all = map[string]*rate.Limiter{}
 		}
-		b.room(now)
+		b.evict(now)
 		l = rate.NewLimiter(rate.Limit(b.rate), b.burst)
 		b.all[name] = l
 	}
@@ -181,8 +182,8 @@ func (b *buckets) take(name string, now time.Time, n int) (wait time.Duration, o
 	return 0, l.AllowN(now, n)
 }
 
-// room makes room for one more bucket. It looks at 16 and drops the fullest, which loses least.
-func (b *buckets) room(now time.Time) {
+// evict makes room for one more bucket. It looks at 16 and drops the fullest, which loses least.
+func (b *buckets) evict(now time.Time) {
 	if len(b.all) < b.most {
 		return
 	}
