@@ -191,7 +191,7 @@ func (c *copier) copy() error {
 	if err != nil {
 		return err
 	}
-	return c.pour(src, first, dir, base)
+	return c.copyRenamed(src, first, dir, base)
 }
 
 // target returns the directory to put into, and the name there; "." merges a tree into the
@@ -206,7 +206,7 @@ func (c *copier) target(kind byte) (dir, base string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	if isDir && c.from.Conn == c.to.Conn && beneath(to.path, c.from.Path) {
+	if isDir && c.from.Conn == c.to.Conn && isBelow(to.path, c.from.Path) {
 		return "", "", invalid("cannot copy " + c.from.Path + " into itself")
 	}
 	if err := to.special(); err != nil {
@@ -234,8 +234,8 @@ func (c *copier) target(kind byte) (dir, base string, err error) {
 	return dir, base, nil
 }
 
-// beneath reports whether a is b or below it, as far as names show.
-func beneath(a, b string) bool {
+// isBelow reports whether a is b or below it, as far as names show.
+func isBelow(a, b string) bool {
 	a, b = path.Clean(a), path.Clean(b)
 	return a == b || strings.HasPrefix(a, strings.TrimSuffix(b, "/")+"/") ||
 		b == "." && !path.IsAbs(a) && a != ".." && !strings.HasPrefix(a, "../")
@@ -245,7 +245,7 @@ func beneath(a, b string) bool {
 func (c *copier) follow() (string, error) {
 	var out shell.Answer
 	exit, err := c.from.Conn.Run(
-		c.ctx, &compute.Command{Args: []string{"readlink", "-f", c.dashed(c.from.Path)}, Stdout: &out, Aside: true},
+		c.ctx, &compute.Command{Args: []string{"readlink", "-f", c.protectDash(c.from.Path)}, Stdout: &out, Aside: true},
 	)
 	if err == nil && out.Err != nil {
 		err = fmt.Errorf("%s: %w", c.from.Path, out.Err)
@@ -256,16 +256,16 @@ func (c *copier) follow() (string, error) {
 	return strings.TrimSuffix(out.String(), "\n"), err
 }
 
-// dashed keeps a path from being taken for an option.
-func (c *copier) dashed(p string) string {
+// protectDash keeps a path from being taken for an option.
+func (c *copier) protectDash(p string) string {
 	if strings.HasPrefix(p, "-") {
 		return "./" + p
 	}
 	return p
 }
 
-// pour gives the destination the source's stream under other names.
-func (c *copier) pour(src *source, first *tar.Header, dir, base string) error {
+// copyRenamed gives the destination the source's stream under other names.
+func (c *copier) copyRenamed(src *source, first *tar.Header, dir, base string) error {
 	pr, pw := io.Pipe()
 	renamed := make(chan error, 1)
 	go func() {
@@ -414,11 +414,11 @@ func (c *copier) fromInput() error {
 		err = failed
 	}
 	if err == nil {
-		err = script(`mv -f "$1" "$2"`, nil, c.dashed(temp), c.dashed(to.path))
+		err = script(`mv -f "$1" "$2"`, nil, c.protectDash(temp), c.protectDash(to.path))
 	}
 	if err != nil {
 		clean := context.WithoutCancel(c.ctx)
-		_, _ = c.to.Conn.Run(clean, &compute.Command{Args: []string{"rm", "-f", c.dashed(temp)}, Aside: true})
+		_, _ = c.to.Conn.Run(clean, &compute.Command{Args: []string{"rm", "-f", c.protectDash(temp)}, Aside: true})
 	}
 	return err
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/exitstatus"
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/run/workspace/collect"
+	"github.com/hostler-project/hostler/run/workspace/newfiles"
 	"github.com/hostler-project/hostler/text/visible"
 )
 
@@ -113,7 +113,7 @@ func (r *Runner) listBefore(ctx context.Context, conn compute.Conn, cmd *compute
 		return nil
 	}
 	defer phase(&r.phases.Collect)()
-	err := r.collector.Look(ctx, conn, collect.Place{Dir: cmd.Dir, User: cmd.User})
+	err := r.collector.Look(ctx, conn, newfiles.Place{Dir: cmd.Dir, User: cmd.User})
 	if e, ok := errors.AsType[*compute.Error](err); ok && e.ID == "" {
 		e.ID = r.Session.Instance.ID
 	}
@@ -128,7 +128,7 @@ func (r *Runner) collect(ctx context.Context, conn compute.Conn, cmd *compute.Co
 	}
 	defer phase(&r.phases.Collect)()
 	r.collector.Record = r.rec.Run
-	c := r.collector.Collect(ctx, conn, collect.Place{Dir: cmd.Dir, User: cmd.User}, err != nil)
+	c := r.collector.Collect(ctx, conn, newfiles.Place{Dir: cmd.Dir, User: cmd.User}, err != nil)
 	r.collected = c
 	if r.Options.Collected != nil {
 		r.Options.Collected(r, c)

@@ -28,8 +28,8 @@ type sshControl struct {
 	sent map[string]chan struct{} // by the IDs of signals; closed when the signal was sent
 }
 
-// quit has all groups killed and waits for that, but not for long.
-func (c *sshControl) quit() {
+// killAll has all groups killed and waits for that, but not for long.
+func (c *sshControl) killAll() {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -113,7 +113,7 @@ func dialOver(ctx context.Context, o Options, t *openssh.Target, below *sshLink)
 		HostKeyAlgorithms: hostKeys.Algorithms(),
 		ClientVersion:     "SSH-2.0-hostler",
 	}
-	conn := &heardConn{Conn: raw}
+	conn := &activityConn{Conn: raw}
 	conn.heard.Store(time.Now().UnixNano())
 	stop := context.AfterFunc(short, func() { raw.Close() })
 	c, chans, reqs, err := ssh.NewClientConn(conn, net.JoinHostPort(t.Host, t.Port), cfg)

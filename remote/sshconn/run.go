@@ -114,8 +114,8 @@ func (r *sshRun) run(ctx context.Context) (compute.Exit, error) {
 	err := r.await(ctx, control)
 	close(quit)
 	stop()
-	r.out.shut()
-	r.err.shut()
+	r.out.stopWriting()
+	r.err.stopWriting()
 	<-events
 	if err == nil && r.ends && !r.cmd.Stay && isClosed(r.started) {
 		r.killTree(control)
@@ -157,10 +157,10 @@ func (r *sshRun) start(ctx context.Context) error {
 func (r *sshRun) await(ctx context.Context, control *sshControl) error {
 	select {
 	case <-r.sess.exited:
-		r.late(ctx)
+		r.waitLateOutput(ctx)
 		return nil
 	case <-r.sess.closed:
-		r.late(ctx)
+		r.waitLateOutput(ctx)
 		return nil
 	case <-ctx.Done():
 	}
@@ -190,10 +190,11 @@ func (r *sshRun) lost(cause error) error {
 	return r.fail("ssh.Run", compute.ErrLost, cause)
 }
 
-// late waits for output that is still on its way. Processes that the command left behind may hold
-// it open for ever: when nothing has come for a moment, and then not before an answer to a
-// question, there was nothing more. A caller that is slow to take what has come is waited for.
-func (r *sshRun) late(ctx context.Context) {
+// waitLateOutput waits for output that is still on its way. Processes that the command left
+// behind may hold it open for ever: when nothing has come for a moment, and then not before an
+// answer to a question, there was nothing more. A caller that is slow to take what has come is
+// waited for.
+func (r *sshRun) waitLateOutput(ctx context.Context) {
 	tick := time.NewTicker(lateOutput / 4)
 	defer tick.Stop()
 	for {

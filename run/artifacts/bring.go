@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/run/junit"
 	"github.com/hostler-project/hostler/run/redact"
 	"github.com/hostler-project/hostler/run/runlog"
-	"github.com/hostler-project/hostler/run/workspace/collect"
+	"github.com/hostler-project/hostler/run/workspace/newfiles"
 	"github.com/hostler-project/hostler/text/units"
 	"github.com/hostler-project/hostler/text/words"
 )
@@ -30,7 +30,7 @@ type bringing struct {
 }
 
 // readReports reads the reports of tests.
-func (b *bringing) readReports(ctx context.Context, files []collect.File) {
+func (b *bringing) readReports(ctx context.Context, files []newfiles.File) {
 	if len(b.JUnit) == 0 {
 		return
 	}
@@ -64,7 +64,7 @@ func (b *bringing) readReports(ctx context.Context, files []collect.File) {
 
 func (b *bringing) readReport(ctx context.Context, path string) (*junit.Report, error) {
 	var text bytes.Buffer
-	n, err := collect.Fetch(ctx, b.conn, b.dir, path, junit.MaxFile, &text)
+	n, err := newfiles.Fetch(ctx, b.conn, b.dir, path, junit.MaxFile, &text)
 	b.result.Bytes += n
 	if err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func (b *bringing) readReport(ctx context.Context, path string) (*junit.Report, 
 func counted(n int, thing string) string { return words.Counted(n, thing) }
 
 // keep fetches files into the record.
-func (b *bringing) keep(ctx context.Context, files []collect.File) {
+func (b *bringing) keep(ctx context.Context, files []newfiles.File) {
 	dir := b.Record.Artifacts()
 	if len(files) == 0 {
 		return
@@ -117,17 +117,17 @@ func (b *bringing) keep(ctx context.Context, files []collect.File) {
 }
 
 // has reports whether all these files were brought back.
-func (b *bringing) has(files []collect.File) bool {
+func (b *bringing) has(files []newfiles.File) bool {
 	kept := map[string]bool{}
 	for _, a := range b.result.Kept {
 		kept[a.Path] = true
 	}
-	return !slices.ContainsFunc(files, func(f collect.File) bool { return !kept[f.Path] })
+	return !slices.ContainsFunc(files, func(f newfiles.File) bool { return !kept[f.Path] })
 }
 
 // fetch copies a remote file to an open local one.
 func (b *bringing) fetch(ctx context.Context, path string, to *os.File) (int64, error) {
-	n, err := collect.Fetch(ctx, b.conn, b.dir, path, b.left, to)
+	n, err := newfiles.Fetch(ctx, b.conn, b.dir, path, b.left, to)
 	b.left, b.result.Bytes = b.left-n, b.result.Bytes+n
 	return n, err
 }

@@ -38,7 +38,7 @@ func (r *CacheKey) valid(b ledger.View) bool {
 
 // StillValid says whether the answer to a request that was answered before is still the same.
 func (m *requests) StillValid(ctx context.Context, r *CacheKey) (stands bool, err error) {
-	if err := m.ledger.Fresh(ctx); err != nil {
+	if err := m.ledger.Refresh(ctx); err != nil {
 		return false, err
 	}
 	err = m.ledger.Read(func(b ledger.View) error { stands = r.valid(b); return nil })

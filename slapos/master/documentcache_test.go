@@ -57,7 +57,7 @@ func TestGivenUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mem, done := m.Ledger.Look()
+	mem, done := m.Ledger.RLock()
 	mem.Computers["C"].Document.Load().Body.Store(nil)
 	done()
 	if none, same, err := m.Computers.InformationUnless(t.Context(), access.Anybody, "C", tag); err != nil || none != nil || same != tag {
@@ -73,7 +73,7 @@ func TestGivenUp(t *testing.T) {
 // others.
 func TestWaiting(t *testing.T) {
 	l := ledger.New(nil, nil, nil)
-	m, done := l.Look()
+	m, done := l.RLock()
 	defer done()
 	n := &record.Instance{Owner: "a", Project: "p"}
 	for range maxWaiting {

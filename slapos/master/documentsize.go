@@ -19,10 +19,10 @@ const (
 
 // checkLength refuses parameters that are too long.
 func checkLength(what, document string) error {
-	if ledger.Roughly(document, true) <= maxWritten {
+	if ledger.EncodedSizeBound(document, true) <= maxWritten {
 		return nil
 	}
-	if n := ledger.Spelled(document, true); n > maxWritten {
+	if n := ledger.EncodedSize(document, true); n > maxWritten {
 		return access.Invalid("the %s are %d bytes as nodes are told them, and may be %d", what, n, maxWritten)
 	}
 	return nil
@@ -45,18 +45,18 @@ func (m *allocation) checkDocument(b ledger.View, was, n *record.Instance) error
 	if _, writing := b.(*ledger.TxView); !writing || !ledger.Placed(n) {
 		return nil
 	}
-	weight := ledger.Weigh(n, "", ledger.Spelled)
-	if was != nil && ledger.Placed(was) && was.Computer == n.Computer && weight <= ledger.Weigh(was, "", ledger.Spelled) {
+	weight := ledger.DocumentSize(n, "", ledger.EncodedSize)
+	if was != nil && ledger.Placed(was) && was.Computer == n.Computer && weight <= ledger.DocumentSize(was, "", ledger.EncodedSize) {
 		return nil
 	}
-	if !n.Shared && weight+access.MaxTitle*len("&#1114111;") <= m.ledger.ShareOn(n.Computer) {
+	if !n.Shared && weight+access.MaxTitle*len("&#1114111;") <= m.ledger.ReservedSize(n.Computer) {
 		return nil
 	}
 	return m.checkDocumentOf(b, n.Computer)
 }
 
 func (m *allocation) checkDocumentOf(b ledger.View, guid string) error {
-	left, err := m.ledger.Left(b, guid)
+	left, err := m.ledger.DocumentRoom(b, guid)
 	if err == nil && left < 0 {
 		err = access.Refuse(
 			compute.ErrConflict,
@@ -74,11 +74,11 @@ func (m *allocation) documentFits(b ledger.View, guid string, n *record.Instance
 	if _, writing := b.(*ledger.TxView); !writing {
 		return true, nil
 	}
-	share, weight := m.ledger.ShareOn(guid), ledger.Weigh(n, "", ledger.Spelled)+access.MaxTitle*len("&#1114111;")
+	share, weight := m.ledger.ReservedSize(guid), ledger.DocumentSize(n, "", ledger.EncodedSize)+access.MaxTitle*len("&#1114111;")
 	if weight <= share {
 		return true, nil
 	}
-	left, err := m.ledger.Left(b, guid)
+	left, err := m.ledger.DocumentRoom(b, guid)
 	return weight-share <= left, err
 }
 
@@ -90,7 +90,7 @@ func (r documentRoom) takes(m *ledger.Ledger, b ledger.View, guid string, n *rec
 	left, known := r[guid]
 	if !known {
 		var err error
-		if left, err = m.Left(b, guid); err != nil {
+		if left, err = m.DocumentRoom(b, guid); err != nil {
 			return false, err
 		}
 	}
@@ -102,7 +102,7 @@ func (r documentRoom) takes(m *ledger.Ledger, b ledger.View, guid string, n *rec
 	if root != nil {
 		title = root.Title
 	}
-	weight := ledger.Weigh(n, title, ledger.Spelled)
+	weight := ledger.DocumentSize(n, title, ledger.EncodedSize)
 	if weight > left {
 		r[guid] = left
 		return false, nil

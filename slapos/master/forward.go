@@ -193,7 +193,7 @@ func (m *requests) remember(ctx context.Context, a *requestState, title, url str
 			return err
 		}
 		if known {
-			return b.Save(ledger.Gone(record.KindForward, ledger.Key(title, url)))
+			return b.Save(ledger.Deletion(record.KindForward, ledger.Key(title, url)))
 		}
 		return b.Save(record.Entry{
 			Kind: record.KindForward, Key: ledger.Key(title, url),

@@ -20,7 +20,7 @@ type NodeRecord struct {
 
 // ReportNode keeps a node's report of its running programs.
 func (m *computers) ReportNode(ctx context.Context, who access.Who, n *nodereport.Report) error {
-	if err := cmp.Or(who.Speaks(n.Computer), m.ledger.Fresh(ctx)); err != nil {
+	if err := cmp.Or(who.Speaks(n.Computer), m.ledger.Refresh(ctx)); err != nil {
 		return err
 	}
 	var known *slaposrecord.Computer
@@ -36,7 +36,7 @@ func (m *computers) ReportNode(ctx context.Context, who access.Who, n *noderepor
 	})
 	if err == nil {
 		m.notes.heard.Add(1)
-		m.notes.met(ctx, n.Computer)
+		m.notes.noteContact(ctx, n.Computer)
 	}
 	return err
 }

@@ -13,7 +13,7 @@ import (
 // reach partitions of own instances, a node its own, an administrator all. Nodes choose these
 // addresses, so the code that connects must check the address too.
 func (m *computers) Reaches(ctx context.Context, who access.Who, ip net.IP) (ok bool, err error) {
-	if err := m.ledger.Fresh(ctx); err != nil {
+	if err := m.ledger.Refresh(ctx); err != nil {
 		return false, err
 	}
 	err = m.ledger.Read(func(b ledger.View) error {

@@ -13,7 +13,7 @@ import (
 
 // place finds a partition for a new instance, and takes it. If there is none, it keeps the reason.
 func (a *requestState) place(b ledger.View) error {
-	if a.willWrite(b) {
+	if a.needsTransaction(b) {
 		return ledger.ErrWrites
 	}
 	n := a.newInstance()
@@ -64,9 +64,9 @@ func (a *requestState) noPartition(why string) result {
 	return result{kind: refused, refusal: &access.Refusal{Kind: compute.ErrNoCapacity, Text: text, Detail: why}}
 }
 
-// willWrite says that the memory need not be searched for a place or a host, as what comes of it is
-// written in any case: the instance is new.
-func (a *requestState) willWrite(b ledger.View) bool {
+// needsTransaction says that the memory need not be searched for a place or a host, as what
+// comes of it is written in any case: the instance is new.
+func (a *requestState) needsTransaction(b ledger.View) bool {
 	_, reading := b.(*ledger.Memory)
 	return reading && a.found == nil
 }
@@ -99,7 +99,7 @@ func (m *allocation) tooManyWait(b ledger.View, n *record.Instance) bool {
 	if _, ok := b.(*ledger.Memory); ok { // it will be asked again
 		return false
 	}
-	mem, done := m.ledger.Look()
+	mem, done := m.ledger.RLock()
 	defer done()
 	return mem.Used[n.Project][n.Owner].Waiting >= maxWaiting
 }
@@ -185,7 +185,7 @@ func (m *allocation) candidates(b ledger.View, n *record.Instance) (guids []stri
 	if mem, ok := b.(*ledger.Memory); ok {
 		return m.candidatesIn(mem, n)
 	}
-	mem, done := m.ledger.Look()
+	mem, done := m.ledger.RLock()
 	defer done()
 	return m.candidatesIn(mem, n)
 }

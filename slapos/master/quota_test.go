@@ -84,7 +84,7 @@ func TestQuota(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var mine *master.Listed
+	var mine *master.ListedInstance
 	kept := false
 	for _, n := range trees {
 		if n.Partition != "" {

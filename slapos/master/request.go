@@ -100,7 +100,7 @@ func (m *requests) finish(ctx context.Context, a *requestState, wrote bool) (*An
 		return a.last, nil
 	}
 	if wrote {
-		if err := m.ledger.Fresh(ctx); err != nil {
+		if err := m.ledger.Refresh(ctx); err != nil {
 			return nil, err
 		}
 	}

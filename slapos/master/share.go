@@ -15,7 +15,7 @@ import (
 
 // share finds a host for a shared instance that has none.
 func (a *requestState) share(b ledger.View) error {
-	if a.willWrite(b) {
+	if a.needsTransaction(b) {
 		return ledger.ErrWrites
 	}
 	n := a.newInstance()
@@ -80,7 +80,7 @@ func (a *requestState) changeShared(b ledger.View) error {
 		return a.destroyShared(b, &n, host)
 	}
 	if host == nil || !fits(host, &n) || n.Filter["instance_guid"] != was.Filter["instance_guid"] {
-		a.m.allocation.loosen(&n)
+		a.m.allocation.allowOtherComputer(&n)
 		next, err := a.m.allocation.findHost(b, &n)
 		if err != nil {
 			return err
@@ -113,9 +113,9 @@ func (a *requestState) changeShared(b ledger.View) error {
 	return a.m.trees.touch(b, host)
 }
 
-// loosen lets a shared instance that needs another host go to the computer that it was asked for,
-// or anywhere.
-func (m *allocation) loosen(n *record.Instance) {
+// allowOtherComputer lets a shared instance that needs another host go to the computer that it
+// was asked for, or anywhere.
+func (m *allocation) allowOtherComputer(n *record.Instance) {
 	if guid := n.Filter["computer_guid"]; guid != "" || m.opt.Computer == "" {
 		n.Computer = guid
 	}
@@ -190,7 +190,7 @@ func (m *allocation) hostComputers(b ledger.View, n *record.Instance) []string {
 	if mem, ok := b.(*ledger.Memory); ok { // which is held already
 		return find(mem)
 	}
-	mem, done := m.ledger.Look()
+	mem, done := m.ledger.RLock()
 	defer done()
 	return find(mem)
 }
@@ -337,7 +337,7 @@ func (m *trees) findNewHosts(b ledger.View, was, now *record.Instance) error {
 			continue
 		}
 		copied := *n
-		m.allocation.loosen(&copied)
+		m.allocation.allowOtherComputer(&copied)
 		next, err := m.allocation.findHost(b, &copied)
 		if err != nil {
 			return err

@@ -76,7 +76,7 @@ func (m *trees) dropInstance(b ledger.View, n *record.Instance) error {
 // Forget drops the record of an instance, its status, and its certificate.
 func Forget(b ledger.View, n *record.Instance) error {
 	return cmp.Or(
-		b.Save(ledger.Gone(record.KindInstance, n.ID)), DropStatus(b, InstanceStatusKey(n.ID)),
+		b.Save(ledger.Deletion(record.KindInstance, n.ID)), DropStatus(b, InstanceStatusKey(n.ID)),
 		certificate.Revoke(b, ledger.HolderOf(record.CertifiedInstance, n.ID)),
 	)
 }
@@ -96,9 +96,9 @@ func placedBelow(b ledger.View, root *record.Instance) ([]*record.Instance, erro
 	return placed, nil
 }
 
-// shown is the state that a node is told: a root that is to be destroyed is stopped as long as
-// others of its tree have partitions, so that nothing of it is wiped before them.
-func shown(b ledger.View, n *record.Instance) (string, error) {
+// stateForNode is the state that a node is told: a root that is to be destroyed is stopped as
+// long as others of its tree have partitions, so that nothing of it is wiped before them.
+func stateForNode(b ledger.View, n *record.Instance) (string, error) {
 	if n.State != proto.Destroyed || n.Root != n.ID {
 		return n.State, nil
 	}

@@ -101,8 +101,8 @@ type workspaceState struct {
 	gone  bool // no command may enter any more
 }
 
-// settle records the result of the sync. The first call counts.
-func (s *workspaceState) settle(dir string, err error) {
+// setResult records the result of the sync. The first call counts.
+func (s *workspaceState) setResult(dir string, err error) {
 	s.once.Do(func() {
 		s.dir, s.err = dir, err
 		close(s.ready)
@@ -203,8 +203,8 @@ func (c *Conn) holds(run, key string) (done func()) {
 	}
 }
 
-// yield ends the runs that have a workspace and no client.
-func (c *Conn) yield(key string) {
+// endDetached ends the runs that have a workspace and no client.
+func (c *Conn) endDetached(key string) {
 	var all []string
 	c.mu.Lock()
 	ask := c.ask
@@ -326,7 +326,7 @@ func (c *Conn) leave(token string, s *workspaceState) {
 	delete(c.spaces, token)
 	s.gone = true
 	c.mu.Unlock()
-	s.settle("", errors.New("the workspace was given back"))
+	s.setResult("", errors.New("the workspace was given back"))
 	s.end()
 }
 

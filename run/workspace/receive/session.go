@@ -54,7 +54,7 @@ func (c *Conn) talk(s *workspaceState, conn net.Conn) {
 	if err == nil {
 		return
 	}
-	s.settle("", err)
+	s.setResult("", err)
 	_ = v.w.Failed(err)
 	_, _ = io.Copy(io.Discard, v.r) // until the other side has read it
 }
@@ -72,7 +72,7 @@ func (v *session) serve() error {
 		return v.diskHint(err)
 	}
 	v.s.tree, v.s.key, v.s.owner = v.tree, v.key, v.owner
-	v.s.settle(ready.Dir, nil)
+	v.s.setResult(ready.Dir, nil)
 	if err := v.w.Ready(ready); err != nil {
 		return nil // it has gone
 	}
@@ -208,7 +208,7 @@ func openOwn(root *os.Root, name string, mode os.FileMode) (*os.Root, error) {
 // empty removes the contents of the workspace and its records.
 func (v *session) empty() error {
 	// marks an interruption
-	if err := begin(v.meta, &list{id: scan.ID(nil)}); err != nil {
+	if err := recordPending(v.meta, &list{id: scan.ID(nil)}); err != nil {
 		return err
 	}
 	fd, closed, err := descriptor(v.base, ".")
@@ -222,7 +222,7 @@ func (v *session) empty() error {
 	if err := v.meta.Remove(listFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return errors.Join(done(v.meta), v.meta.RemoveAll(stageDir))
+	return errors.Join(clearPending(v.meta), v.meta.RemoveAll(stageDir))
 }
 
 // descriptor opens a directory and returns its file descriptor.
@@ -265,7 +265,7 @@ func (v *session) leave() {
 // close ends the session. It waits for the commands of the workspace, also for detached ones,
 // before another session may have it.
 func (v *session) close() {
-	v.s.settle("", errors.New("the workspace was given back"))
+	v.s.setResult("", errors.New("the workspace was given back"))
 	v.c.mu.Lock()
 	v.s.gone = true
 	v.c.mu.Unlock()
@@ -324,7 +324,7 @@ func (v *session) lockWorkspace() (gone bool, err error) {
 		if v.ask.Own {
 			return true, v.usePrivateWorkspace()
 		}
-		v.c.yield(v.key)
+		v.c.endDetached(v.key)
 		if who := holder(f); who != told && who != "" {
 			told = who
 			if err := v.w.Waiting(who); err != nil {
@@ -415,7 +415,7 @@ func (v *session) update() (*workspace.Ready, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := v.gather(p); err != nil {
+	if err := v.stageContents(p); err != nil {
 		return nil, err
 	}
 	if err := v.commit(p); err != nil {

@@ -26,22 +26,22 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// known has what is remembered of a file.
-type known struct {
+// cachedHash has what is remembered of a file.
+type cachedHash struct {
 	path string
 	id   identity
 	sum  [32]byte
 }
 
-// memoryFile returns the memory's file for a root.
-func memoryFile(dir, root string) string {
+// hashCacheFile returns the file that has the hashes of a root.
+func hashCacheFile(dir, root string) string {
 	sum := sha256.Sum256([]byte(root))
 	return filepath.Join(dir, hex.EncodeToString(sum[:16]))
 }
 
-// recall reads what is remembered of a root, sorted by path. It returns nothing if the file has any
-// error.
-func recall(file, root string) []known {
+// readHashCache reads the hashes of a root, sorted by path. It returns nothing if the
+// file has any error.
+func readHashCache(file, root string) []cachedHash {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil
@@ -55,19 +55,19 @@ func recall(file, root string) []known {
 
 var errMemory = errors.New("not what is remembered of this tree")
 
-func parseMemory(data []byte, root string) ([]known, error) {
+func parseMemory(data []byte, root string) ([]cachedHash, error) {
 	end := len(data) - memoryLast
 	if end < len(memoryForm) || string(data[:len(memoryForm)]) != memoryForm ||
 		binary.BigEndian.Uint32(data[end:]) != crc32.Checksum(data[:end], castagnoli) {
 		return nil, errMemory
 	}
-	m := memory{data: data[:end], text: string(data[:end]), at: len(memoryForm)}
+	m := hashCacheReader{data: data[:end], text: string(data[:end]), at: len(memoryForm)}
 	if m.string() != root {
 		return nil, errMemory
 	}
-	list := make([]known, 0, min(m.number(), uint64(end/40)))
+	list := make([]cachedHash, 0, min(m.number(), uint64(end/40)))
 	for m.at < end && !m.bad {
-		k := known{
+		k := cachedHash{
 			path: m.string(),
 			id:   identity{size: int64(m.number()), mtime: m.signed(), ctime: m.signed(), ino: m.number(), mode: uint32(m.number())},
 		}
@@ -82,29 +82,29 @@ func parseMemory(data []byte, root string) ([]known, error) {
 	return list, nil
 }
 
-// memory reads the format. It is bad after the first error.
-type memory struct {
+// hashCacheReader reads the format. It is bad after the first error.
+type hashCacheReader struct {
 	data []byte
 	text string // the same bytes
 	at   int
 	bad  bool
 }
 
-func (m *memory) number() uint64 {
+func (m *hashCacheReader) number() uint64 {
 	v, n := binary.Uvarint(m.data[m.at:])
 	m.bad = m.bad || n <= 0
 	m.at += max(n, 0)
 	return v
 }
 
-func (m *memory) signed() int64 {
+func (m *hashCacheReader) signed() int64 {
 	v, n := binary.Varint(m.data[m.at:])
 	m.bad = m.bad || n <= 0
 	m.at += max(n, 0)
 	return v
 }
 
-func (m *memory) string() string {
+func (m *hashCacheReader) string() string {
 	n := m.number()
 	if n > uint64(len(m.text)-m.at) {
 		m.bad = true
@@ -115,8 +115,9 @@ func (m *memory) string() string {
 	return s
 }
 
-// remember writes the memory of the files that were last written long enough before the scan began.
-func remember(file, root string, sights []sight, began time.Time) error {
+// writeHashCache writes the hashes of the files that were last written long enough before the
+// scan began.
+func writeHashCache(file, root string, sights []foundPath, began time.Time) error {
 	list := make([]byte, 0, 128*len(sights)+256)
 	list = append(list, memoryForm...)
 	list = appendString(list, root)

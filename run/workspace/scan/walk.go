@@ -14,10 +14,10 @@ const (
 
 // walk lists a plain directory with its empty directories. It leaves out unsentDirs and what the
 // rules exclude.
-func (s *scanner) walk(ctx context.Context) ([]sight, error) {
+func (s *scanner) walk(ctx context.Context) ([]foundPath, error) {
 	c := cursor{root: s.fd}
 	defer c.close()
-	var out []sight
+	var out []foundPath
 	count := 0
 	err := s.descend(ctx, &c, "", func(dir, name string, isDir bool) (into bool, err error) {
 		path := join(dir, name)
@@ -27,7 +27,7 @@ func (s *scanner) walk(ctx context.Context) ([]sight, error) {
 		if count++; count > plainEntries && !s.opt.Plain {
 			return false, s.tooMuch("more than %d files and directories", plainEntries)
 		}
-		out = append(out, sight{Entry: Entry{Path: path}})
+		out = append(out, foundPath{Entry: Entry{Path: path}})
 		return isDir, nil
 	})
 	return out, err
@@ -39,10 +39,10 @@ func (s *scanner) tooMuch(format string, args ...any) error {
 }
 
 // included lists the files that match sync.include, even if git ignores them.
-func (s *scanner) included(ctx context.Context) ([]sight, error) {
+func (s *scanner) included(ctx context.Context) ([]foundPath, error) {
 	c := cursor{root: s.fd}
 	defer c.close()
-	var out []sight
+	var out []foundPath
 	wanted := s.include.filter()
 	err := s.descend(ctx, &c, "", func(dir, name string, isDir bool) (into bool, err error) {
 		path := join(dir, name)
@@ -52,7 +52,7 @@ func (s *scanner) included(ctx context.Context) ([]sight, error) {
 		case isDir:
 			return wanted.out(path, true) || s.include.mayMatchBelow(path), nil
 		case wanted.out(path, false):
-			out = append(out, sight{Entry: Entry{Path: path}})
+			out = append(out, foundPath{Entry: Entry{Path: path}})
 		}
 		return false, nil
 	})

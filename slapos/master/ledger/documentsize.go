@@ -17,9 +17,9 @@ const (
 	allShares = 4 << 20  // that is kept for all partitions of a computer
 )
 
-// Spelled is how many bytes a text has in a document, or a few more; document: it is one of
+// EncodedSize is how many bytes a text has in a document, or a few more; document: it is one of
 // parameters itself, in which markup is escaped once already.
-func Spelled(text string, document bool) (n int) {
+func EncodedSize(text string, document bool) (n int) {
 	amp, angle := len("&amp;amp;"), len("&amp;lt;")
 	if document {
 		amp, angle = len("&amp;"), 1
@@ -44,17 +44,17 @@ func Spelled(text string, document bool) (n int) {
 	return n
 }
 
-// Roughly is spelled without a look at the text: it is no less.
-func Roughly(text string, document bool) int {
+// EncodedSizeBound is EncodedSize without a look at the text: it is no less.
+func EncodedSizeBound(text string, document bool) int {
 	if document {
 		return 4 * len(text)
 	}
 	return len("&amp;amp;") * len(text)
 }
 
-// Weigh is what an instance has in the document of its computer, by one of the two above; root is
-// the title of its tree.
-func Weigh(n *record.Instance, root string, by func(text string, document bool) int) int {
+// DocumentSize is what an instance has in the document of its computer, by one of the two above;
+// root is the title of its tree.
+func DocumentSize(n *record.Instance, root string, by func(text string, document bool) int) int {
 	all := by(n.Parameters, true) + by(n.Type, false)
 	if n.Shared {
 		return all + 2*(by(root, false)+by(n.Title, false)) + 256 // with the names of what it has
@@ -81,10 +81,10 @@ func (m *Memory) weight(guid string, partitions int, over map[string]*record.Ins
 		}
 		switch {
 		case n.Partition != "":
-			sum += max(share, Weigh(n, title, by))
+			sum += max(share, DocumentSize(n, title, by))
 			free--
 		case n.Host != "":
-			sum += Weigh(n, title, by)
+			sum += DocumentSize(n, title, by)
 		}
 	}
 	if c := m.Computers[guid]; c != nil {
@@ -102,9 +102,9 @@ func (m *Memory) weight(guid string, partitions int, over map[string]*record.Ins
 	return sum + max(0, free)*share
 }
 
-// Left is how much more the node of a computer can be told, as a transaction has it; below 0: it is
-// too much. The memory, which is asked first, lets all pass.
-func (m *Ledger) Left(b View, guid string) (int, error) {
+// DocumentRoom is how much more the node of a computer can be told, as a transaction has it;
+// below 0: it is too much. The memory, which is asked first, lets all pass.
+func (m *Ledger) DocumentRoom(b View, guid string) (int, error) {
 	p, writing := b.(*TxView)
 	if !writing {
 		return MaxTold, nil
@@ -136,29 +136,29 @@ func (m *Ledger) Left(b View, guid string) (int, error) {
 		} else if err != nil {
 			return 0, err
 		}
-		if left, ok := m.leftOver(revision, guid, partitions, over); ok {
+		if left, ok := m.documentRoomAt(revision, guid, partitions, over); ok {
 			return left, nil
 		}
 	}
 	return 0, errBehind
 }
 
-// leftOver is left, if the memory is of that revision.
-func (m *Ledger) leftOver(revision int64, guid string, partitions int, over map[string]*record.Instance) (left int, ok bool) {
+// documentRoomAt is DocumentRoom, if the memory is of that revision.
+func (m *Ledger) documentRoomAt(revision int64, guid string, partitions int, over map[string]*record.Instance) (left int, ok bool) {
 	m.cache.mu.RLock()
 	defer m.cache.mu.RUnlock()
 	mem := m.cache.memory
 	if mem.revision != revision || revision < 0 {
 		return 0, false
 	}
-	if left = MaxTold - mem.weight(guid, partitions, over, Roughly); left < MaxTold/4 {
-		left = MaxTold - mem.weight(guid, partitions, over, Spelled)
+	if left = MaxTold - mem.weight(guid, partitions, over, EncodedSizeBound); left < MaxTold/4 {
+		left = MaxTold - mem.weight(guid, partitions, over, EncodedSize)
 	}
 	return left, true
 }
 
-// ShareOn is the reserve of a partition of a computer, by the memory.
-func (m *Ledger) ShareOn(guid string) int {
+// ReservedSize is the reserve of a partition of a computer, by the memory.
+func (m *Ledger) ReservedSize(guid string) int {
 	m.cache.mu.RLock()
 	defer m.cache.mu.RUnlock()
 	if c := m.cache.memory.Computers[guid]; c != nil && c.Record != nil {

@@ -51,7 +51,7 @@ func (m *Ledger) Do(ctx context.Context, fn func(b View) error) error {
 
 // Try is Do, and says whether it took a transaction: the memory lacks its changes then.
 func (m *Ledger) Try(ctx context.Context, fn func(b View) error) (wrote bool, err error) {
-	if err := m.Fresh(ctx); err != nil {
+	if err := m.Refresh(ctx); err != nil {
 		return false, err
 	}
 	if err := m.Read(fn); !errors.Is(err, ErrWrites) {
@@ -79,21 +79,21 @@ func (m *Ledger) Stamp(before int64) int64 {
 	return m.last
 }
 
-// Look is the memory, to be read until done is called.
-func (m *Ledger) Look() (mem *Memory, done func()) {
+// RLock returns the memory, to be read until done is called.
+func (m *Ledger) RLock() (mem *Memory, done func()) {
 	m.cache.mu.RLock()
 	return m.cache.memory, m.cache.mu.RUnlock
 }
 
 // Revision is that of the memory.
 func (m *Ledger) Revision() int64 {
-	mem, done := m.Look()
+	mem, done := m.RLock()
 	defer done()
 	return mem.revision
 }
 
-// Keep keeps the document of a computer, as long as there is room.
-func (m *Ledger) Keep(d *Document, body []byte) { m.cache.documents.Put(d, body) }
+// CacheDocument keeps the document of a computer, as long as there is room.
+func (m *Ledger) CacheDocument(d *Document, body []byte) { m.cache.documents.Put(d, body) }
 
 // ChangedAfter is the present revision if a computer has changed after one. Else it is 0, with a
 // channel that is closed at the next change. which finds the computer.
@@ -116,16 +116,16 @@ func (m *Ledger) ChangedAfter(guid string, after int64, which func(mem *Memory) 
 	return 0, next, nil
 }
 
-// Fresh sees that the memory has all that was committed before it is called. Callers that meet
+// Refresh brings into the memory all that was committed before it is called. Callers that meet
 // share a look at the store.
-func (m *Ledger) Fresh(ctx context.Context) error {
-	before := m.cache.begun.Load()
+func (m *Ledger) Refresh(ctx context.Context) error {
+	before := m.cache.refreshes.Load()
 	m.cache.look.Lock()
 	defer m.cache.look.Unlock()
 	if m.cache.done > before {
 		return nil
 	}
-	this := m.cache.begun.Add(1)
+	this := m.cache.refreshes.Add(1)
 	err := m.catchUp(ctx)
 	if err == nil {
 		m.cache.done = this

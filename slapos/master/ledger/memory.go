@@ -25,7 +25,7 @@ type Memory struct {
 	byName   map[string]*record.Instance
 	Trees    map[string]map[string]bool // of IDs, for trees of more than a root
 	hosts    map[string]map[string]bool
-	Releases map[string]*runners // by what has a partition runs (runs)
+	Releases map[string]*releaseComputers // by what has a partition runs (runs)
 	forwards map[string]bool
 	BySerial map[string]*record.Certificate
 	holders  map[string]map[string]bool // of serials
@@ -38,7 +38,7 @@ type Memory struct {
 func newMemory() *Memory {
 	return &Memory{Computers: map[string]*Computer{}, called: map[string]string{}, ByID: map[string]*record.Instance{},
 		byName: map[string]*record.Instance{},
-		Trees:  map[string]map[string]bool{}, hosts: map[string]map[string]bool{}, Releases: map[string]*runners{},
+		Trees:  map[string]map[string]bool{}, hosts: map[string]map[string]bool{}, Releases: map[string]*releaseComputers{},
 		forwards: map[string]bool{},
 		BySerial: map[string]*record.Certificate{}, holders: map[string]map[string]bool{},
 		tokens: map[string]*record.Token{}, Used: map[string]map[string]Used{}}
@@ -198,7 +198,7 @@ func (m *Memory) applyInstance(e record.Entry) error {
 	m.byName[name] = n
 	if takesPlace(n) {
 		if m.Releases[Runs(n)] == nil {
-			m.Releases[Runs(n)] = &runners{count: map[string]int{}}
+			m.Releases[Runs(n)] = &releaseComputers{count: map[string]int{}}
 		}
 		m.Releases[Runs(n)].add(n.Computer)
 	}
@@ -311,7 +311,7 @@ func drop(sets map[string]map[string]bool, set, id string) {
 
 // cache is the memory of a master, with its locks and waiters.
 type cache struct {
-	begun     atomic.Int64 // so many comparisons with the store were begun
+	refreshes atomic.Int64 // so many comparisons with the store were begun
 	look      sync.Mutex   // held while one is made
 	done      int64        // the last that came out well; guarded by look
 	documents DocumentCache

@@ -216,7 +216,7 @@ func (s *api) partition(c *message) (any, error) {
 }
 
 // toNode is an instance with the state that its node is to bring about.
-func (s *api) toNode(ctx context.Context, n *master.Listed, err error) (any, error) {
+func (s *api) toNode(ctx context.Context, n *master.ListedInstance, err error) (any, error) {
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ func (n *Node) promises(ctx context.Context, p *slaposnode.PartitionDir, mode pr
 		},
 	}
 	results, err := r.Run(ctx, mode, mode == promise.Test)
-	return promise.News(results), errors.Join(err, promise.Failed(results))
+	return promise.AnyNew(results), errors.Join(err, promise.Failed(results))
 }
 
 // clientOf returns a client that acts as a partition's instance if these have certificates, else as

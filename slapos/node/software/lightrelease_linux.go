@@ -37,8 +37,8 @@ const (
 	entry     = "instance" // a program there that is run in partitions
 )
 
-// made is the content of a light release's record.
-type made struct {
+// lightRecord is the content of a light release's record.
+type lightRecord struct {
 	URL  string `json:"url"`
 	Kind kind   `json:"kind"`
 }
@@ -73,8 +73,8 @@ func (b *Builder) Light(url string) bool {
 	return err == nil && st.Mode().IsRegular()
 }
 
-// beside are the names of a release in the making, and of a replaced one.
-func (b *Builder) beside(url string) (next, old string) {
+// tempNames are the names of a release in the making, and of a replaced one.
+func (b *Builder) tempNames(url string) (next, old string) {
 	root, sum := filepath.Split(b.Dir(url))
 	return root + ".new-" + sum, root + ".old-" + sum
 }
@@ -83,7 +83,7 @@ func (b *Builder) beside(url string) (next, old string) {
 // then installed. It replaces an earlier one in its place.
 func (b *Builder) light(ctx context.Context, u *User, k kind, url string) error {
 	dir := b.Dir(url)
-	next, old := b.beside(url)
+	next, old := b.tempNames(url)
 	fail := func(err error) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -121,7 +121,7 @@ func (b *Builder) light(ctx context.Context, u *User, k kind, url string) error 
 	if err != nil {
 		return fail(err)
 	}
-	text, err := json.Marshal(made{url, k})
+	text, err := json.Marshal(lightRecord{url, k})
 	if err != nil {
 		return fail(err)
 	}

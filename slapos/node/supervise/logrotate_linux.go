@@ -31,13 +31,13 @@ func (t *rotatingLog) Write(text []byte) (int, error) {
 	if err == nil && is.Mode().IsRegular() && is.Size() > t.most {
 		// else it was moved aside already, on purpose
 		if there, err := os.Lstat(t.path); err == nil && os.SameFile(is, there) {
-			_ = t.turn()
+			_ = t.rotate()
 		}
 	}
 	return t.out.Write(text)
 }
 
-func (t *rotatingLog) turn() error {
+func (t *rotatingLog) rotate() error {
 	if err := os.Rename(t.path, t.path+".1"); err != nil {
 		return err
 	}

@@ -19,16 +19,16 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/home"
 )
 
-// hand takes steps.
-type hand struct {
+// executor takes steps.
+type executor struct {
 	// the accounts, when they were last looked at; none where a program may have changed them since
 	known machine
 }
 
-func newHand() *hand { return &hand{} }
+func newExecutor() *executor { return &executor{} }
 
 // do takes one step of a plan.
-func (h *hand) do(ctx context.Context, s step) error {
+func (h *executor) do(ctx context.Context, s step) error {
 	switch s := s.(type) {
 	case makeDir:
 		if err := os.MkdirAll(filepath.Dir(s.Path), 0o755); err != nil {
@@ -72,7 +72,7 @@ func (h *hand) do(ctx context.Context, s step) error {
 }
 
 // account is the current user of a name.
-func (h *hand) account(name string) (account, error) {
+func (h *executor) account(name string) (account, error) {
 	if h.known.Users == nil {
 		if err := h.known.accounts(); err != nil {
 			return account{}, err
@@ -86,7 +86,7 @@ func (h *hand) account(name string) (account, error) {
 }
 
 // own gives a directory its owner and its mode; "" leaves the owner. It follows no link.
-func (h *hand) own(path string, mode fs.FileMode, owner string) error {
+func (h *executor) own(path string, mode fs.FileMode, owner string) error {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &fs.PathError{Op: "open", Path: path, Err: err}

@@ -10,18 +10,18 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// place is the root of a tree and where the caller is in it.
-type place struct {
+// treeRoot is the root of a tree and where the caller is in it.
+type treeRoot struct {
 	root string // the directory to send
 	top  string // the top of the git work tree that root is in; "" if none
 	sub  string // the caller's directory below root, with slashes; "" for root itself
 }
 
-// place finds the root: Root if that is set, else the top of the git work tree around the caller's
-// directory, else that directory.
-func (o *Options) place() (place, error) {
-	var p place
-	dir, err := real(o.Dir)
+// findRoot finds the root: Root if that is set, else the top of the git work tree around the
+// caller's directory, else that directory.
+func (o *Options) findRoot() (treeRoot, error) {
+	var p treeRoot
+	dir, err := realPath(o.Dir)
 	if err != nil {
 		return p, refused("", "the directory: %w", err)
 	}
@@ -31,7 +31,7 @@ func (o *Options) place() (place, error) {
 		if !filepath.IsAbs(root) {
 			root = filepath.Join(dir, root)
 		}
-		if p.root, err = real(root); err != nil {
+		if p.root, err = realPath(root); err != nil {
 			return p, refused("", "--root: %w", err)
 		}
 	}
@@ -44,19 +44,19 @@ func (o *Options) place() (place, error) {
 	if rel, err := filepath.Rel(p.root, dir); err == nil && rel != "." && rel != ".." && !strings.HasPrefix(rel, "../") {
 		p.sub = filepath.ToSlash(rel)
 	}
-	return p, o.known(p)
+	return p, o.checkRoot(p)
 }
 
 // Where returns the directory that a scan would send and the caller's directory below it, without
 // scanning: Tree.Root and Tree.Sub.
 func (o *Options) Where() (root, sub string, err error) {
-	p, err := o.place()
+	p, err := o.findRoot()
 	return p.root, p.sub, err
 }
 
-// known refuses roots that are hardly intended: the whole machine, and a home directory unless the
-// user confirms it.
-func (o *Options) known(p place) error {
+// checkRoot refuses roots that are hardly intended: the whole machine, and a home directory
+// unless the user confirms it.
+func (o *Options) checkRoot(p treeRoot) error {
 	if p.root == "/" {
 		return refused("say --root DIR", "/ is no working tree")
 	}
@@ -64,7 +64,7 @@ func (o *Options) known(p place) error {
 	if home == "" {
 		home, _ = os.UserHomeDir()
 	}
-	if home, err := real(home); err != nil || home != p.root && !strings.HasPrefix(home, p.root+"/") {
+	if home, err := realPath(home); err != nil || home != p.root && !strings.HasPrefix(home, p.root+"/") {
 		return nil
 	}
 	switch {
@@ -79,8 +79,8 @@ func (o *Options) known(p place) error {
 	return refused("change to the directory of your work, or say --sync=dir", "%s is your home directory, or has it within", p.root)
 }
 
-// real returns a directory as an absolute path without links.
-func real(dir string) (string, error) {
+// realPath returns a directory as an absolute path without links.
+func realPath(dir string) (string, error) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return "", err

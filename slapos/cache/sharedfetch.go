@@ -22,9 +22,9 @@ const (
 	streamAfter = 10 * time.Second
 )
 
-// flight is one fetch of a content from the other cache. It is the cache's own: it has as many
+// sharedFetch is one fetch of a content from the other cache. It is the cache's own: it has as many
 // readers as ask for the content meanwhile, and goes on without any.
-type flight struct {
+type sharedFetch struct {
 	mu    sync.Mutex
 	path  string        // of what is here of it, while it is no content yet; "": nothing
 	bytes int64         // that are in the file
@@ -34,7 +34,7 @@ type flight struct {
 }
 
 // change changes a flight, and wakes all waiting callers.
-func (f *flight) change(do func()) {
+func (f *sharedFetch) change(do func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	do()
@@ -43,7 +43,7 @@ func (f *flight) change(do func()) {
 }
 
 // wait returns when there is more than so much, the flight is over, or a channel has something.
-func (f *flight) wait(have int64, until <-chan time.Time, given <-chan struct{}) (bytes int64, over bool, err error) {
+func (f *sharedFetch) wait(have int64, until <-chan time.Time, given <-chan struct{}) (bytes int64, over bool, err error) {
 	for {
 		f.mu.Lock()
 		bytes, over, err = f.bytes, f.over, f.err
@@ -62,13 +62,13 @@ func (f *flight) wait(have int64, until <-chan time.Time, given <-chan struct{})
 	}
 }
 
-// tee writes to a flight's file.
-type tee struct {
-	f  *flight
+// fetchWriter writes to the file of a sharedFetch.
+type fetchWriter struct {
+	f  *sharedFetch
 	to io.Writer
 }
 
-func (t tee) Write(b []byte) (int, error) {
+func (t fetchWriter) Write(b []byte) (int, error) {
 	n, err := t.to.Write(b)
 	t.f.change(func() { t.f.bytes += int64(n) })
 	return n, err
@@ -76,25 +76,25 @@ func (t tee) Write(b []byte) (int, error) {
 
 var errManyFlights = errors.New("too many contents are being fetched")
 
-// fetching is the flight of a content. It begins a missing one.
-func (d *depot) fetching(digest string) (*flight, error) {
+// fetchOf returns the fetch of a content. It begins one if there is none.
+func (d *cacheServer) fetchOf(digest string) (*sharedFetch, error) {
 	d.flying.Lock()
 	defer d.flying.Unlock()
-	if f := d.flights[digest]; f != nil {
+	if f := d.fetches[digest]; f != nil {
 		return f, nil
 	}
 	if err := d.ctx.Err(); err != nil {
 		return nil, err
 	}
-	if len(d.flights) >= mostFlights {
+	if len(d.fetches) >= mostFlights {
 		return nil, errManyFlights
 	}
-	f := &flight{next: make(chan struct{})}
-	d.flights[digest] = f
+	f := &sharedFetch{next: make(chan struct{})}
+	d.fetches[digest] = f
 	d.all.Go(func() {
 		err := d.fetch(d.ctx, digest, f)
 		d.flying.Lock()
-		delete(d.flights, digest) // later callers find the content, or fetch anew
+		delete(d.fetches, digest) // later callers find the content, or fetch anew
 		d.flying.Unlock()
 		f.change(func() { f.over, f.err = true, err })
 	})
@@ -102,28 +102,28 @@ func (d *depot) fetching(digest string) (*flight, error) {
 }
 
 // fetch fetches a content to the disk.
-func (d *depot) fetch(ctx context.Context, digest string, f *flight) error {
+func (d *cacheServer) fetch(ctx context.Context, digest string, f *sharedFetch) error {
 	path := filepath.Join(d.Content, digest)
 	// the flight before us ended between a look and the other
 	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
-	return d.keep(path, func(to io.Writer) error {
+	return d.writeFile(path, func(to io.Writer) error {
 		if file, ok := to.(*os.File); ok {
 			f.change(func() { f.path = file.Name() })
 		}
-		if err := d.UpstreamContent.Get(ctx, digest, tee{f, to}, d.Most); err != nil {
+		if err := d.UpstreamContent.Get(ctx, digest, fetchWriter{f, to}, d.Most); err != nil {
 			return err
 		}
-		return d.room(f.bytes)
+		return d.makeRoom(f.bytes)
 	})
 }
 
-// fetched answers with a content of the other cache while it comes. If the fetch ends or fails
-// before the first byte of an answer, answered is false: the caller then answers, from the file or
-// by the error.
-func (d *depot) fetched(w http.ResponseWriter, r *http.Request, digest string) (answered bool, err error) {
-	f, err := d.fetching(digest)
+// serveWhileFetching answers with a content of the other cache while it comes. If the fetch ends
+// or fails before the first byte of an answer, answered is false: the caller then answers, from
+// the file or by the error.
+func (d *cacheServer) serveWhileFetching(w http.ResponseWriter, r *http.Request, digest string) (answered bool, err error) {
+	f, err := d.fetchOf(digest)
 	if err != nil {
 		return false, err
 	}

@@ -1,4 +1,4 @@
-package collect_test
+package newfiles_test
 
 import (
 	"bytes"
@@ -13,13 +13,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/hostler-project/hostler/remote/process"
-	"github.com/hostler-project/hostler/run/workspace/collect"
+	"github.com/hostler-project/hostler/run/workspace/newfiles"
 )
 
-func parse(t *testing.T, globs ...string) (out []collect.Pattern) {
+func parse(t *testing.T, globs ...string) (out []newfiles.Pattern) {
 	t.Helper()
 	for _, g := range globs {
-		p, err := collect.Parse(g)
+		p, err := newfiles.Parse(g)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +48,7 @@ func TestMatch(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"a*b", `a\b`, "[", "a?/[x]"} {
-		p, err := collect.Literal(name)
+		p, err := newfiles.Literal(name)
 		if err != nil || !p.Match(name) || p.Match(strings.NewReplacer("*", "x", "?", "x", `\`, "").Replace(name)+"x") {
 			t.Errorf("%s, literally: %v", name, err)
 		}
@@ -58,17 +58,17 @@ func TestMatch(t *testing.T) {
 		t.Error("no end")
 	}
 	for _, bad := range []string{"", "/etc/passwd", "..", "a/../../b", ".", "a[", "a\x00"} {
-		if _, err := collect.Parse(bad); err == nil {
+		if _, err := newfiles.Parse(bad); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
 	}
 }
 
-func list(t *testing.T, dir string, globs ...string) *collect.Listing {
+func list(t *testing.T, dir string, globs ...string) *newfiles.Listing {
 	t.Helper()
 	conn := process.New(process.Options{})
 	defer conn.Close()
-	l, err := collect.List(context.Background(), conn, collect.Place{Dir: dir}, parse(t, globs...))
+	l, err := newfiles.List(context.Background(), conn, newfiles.Place{Dir: dir}, parse(t, globs...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func write(t *testing.T, dir string, files ...string) {
 	}
 }
 
-func paths(files []collect.File) (out []string) {
+func paths(files []newfiles.File) (out []string) {
 	for _, f := range files {
 		out = append(out, f.Path)
 	}
@@ -134,7 +134,7 @@ func TestList(t *testing.T) {
 	}
 	conn := process.New(process.Options{})
 	defer conn.Close()
-	if _, err := collect.List(context.Background(), conn, collect.Place{Dir: filepath.Join(dir, "nowhere")}, parse(t, "*")); err == nil {
+	if _, err := newfiles.List(context.Background(), conn, newfiles.Place{Dir: filepath.Join(dir, "nowhere")}, parse(t, "*")); err == nil {
 		t.Error("a directory that is not there is no error")
 	}
 }
@@ -176,7 +176,7 @@ func TestFetch(t *testing.T) {
 	defer conn.Close()
 	fetch := func(name string, limit int64) (string, error) {
 		var b bytes.Buffer
-		_, err := collect.Fetch(context.Background(), conn, dir, name, limit, &b)
+		_, err := newfiles.Fetch(context.Background(), conn, dir, name, limit, &b)
 		return b.String(), err
 	}
 	if text, err := fetch("a/file", 6); text != "a/file" || err != nil {
@@ -185,7 +185,7 @@ func TestFetch(t *testing.T) {
 	if text, err := fetch("large", 3<<20); len(text) != 3<<20 || err != nil {
 		t.Errorf("%d bytes, %v", len(text), err)
 	}
-	if _, err := fetch("large", 3<<20-1); !errors.Is(err, collect.ErrTooLarge) {
+	if _, err := fetch("large", 3<<20-1); !errors.Is(err, newfiles.ErrTooLarge) {
 		t.Errorf("a byte too many: %v", err)
 	}
 	for _, name := range []string{"link", "a", "nowhere"} {

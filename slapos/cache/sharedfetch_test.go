@@ -43,7 +43,7 @@ func slow(t *testing.T, text string) *slowly {
 }
 
 // before is a cache that has the other one for what is not here.
-func (up *slowly) before(t *testing.T) (near *depot, itself *cache.Depot) {
+func (up *slowly) before(t *testing.T) (near *depot, itself *cache.Server) {
 	t.Helper()
 	store, err := cache.OpenStore(cache.Options{URL: up.url})
 	if err != nil {

@@ -27,9 +27,9 @@ const settling = 10 * time.Second
 // nonlocal is the file of the kernel's switch.
 const nonlocal = "/proc/sys/net/ipv6/ip_nonlocal_bind"
 
-// survey reads the state of this machine, as far as options and a definition (nil: none) need it.
-// It changes nothing.
-func survey(ctx context.Context, o *Options, d *Definition) (*machine, error) {
+// readMachine reads the state of this machine, as far as options and a definition (nil: none)
+// need it. It changes nothing.
+func readMachine(ctx context.Context, o *Options, d *Definition) (*machine, error) {
 	m := &machine{UID: os.Geteuid(), Paths: map[string]entry{}, Files: map[string][]byte{}}
 	if err := m.accounts(); err != nil {
 		return nil, err
@@ -97,7 +97,7 @@ func readResource(dir string) ([]byte, error) {
 
 // accounts reads the users and groups of this machine.
 func (m *machine) accounts() error {
-	m.Users, m.Groups = map[string]account{}, map[string]team{}
+	m.Users, m.Groups = map[string]account{}, map[string]unixGroup{}
 	err := lines("/etc/passwd", 7, func(f []string) {
 		uid, err1 := strconv.Atoi(f[2])
 		gid, err2 := strconv.Atoi(f[3])
@@ -111,7 +111,7 @@ func (m *machine) accounts() error {
 	err = lines("/etc/group", 4, func(f []string) {
 		gid, err := strconv.Atoi(f[2])
 		if _, again := m.Groups[f[0]]; err == nil && !again {
-			m.Groups[f[0]] = team{gid, strings.FieldsFunc(f[3], func(r rune) bool { return r == ',' })}
+			m.Groups[f[0]] = unixGroup{gid, strings.FieldsFunc(f[3], func(r rune) bool { return r == ',' })}
 		}
 	})
 	if err != nil || m.UID != 0 {
@@ -244,6 +244,6 @@ func (f *Formatter) Ready(context.Context) (bool, error) {
 	if err := m.links(); err != nil {
 		return false, err
 	}
-	_, found := base(m, f.interface6(), nil, netip.Prefix{})
+	_, found := computerAddress(m, f.interface6(), nil, netip.Prefix{})
 	return found, nil
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// sight is what the scan found at a path.
-type sight struct {
+// foundPath is what the scan found at a path.
+type foundPath struct {
 	Entry
 	what    look
 	module  bool // a directory that git tracks: a submodule, checked out or not
@@ -51,9 +51,9 @@ func workers() int { return min(max(runtime.GOMAXPROCS(0), 2), 8) }
 // chunk is how many neighbouring paths a goroutine takes at a time.
 const chunk = 128
 
-// spread calls do for each of n things, in chunks of neighbours, on several goroutines. Each
+// parallel calls do for each of n things, in chunks of neighbours, on several goroutines. Each
 // goroutine has a cursor under root.
-func spread(ctx context.Context, root int, n, size int, do func(c *cursor, i int) error) error {
+func parallel(ctx context.Context, root int, n, size int, do func(c *cursor, i int) error) error {
 	var next atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)
 	for range min(workers(), (n+size-1)/size) {
@@ -79,13 +79,13 @@ func spread(ctx context.Context, root int, n, size int, do func(c *cursor, i int
 	return group.Wait()
 }
 
-// see looks at all sights.
-func (s *scanner) see(ctx context.Context, sights []sight) error {
-	return spread(ctx, s.fd, len(sights), chunk, func(c *cursor, i int) error { return s.seeOne(c, &sights[i]) })
+// statAll reads the attributes of all paths.
+func (s *scanner) statAll(ctx context.Context, sights []foundPath) error {
+	return parallel(ctx, s.fd, len(sights), chunk, func(c *cursor, i int) error { return s.statOne(c, &sights[i]) })
 }
 
-// seeOne reads the attributes of one path.
-func (s *scanner) seeOne(c *cursor, t *sight) error {
+// statOne reads the attributes of one path.
+func (s *scanner) statOne(c *cursor, t *foundPath) error {
 	var st unix.Stat_t
 	if err := c.lstat(t.Path, &st); gone(err) {
 		return nil
@@ -142,8 +142,8 @@ func unreadable(at string, err error) error {
 	return refused("make it readable, or take it out by a line in .hostlerignore", "%w", &fs.PathError{Op: "read", Path: at, Err: err})
 }
 
-// changing is the error for a tree or file that keeps changing.
-func changing(format string, args ...any) error {
+// changingError is the error for a tree or file that keeps changing.
+func changingError(format string, args ...any) error {
 	return &compute.Error{Op: "sync", Kind: compute.ErrUnavailable, Err: fmt.Errorf(format, args...),
 		Hint: "run again when nobody writes to it, or take it out by a line in .hostlerignore"}
 }

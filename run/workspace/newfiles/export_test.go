@@ -1,4 +1,4 @@
-package collect
+package newfiles
 
 // What the tests outside of the package see of it.
 var (
