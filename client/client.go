@@ -164,11 +164,11 @@ func (w *wire) doAs(ctx context.Context, key, method, path string, query url.Val
 	if key != "" {
 		r.Header.Set(api.KeyHeader, key)
 	}
-	return w.answered(ctx, r, out)
+	return w.send(ctx, r, out)
 }
 
-// answered sends a request and reads the answer into out, unless out is nil.
-func (w *wire) answered(ctx context.Context, r *http.Request, out any) error {
+// send sends a request and reads the answer into out, unless out is nil.
+func (w *wire) send(ctx context.Context, r *http.Request, out any) error {
 	answer, err := w.http.Do(r)
 	if err != nil {
 		return w.unreachable(ctx, err)
@@ -224,8 +224,8 @@ func refusal(answer *http.Response) error {
 	return p.Err()
 }
 
-// as returns the query for acting as who, where that is not just the caller.
-func as(who compute.Who) url.Values {
+// onBehalf returns the query for acting as who, where that is not just the caller.
+func onBehalf(who compute.Who) url.Values {
 	q := url.Values{}
 	if who.Admin {
 		q.Set("any", "true")

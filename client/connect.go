@@ -17,7 +17,7 @@ const subprotocol = "hostler-agent"
 // Connect opens a connection into an instance under who's lease, through the controller. ctx only
 // bounds the opening. The connection ends with the lease.
 func (c *Client) Connect(ctx context.Context, who compute.Who, name compute.ID) (compute.Conn, error) {
-	r, err := c.wire.request(ctx, http.MethodGet, "/v1/instances/"+url.PathEscape(string(name))+"/connect", as(who), nil)
+	r, err := c.wire.request(ctx, http.MethodGet, "/v1/instances/"+url.PathEscape(string(name))+"/connect", onBehalf(who), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func (c *Client) Hold(ctx context.Context, who compute.Who, reason string, names
 	for i, n := range names {
 		in.Names[i] = string(n)
 	}
-	return c.wire.do(ctx, http.MethodPost, "/v1/hold", as(who), in, nil)
+	return c.wire.do(ctx, http.MethodPost, "/v1/hold", onBehalf(who), in, nil)
 }
 
 // Reload has the controller read its configuration again, and returns which sources are broken.

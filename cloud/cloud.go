@@ -89,7 +89,7 @@ func New(ctx context.Context, o Options) (*Cloud, error) {
 		return nil, err
 	}
 	c.backend = door
-	c.logins = &logins{all: map[Login]*opening{}, open: func(ctx context.Context, l Login) (compute.Provider, error) {
+	c.logins = &logins{all: map[Login]*openProvider{}, open: func(ctx context.Context, l Login) (compute.Provider, error) {
 		if _, err := c.checkProject(ctx); err != nil {
 			return nil, err
 		}
@@ -138,8 +138,8 @@ func (c *Cloud) Close() error {
 	return errors.Join(errs...)
 }
 
-// goes runs f in the background, unless the cloud is closed.
-func (c *Cloud) goes(f func(context.Context)) {
+// background runs f in the background, unless the cloud is closed.
+func (c *Cloud) background(f func(context.Context)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {

@@ -64,7 +64,7 @@ func (e *destroyer) destroyRecorded(ctx context.Context) error {
 // idle destroys a server whose countdown is over.
 func (e *destroyer) idle() {
 	e.c.log.Info("a server was idle, and is destroyed", "server", e.r.Name, "idle", e.r.TTD)
-	e.c.goes(e.retryDestroy)
+	e.c.background(e.retryDestroy)
 }
 
 // retryDestroy tries to destroy the server until it succeeds.

@@ -23,7 +23,7 @@ type health struct {
 	bad         time.Time   // since when, by this process' clock; zero while the server is good
 	reason      string      // why it is bad for ever
 	deadTimer   *time.Timer // destroys the server when it has been bad for too long
-	badSince    moment      // the recorded start of this bad time
+	badSince    timestamp   // the recorded start of this bad time
 	seenChanges int         // the number of recorded changes that this process has seen
 	changes     int         // the number of changes made by this process
 	unsaved     bool
@@ -31,8 +31,8 @@ type health struct {
 
 // badState is what is recorded of a server that is bad.
 type badState struct {
-	Since moment `json:"since"`
-	Why   string `json:"why,omitempty"` // for ever; "": it may heal
+	Since timestamp `json:"since"`
+	Why   string    `json:"why,omitempty"` // for ever; "": it may heal
 }
 
 // GoneBad marks the server as bad: nothing more is booked on it until NotBad. With a reason, the
@@ -197,7 +197,7 @@ func (h *health) startDeadTimer() {
 	if h.c == nil || h.deadTimer != nil || h.bad.IsZero() || !h.lifecycle.living() || h.c.opt.AutoConfirmDead <= 0 {
 		return
 	}
-	h.deadTimer = time.AfterFunc(max(0, h.c.opt.AutoConfirmDead-time.Since(h.bad)), func() { h.c.goes(h.confirmDead) })
+	h.deadTimer = time.AfterFunc(max(0, h.c.opt.AutoConfirmDead-time.Since(h.bad)), func() { h.c.background(h.confirmDead) })
 }
 
 // stopDeadTimer stops the timer of startDeadTimer. The caller holds mu.

@@ -57,7 +57,7 @@ func (s *Server) WaitUntilReady(ctx context.Context, files []File, script string
 	// the end of the server's console may say why
 	ctx, cancel := context.WithTimeout(s.c.ctx, s.c.t.Dial)
 	defer cancel()
-	return s.c.explained(ctx, s.ending.r, err)
+	return s.c.withConsole(ctx, s.ending.r, err)
 }
 
 // setup makes a new server ready: it waits for the boot, copies files and runs a script.

@@ -26,7 +26,7 @@ const (
 type record struct {
 	State  string        `json:"state"`
 	Owner  int64         `json:"owner"` // the worker that has it; 0: none
-	Begun  moment        `json:"begun"`
+	Begun  timestamp     `json:"begun"`
 	Name   string        `json:"name"`
 	ID     string        `json:"id,omitempty"` // the provider's
 	IP     string        `json:"ip,omitempty"`

@@ -131,7 +131,7 @@ func (d *sharedDisk) subnet(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if inside(d.r.IP, made.CIDR) || d.r.Login.External {
+		if inNetwork(d.r.IP, made.CIDR) || d.r.Login.External {
 			if made.CIDR != "" {
 				return made.CIDR, nil
 			}

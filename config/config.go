@@ -104,7 +104,7 @@ func Load(opt LoadOptions) (*Config, error) {
 			err = e
 		}
 	}
-	g.lookBehindTrees()
+	g.findReplacedApplied()
 	g.applyTrust()
 	g.mergeSettings()
 	if opt.Applied != nil { // once the settings of hostler.conf are known
@@ -230,7 +230,7 @@ func (g *loader) sources(r *Root, p *rootDir) {
 		if first != nil {
 			first.Shadowed = append(first.Shadowed, sourceFile(r, e.Name()))
 			if !r.Tree {
-				g.behind(first, r, p)
+				g.keepReplaced(first, r, p)
 				continue
 			}
 		}
@@ -246,8 +246,8 @@ func (g *loader) sources(r *Root, p *rootDir) {
 	}
 }
 
-// behind keeps the source that a tree's source replaces.
-func (g *loader) behind(first *Source, r *Root, p *rootDir) {
+// keepReplaced keeps the source that a tree's source replaces.
+func (g *loader) keepReplaced(first *Source, r *Root, p *rootDir) {
 	if first.Tree && g.instead[first.Name] == nil {
 		g.instead[first.Name], _ = g.source(r, p, first.Name)
 	}
@@ -262,9 +262,9 @@ func (g *loader) source(r *Root, p *rootDir, name string) (*Source, []error) {
 	return s, warnings
 }
 
-// lookBehindTrees finds applied sources with the names of trees' sources. The trees' own settings
-// do not say here where applied things are.
-func (g *loader) lookBehindTrees() {
+// findReplacedApplied finds applied sources with the names of trees' sources. The trees' own
+// settings do not say here where applied things are.
+func (g *loader) findReplacedApplied() {
 	if len(g.trees) == 0 || g.opt.Applied == nil {
 		return
 	}
@@ -281,7 +281,7 @@ func (g *loader) lookBehindTrees() {
 	entries, _ := p.list("sources") // errors are reported when it is read later
 	for _, e := range entries {
 		if first := g.byName[e.Name()]; first != nil {
-			g.behind(first, &r, p)
+			g.keepReplaced(first, &r, p)
 		}
 	}
 }

@@ -80,19 +80,20 @@ func freeKind(k *provider.Kind) bool {
 	return slices.ContainsFunc(k.Tree, func(r provider.Rule) bool { return r.Free })
 }
 
-// unasked reports whether a tree may set a key to a value without approval.
-func unasked(r provider.Rule, value string) bool {
+// mayWithoutApproval reports whether a tree may set a key to a value without approval.
+func mayWithoutApproval(r provider.Rule, value string) bool {
 	_, refers := referred(value)
 	return r.Free && !refers && (r.Allows == nil || r.Allows(value))
 }
 
-// changes reports whether another value of a key makes an approval of the source invalid.
-func changes(k *provider.Kind, key, value string) bool {
+// invalidatesApproval reports whether another value of a key makes an approval of the source
+// invalid.
+func invalidatesApproval(k *provider.Kind, key, value string) bool {
 	if _, refers := referred(value); refers || k.Costs {
 		return true
 	}
 	if r, ok := RuleOn(k, key); ok && r.Key != "*" {
-		return !r.Inert || !unasked(r, value)
+		return !r.Inert || !mayWithoutApproval(r, value)
 	}
 	same := func(r provider.Rule) bool { return foldKey(r.Key) == foldKey(key) }
 	i := slices.IndexFunc(commonRules, same)

@@ -173,7 +173,7 @@ func (x *treeReview) values(s *Source, note func(Risk)) {
 		case decided, !known && !freeKind(s.Kind): // reported for the type
 		case !known:
 			at("is a key that nobody has judged")
-		case r.Free && !unasked(r, v.Text):
+		case r.Free && !mayWithoutApproval(r, v.Text):
 			at("= " + v.Text + " is more than " + r.Values)
 		case !r.Free:
 			at(r.Why)
@@ -212,7 +212,7 @@ func (x *treeReview) source(s *Source, risks []Risk) {
 	delete(bound.files, s.File) // Says has the keys of it that matter
 	th := &pendingItem{source: s, Item: Item{File: s.File, Line: s.Values["type"].Line, Risks: risks}}
 	th.Name, th.Source = "source "+s.Name, s.Name
-	th.Says = append(keysOf(s), x.leads(s, map[*Source]bool{s: true})...)
+	th.Says = append(keysOf(s), x.coveredLines(s, map[*Source]bool{s: true})...)
 	if x.nameTakenBy(s.Name) != "" {
 		th.Says = append(th.Says, "takes the place of this machine's own "+s.Name)
 		th.unheard = !x.all.opt.builtIn(s.Name) || x.all.instead[s.Name] != nil
@@ -242,41 +242,42 @@ func keysOf(s *Source) []string {
 	lines := []string{"type = " + s.Type}
 	for _, key := range slices.Sorted(maps.Keys(s.Values)) {
 		own := strings.TrimPrefix(key, s.Type+".")
-		if v := s.Values[key]; own != "type" && changes(s.Kind, own, v.Text) {
+		if v := s.Values[key]; own != "type" && invalidatesApproval(s.Kind, own, v.Text) {
 			lines = append(lines, strings.ReplaceAll(own, "_", "-")+" = "+v.Text)
 		}
 	}
 	return lines
 }
 
-// leads returns the lines of the tree's sources that a pool leads to and that need no approval: the
-// approval of the pool covers them.
-func (x *treeReview) leads(s *Source, seen map[*Source]bool) (lines []string) {
+// coveredLines returns the lines of the tree's sources that a pool leads to and that need no
+// approval: the approval of the pool covers them.
+func (x *treeReview) coveredLines(s *Source, seen map[*Source]bool) (lines []string) {
 	for _, name := range s.Sources {
 		child := x.all.byName[name]
 		if child == nil || child.Root != s.Root || seen[child] {
 			continue
 		}
 		seen[child] = true
-		lines = append(lines, x.through(child, seen)...)
+		lines = append(lines, x.coveredSource(child, seen)...)
 	}
 	return lines
 }
 
-// through returns the lines of a source of the tree, and of the sources that it leads to.
-func (x *treeReview) through(s *Source, seen map[*Source]bool) (lines []string) {
+// coveredSource returns the lines of a source of the tree, and of the sources that it leads to.
+func (x *treeReview) coveredSource(s *Source, seen map[*Source]bool) (lines []string) {
 	if len(x.risksOf(s)) == 0 {
 		for _, line := range keysOf(s) {
 			lines = append(lines, s.Name+": "+line)
 		}
 	}
-	return append(lines, x.leads(s, seen)...)
+	return append(lines, x.coveredLines(s, seen)...)
 }
 
-// to returns the lines of the tree's source of a name; none: the tree has no such source.
-func (x *treeReview) to(name string) []string {
+// coveredByName returns the lines of the tree's source of a name; none: the tree has no such
+// source.
+func (x *treeReview) coveredByName(name string) []string {
 	if s := x.all.byName[name]; s != nil && slices.Contains(x.tree.sources, s) {
-		return x.through(s, map[*Source]bool{s: true})
+		return x.coveredSource(s, map[*Source]bool{s: true})
 	}
 	return nil
 }
@@ -319,7 +320,7 @@ func (x *treeReview) job(j *Job) {
 			delete(bound.files, j.File)
 		}
 	}
-	th.Says = append(th.Says, x.to(j.Source)...)
+	th.Says = append(th.Says, x.coveredByName(j.Source)...)
 	x.add(th, bound)
 }
 
@@ -353,7 +354,7 @@ func (x *treeReview) defaultSource(e *entry) {
 	if x.tree.chosen {
 		th.chosen = e
 	}
-	th.Name, th.Says = "[defaults] source", append([]string{"source = " + e.Text}, x.to(e.Text)...)
+	th.Name, th.Says = "[defaults] source", append([]string{"source = " + e.Text}, x.coveredByName(e.Text)...)
 	th.Risks = []Risk{{File: e.File, Line: e.Line, Why: "what names no source goes to " + e.Text}}
 	x.compare(th, "defaults", e.Value)
 	x.add(th, newBinding(x.tree.place))

@@ -132,7 +132,7 @@ func readProject(r *Root, p *rootDir, name, file string) *Project {
 		return out
 	}
 	for _, e := range entries {
-		if err := out.take(e); err != nil {
+		if err := out.setKey(e); err != nil {
 			err.File, err.Line, err.Key = e.File, e.Line, e.Key
 			fail(err)
 		}
@@ -149,8 +149,8 @@ func projectName(name string) bool {
 		!strings.ContainsFunc(name, func(c rune) bool { return !plain(c) })
 }
 
-// take sets the field of one key.
-func (p *Project) take(e entry) *Error {
+// setKey sets the field of one key.
+func (p *Project) setKey(e entry) *Error {
 	section := strings.ReplaceAll(e.section, "_", "-")
 	known, ok := projectKeys[section]
 	if !ok {
@@ -173,9 +173,9 @@ func (p *Project) take(e entry) *Error {
 	case "groups":
 		err = member(p.Groups, e.Key, e.Text)
 	case "quota":
-		err = p.Quota.take(key, e.Text)
+		err = p.Quota.setLimit(key, e.Text)
 	case "user-quota":
-		err = p.UserQuota.take(key, e.Text)
+		err = p.UserQuota.setLimit(key, e.Text)
 	default:
 		if key == "weight" {
 			p.Weight, err = positive(e.Text, "a weight")
@@ -216,8 +216,8 @@ func whole(text string) (int, error) {
 	return n, nil
 }
 
-// take sets one limit of the quota.
-func (q *Quota) take(key, text string) (err error) {
+// setLimit sets one limit of the quota.
+func (q *Quota) setLimit(key, text string) (err error) {
 	switch key {
 	case "count":
 		q.Count, err = whole(text)

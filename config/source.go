@@ -189,7 +189,7 @@ func readSource(r *Root, p *rootDir, name string, opt *LoadOptions) (*Source, []
 	}
 	s.Kind = opt.Kinds.Kind(s.Type)
 	for _, e := range entries {
-		unknown, err := s.take(e, opt)
+		unknown, err := s.setKey(e, opt)
 		switch {
 		case unknown && lenient:
 			warnings = append(warnings, err)
@@ -215,8 +215,8 @@ func readSource(r *Root, p *rootDir, name string, opt *LoadOptions) (*Source, []
 	return s, warnings
 }
 
-// take sets the field of one key. unknown: the key is not known.
-func (s *Source) take(e entry, opt *LoadOptions) (unknown bool, err *Error) {
+// setKey sets the field of one key. unknown: the key is not known.
+func (s *Source) setKey(e entry, opt *LoadOptions) (unknown bool, err *Error) {
 	key := foldKey(e.Key)
 	bad := func(msg string, nearest string) *Error {
 		return &Error{File: e.File, Line: e.Line, Source: s.Name, Key: e.Key, Msg: msg, Nearest: nearest}

@@ -92,7 +92,7 @@ func (g *loader) applyTrust() {
 		}
 		for n := range d.Items {
 			if d.Items[n].State != ItemApproved {
-				x.things[n].hold(g, d.Items[n])
+				x.things[n].disable(g, d.Items[n])
 			}
 		}
 		for n := range d.Items {
@@ -109,7 +109,7 @@ func (g *loader) applyTrust() {
 func (x *treeReview) judge(root string, given Approval) Danger {
 	d := Danger{Root: root, Trusted: true}
 	sum := sha256.New()
-	old := len(given.Items) == 0 && given.Digest != "" && x.holds(given.Digest)
+	old := len(given.Items) == 0 && given.Digest != "" && x.stillApproved(given.Digest)
 	for _, th := range x.things {
 		it := th.Item
 		it.State = ItemNew
@@ -134,9 +134,9 @@ func (x *treeReview) judge(root string, given Approval) Danger {
 	return d
 }
 
-// holds reports whether an approval without items still counts: it was bound to the same files, and
-// nothing waits for a reason that was not shown then.
-func (x *treeReview) holds(digest string) bool {
+// stillApproved reports whether an approval without items still counts: it was bound to the same
+// files, and nothing waits for a reason that was not shown then.
+func (x *treeReview) stillApproved(digest string) bool {
 	if slices.ContainsFunc(x.things, func(th *pendingItem) bool { return th.unheard }) {
 		return false
 	}
@@ -150,8 +150,8 @@ func (x *treeReview) holds(digest string) bool {
 	return x.legacy.digest() == digest
 }
 
-// hold disables a thing until it is approved.
-func (th *pendingItem) hold(g *loader, it Item) {
+// disable disables a pending item until it is approved.
+func (th *pendingItem) disable(g *loader, it Item) {
 	wait := func(err *error) {
 		if *err != nil {
 			return

@@ -113,7 +113,7 @@ func (r *Runner) listBefore(ctx context.Context, conn compute.Conn, cmd *compute
 		return nil
 	}
 	defer phase(&r.phases.Collect)()
-	err := r.collector.Look(ctx, conn, newfiles.Place{Dir: cmd.Dir, User: cmd.User})
+	err := r.collector.ListBefore(ctx, conn, newfiles.Place{Dir: cmd.Dir, User: cmd.User})
 	if e, ok := errors.AsType[*compute.Error](err); ok && e.ID == "" {
 		e.ID = r.Session.Instance.ID
 	}

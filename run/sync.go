@@ -86,7 +86,7 @@ func (r *Runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Co
 		return compute.Exit{}, noWorkspaces(r.Session.Instance.ID, err)
 	}
 	r.copy.session = copied
-	found, err := r.Tree.See(ctx, r.scanned)
+	found, err := r.Tree.Await(ctx, r.scanned)
 	if err != nil {
 		return compute.Exit{}, err
 	}

@@ -94,8 +94,8 @@ type Collector struct {
 	before *newfiles.Listing // the files before the command; nil: not needed
 }
 
-// Look lists the files that exist before the command, so that Collect can tell the new ones.
-func (c *Collector) Look(ctx context.Context, conn compute.Conn, at newfiles.Place) (err error) {
+// ListBefore lists the files that exist before the command, so that Collect can tell the new ones.
+func (c *Collector) ListBefore(ctx context.Context, conn compute.Conn, at newfiles.Place) (err error) {
 	patterns := slices.Concat(c.JUnit, c.Files, c.OnFailure, c.Require)
 	if len(patterns) == 0 {
 		return nil
@@ -111,7 +111,7 @@ func (c *Collector) Look(ctx context.Context, conn compute.Conn, at newfiles.Pla
 func (c *Collector) Collect(ctx context.Context, conn compute.Conn, at newfiles.Place, failed bool) *Result {
 	ctx, cancel := context.WithTimeout(ctx, collectTime)
 	defer cancel()
-	b := &bringing{Collector: c, conn: conn, left: c.Most}
+	b := &collection{Collector: c, conn: conn, left: c.Most}
 	patterns := append(slices.Clone(c.JUnit), c.kept(failed)...)
 	for _, one := range c.Copies {
 		patterns = append(patterns, one.Pattern)
@@ -173,7 +173,7 @@ func KeepReport(rec *runlog.Run, report *junit.Report, t *runlog.Tests) {
 }
 
 // warn adds a warning. It drops all but the first ones.
-func (b *bringing) warn(format string, args ...any) {
+func (b *collection) warn(format string, args ...any) {
 	r := &b.result
 	if text := visible.Line(fmt.Sprintf(format, args...)); len(r.Warnings) < 20 {
 		r.Warnings = append(r.Warnings, text)

@@ -65,13 +65,13 @@ func Run(ctx context.Context, o Options) (err error) {
 	if tree := o.Run.Tree; tree != nil {
 		tree.Begin(ctx, nil)
 		defer tree.Close()
-		tree.ForSeveral()
+		tree.PackOnce()
 		m.Options.Run.Shared = true
 	}
 	if o.Together {
-		err = m.together(ctx)
+		err = m.runTogether(ctx)
 	} else {
-		err = m.eachAlone(ctx)
+		err = m.runSeparately(ctx)
 	}
 	return o.Finish(m, err)
 }
@@ -81,7 +81,7 @@ func Run(ctx context.Context, o Options) (err error) {
 func (m *Runs) add(index int, moved func(*Part, compute.Lease)) *Part {
 	p := &Part{Index: index, Label: fmt.Sprintf("[%d/%d] ", index, m.Total), State: NotBegun}
 	p.out, p.errs = &lineWriter{of: &m.lines, part: p, stream: "stdout"}, &lineWriter{of: &m.lines, part: p, stream: "stderr"}
-	o := alone(m.Options.Run)
+	o := singleOptions(m.Options.Run)
 	if !m.Together {
 		o = Shard(m.Options.Run, index, m.Total)
 	}
@@ -100,8 +100,8 @@ func (m *Runs) add(index int, moved func(*Part, compute.Lease)) *Part {
 	return p
 }
 
-// together acquires all instances at once, and runs on all of them.
-func (m *Runs) together(ctx context.Context) error {
+// runTogether acquires all instances at once, and runs on all of them.
+func (m *Runs) runTogether(ctx context.Context) error {
 	o := m.Options.Run.Session
 	o.Dir, o.NoTree = m.Options.Run.Dir, m.Options.Run.Tree != nil
 	engine, err := m.Backend.Open(ctx, "")
@@ -167,8 +167,8 @@ func compareNames(x, y string) int {
 	return cmp.Or(cmp.Compare(len(x), len(y)), strings.Compare(x, y))
 }
 
-// eachAlone runs each part as soon as it has an instance.
-func (m *Runs) eachAlone(ctx context.Context) error {
+// runSeparately runs each part as soon as it has an instance.
+func (m *Runs) runSeparately(ctx context.Context) error {
 	wanted, stop := m.UntilSignal(ctx) // running parts handle signals themselves
 	defer stop()
 	most := m.Total

@@ -58,14 +58,14 @@ func Shard(o run.Options, index, total int) run.Options {
 	}
 	own["HOSTLER_SHARD"], own["HOSTLER_SHARDS"] = i, n
 	o.Env.Own = own
-	o = alone(o)
+	o = singleOptions(o)
 	o.Record.As.Flags = append(o.Record.As.Flags, fmt.Sprintf("--shard=%d/%d", index, total))
 	o.Record.As.Shard, o.Record.As.Shards = index, total
 	return o
 }
 
-// alone returns the options of one run of several, to run by itself.
-func alone(o run.Options) run.Options {
+// singleOptions returns the options of one run of several, to run by itself.
+func singleOptions(o run.Options) run.Options {
 	o.Stdin, o.Typed, o.Terminal = nil, false, nil
 	o.Record.As.Flags = slices.DeleteFunc(slices.Clone(o.Record.As.Flags), func(word string) bool {
 		name, _, _ := strings.Cut(strings.TrimPrefix(word, "--"), "=")

@@ -20,8 +20,8 @@ import (
 	"github.com/hostler-project/hostler/text/words"
 )
 
-// bringing is one collection in progress.
-type bringing struct {
+// collection is one collection in progress.
+type collection struct {
 	*Collector
 	conn   compute.Conn
 	dir    string // on the instance
@@ -30,7 +30,7 @@ type bringing struct {
 }
 
 // readReports reads the reports of tests.
-func (b *bringing) readReports(ctx context.Context, files []newfiles.File) {
+func (b *collection) readReports(ctx context.Context, files []newfiles.File) {
 	if len(b.JUnit) == 0 {
 		return
 	}
@@ -62,7 +62,7 @@ func (b *bringing) readReports(ctx context.Context, files []newfiles.File) {
 	}
 }
 
-func (b *bringing) readReport(ctx context.Context, path string) (*junit.Report, error) {
+func (b *collection) readReport(ctx context.Context, path string) (*junit.Report, error) {
 	var text bytes.Buffer
 	n, err := newfiles.Fetch(ctx, b.conn, b.dir, path, junit.MaxFile, &text)
 	b.result.Bytes += n
@@ -79,7 +79,7 @@ func (b *bringing) readReport(ctx context.Context, path string) (*junit.Report, 
 func counted(n int, thing string) string { return words.Counted(n, thing) }
 
 // keep fetches files into the record.
-func (b *bringing) keep(ctx context.Context, files []newfiles.File) {
+func (b *collection) keep(ctx context.Context, files []newfiles.File) {
 	dir := b.Record.Artifacts()
 	if len(files) == 0 {
 		return
@@ -117,7 +117,7 @@ func (b *bringing) keep(ctx context.Context, files []newfiles.File) {
 }
 
 // has reports whether all these files were brought back.
-func (b *bringing) has(files []newfiles.File) bool {
+func (b *collection) has(files []newfiles.File) bool {
 	kept := map[string]bool{}
 	for _, a := range b.result.Kept {
 		kept[a.Path] = true
@@ -126,13 +126,13 @@ func (b *bringing) has(files []newfiles.File) bool {
 }
 
 // fetch copies a remote file to an open local one.
-func (b *bringing) fetch(ctx context.Context, path string, to *os.File) (int64, error) {
+func (b *collection) fetch(ctx context.Context, path string, to *os.File) (int64, error) {
 	n, err := newfiles.Fetch(ctx, b.conn, b.dir, path, b.left, to)
 	b.left, b.result.Bytes = b.left-n, b.result.Bytes+n
 	return n, err
 }
 
-func (b *bringing) keepOne(ctx context.Context, root *os.Root, name string) error {
+func (b *collection) keepOne(ctx context.Context, root *os.Root, name string) error {
 	if err := root.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (b *bringing) keepOne(ctx context.Context, root *os.Root, name string) erro
 }
 
 // copy copies one file to its local place, whole or not at all.
-func (b *bringing) copy(ctx context.Context, c Copy, there bool) {
+func (b *collection) copy(ctx context.Context, c Copy, there bool) {
 	if !there {
 		b.warn("--get %s: there is no regular file of this name", c.Remote)
 		b.result.Missing = append(b.result.Missing, c.Remote)

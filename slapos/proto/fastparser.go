@@ -5,11 +5,11 @@ import (
 	"unicode/utf8"
 )
 
-// quick reads documents in the form that programs of this protocol write, and gives up on all
+// fastParser reads documents in the form that programs of this protocol write, and gives up on all
 // others: those with comments, sections, name spaces, references or other attributes, and malformed
 // ones. The decoder then reads these, or says what is wrong. So quick refuses nothing, and its
 // values are the decoder's. It costs a tenth of the decoder.
-type quick struct {
+type fastParser struct {
 	doc string
 	at  int
 }
@@ -17,8 +17,8 @@ type quick struct {
 // declarations are the XML declarations that documents may begin with.
 var declarations = []string{`<?xml version='1.0' encoding='utf-8'?>`, `<?xml version="1.0" encoding="UTF-8"?>`, `<?xml version="1.0"?>`}
 
-func newQuick(doc string) quick {
-	q := quick{doc: doc}
+func newFastParser(doc string) fastParser {
+	q := fastParser{doc: doc}
 	if strings.HasPrefix(doc, "<?") {
 		for _, d := range declarations {
 			if q.is(d) {
@@ -31,7 +31,7 @@ func newQuick(doc string) quick {
 }
 
 // is goes on behind a text, if that comes next.
-func (q *quick) is(text string) bool {
+func (q *fastParser) is(text string) bool {
 	if !strings.HasPrefix(q.doc[q.at:], text) {
 		return false
 	}
@@ -39,7 +39,7 @@ func (q *quick) is(text string) bool {
 	return true
 }
 
-func (q *quick) space() {
+func (q *fastParser) space() {
 	for q.at < len(q.doc) {
 		switch q.doc[q.at] {
 		case ' ', '\t', '\n', '\r':
@@ -51,13 +51,13 @@ func (q *quick) space() {
 }
 
 // whole says whether nothing but white space is left.
-func (q *quick) whole() bool {
+func (q *fastParser) whole() bool {
 	q.space()
 	return q.at == len(q.doc)
 }
 
 // word is what stands there of small letters.
-func (q *quick) word() string {
+func (q *fastParser) word() string {
 	from := q.at
 	for q.at < len(q.doc) && q.doc[q.at] >= 'a' && q.doc[q.at] <= 'z' {
 		q.at++
@@ -67,7 +67,7 @@ func (q *quick) word() string {
 
 // chars reads text up to a byte, which must come, and goes on behind that. In a text between tags,
 // which < ends, no > may stand: it may be the end of a section.
-func (q *quick) chars(end byte) (string, bool) {
+func (q *fastParser) chars(end byte) (string, bool) {
 	from := q.at
 	var out []byte // nil: no change so far
 	for q.at < len(q.doc) {
@@ -105,7 +105,7 @@ func (q *quick) chars(end byte) (string, bool) {
 }
 
 // reference reads a reference to a character.
-func (q *quick) reference() (rune, bool) {
+func (q *fastParser) reference() (rune, bool) {
 	for _, r := range [...]struct {
 		text string
 		char rune
@@ -132,9 +132,9 @@ func (q *quick) reference() (rune, bool) {
 	return 0, false
 }
 
-// quickValue reads a document of a value.
-func quickValue(doc string) (any, bool) {
-	q := newQuick(doc)
+// fastParseValue reads a document of a value.
+func fastParseValue(doc string) (any, bool) {
+	q := newFastParser(doc)
 	if !q.is("<marshal>") {
 		return nil, false
 	}
@@ -148,7 +148,7 @@ func quickValue(doc string) (any, bool) {
 }
 
 // value reads an element.
-func (q *quick) value(depth int) (any, bool) {
+func (q *fastParser) value(depth int) (any, bool) {
 	if depth > MaxDepth || !q.is("<") {
 		return nil, false
 	}
@@ -167,7 +167,7 @@ func (q *quick) value(depth int) (any, bool) {
 }
 
 // scalar reads what stands between a tag, of which the name is read, and its end.
-func (q *quick) scalar(tag string) (string, bool) {
+func (q *fastParser) scalar(tag string) (string, bool) {
 	if q.is("/>") {
 		return "", true
 	}
@@ -179,11 +179,11 @@ func (q *quick) scalar(tag string) (string, bool) {
 }
 
 // closed reads the end of an element, of which the < is read.
-func (q *quick) closed(tag string) bool { return q.is("/") && q.is(tag) && q.is(">") }
+func (q *fastParser) closed(tag string) bool { return q.is("/") && q.is(tag) && q.is(">") }
 
 // container reads the rest of a container after its tag's name. false: the decoder must read the
 // document.
-func (q *quick) container(tag string, depth int) (any, bool) {
+func (q *fastParser) container(tag string, depth int) (any, bool) {
 	class, ok := q.attributes(tag == "object")
 	if !ok {
 		return nil, false
@@ -240,7 +240,7 @@ func (q *quick) container(tag string, depth int) (any, bool) {
 
 // attributes reads the id of a container, which only references ask for, and the class of an
 // object.
-func (q *quick) attributes(object bool) (Class, bool) {
+func (q *fastParser) attributes(object bool) (Class, bool) {
 	if q.is(` id="i`) {
 		for q.at < len(q.doc) && q.doc[q.at] >= '0' && q.doc[q.at] <= '9' {
 			q.at++
@@ -259,9 +259,9 @@ func (q *quick) attributes(object bool) (Class, bool) {
 	return Class(class), ok && Class(class).known()
 }
 
-// quickParameters reads a document of parameters.
-func quickParameters(doc string) (Dictionary, bool) {
-	q := newQuick(doc)
+// fastParseParameters reads a document of parameters.
+func fastParseParameters(doc string) (Dictionary, bool) {
+	q := newFastParser(doc)
 	parameters := Dictionary{}
 	if q.is("<instance/>") {
 		return parameters, q.whole()
