@@ -23,8 +23,8 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// Who comes to a master that has ann's instance {id} with the title "secret title" in p0 of COMP-1,
-// bob's {other} on COMP-2, and releases on COMP-1.
+// comers are the callers of a master that has ann's instance {id} with the title "secret title"
+// in p0 of COMP-1, bob's {other} on COMP-2, and releases on COMP-1.
 var comers = map[string]func(id, other string) access.Who{
 	"nobody": func(string, string) access.Who { return access.Who{} },
 	"node":   func(string, string) access.Who { return access.Who{Computer: "COMP-1"} },
@@ -180,8 +180,8 @@ func (r right) request(t *testing.T, id string) *http.Request {
 	return out
 }
 
-// Each route is used by who may, and refused to all others, of whom no refusal changes anything and
-// none hears of what is not his. A route without a row fails.
+// Each route serves the callers that may use it and refuses all others. A refusal changes nothing
+// and tells nothing of what belongs to others. A route without a row fails.
 func TestWhoMayWhat(t *testing.T) {
 	opt := certifying(t)
 	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})

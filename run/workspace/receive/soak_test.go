@@ -93,7 +93,7 @@ func TestHidden(t *testing.T) {
 }
 
 // TestTwo has two clients with different content in one workspace, through connections of their
-// own: each sees his own.
+// own: each sees its own.
 func TestTwo(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "spaces")
 	first, second := open(t, receive.Options{Dir: dir}), open(t, receive.Options{Dir: dir})
