@@ -8,7 +8,7 @@ import (
 	"github.com/hostler-project/hostler/host/version"
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 	"github.com/hostler-project/hostler/provider/sandbox/watch"
-	vmguest "github.com/hostler-project/hostler/provider/vm/guest"
+	"github.com/hostler-project/hostler/provider/vm/guest"
 	"github.com/hostler-project/hostler/provider/vm/jail"
 	"github.com/hostler-project/hostler/remote/agentcmd"
 )
@@ -33,6 +33,6 @@ func RunAgent(args []string) int { return agentcmd.Main(args, version.Read().Ver
 
 // agentVerbs are verbs of other packages; cmd/hostler-agent has the same ones.
 var agentVerbs = map[string]agentcmd.Verb{
-	enter.Word: enter.Main, watch.Word: watch.Main, vmguest.BootWord: vmguest.BootMain,
-	vmguest.ServeWord: vmguest.ServeMain, jail.Word: jail.Main,
+	enter.Word: enter.Main, watch.Word: watch.Main, guest.BootWord: guest.BootMain,
+	guest.ServeWord: guest.ServeMain, jail.Word: jail.Main,
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	slaposnode "github.com/hostler-project/hostler/slapos/node"
 	"github.com/hostler-project/hostler/slapos/node/firewall"
-	nodehome "github.com/hostler-project/hostler/slapos/node/home"
+	"github.com/hostler-project/hostler/slapos/node/home"
 	"github.com/hostler-project/hostler/slapos/node/hook"
 	"github.com/hostler-project/hostler/slapos/node/report"
 	"github.com/hostler-project/hostler/slapos/node/runas"
@@ -64,8 +64,8 @@ func (n *Node) hooks(sv hook.Supervisor) (*hook.Hooks, error) {
 	h, err := hook.New(hook.Options{
 		Names: n.Settings.Managers, Supervisor: sv, PowerUsers: n.Settings.PowerUsers, Forwarder: forward,
 		Log:       n.say,
-		User:      func(d *nodehome.Dir) (*runas.User, error) { return runas.As(d.Owner()) },
-		Retention: func(d *nodehome.Dir) (time.Time, error) { return report.Retention(d, time.Now()) },
+		User:      func(d *home.Dir) (*runas.User, error) { return runas.As(d.Owner()) },
+		Retention: func(d *home.Dir) (time.Time, error) { return report.Retention(d, time.Now()) },
 		Setting: func(name, key string) ([]string, error) {
 			for _, section := range n.File.Sections() {
 				rest, ok := strings.CutPrefix(section, "manager")
