@@ -60,8 +60,8 @@ func goError(err error, vars map[string]string, facts Facts) error {
 	if _, after, ok := strings.Cut(err.Error(), "map has no entry for key "); ok {
 		class = errMissing
 		name := strings.Trim(after, `"`)
-		if meant = near(name, slices.Collect(maps.Keys(vars))); strings.Contains(err.Error(), "<.facts.") {
-			meant = near(name, slices.Collect(maps.Keys(facts.Tree())))
+		if meant = suggestion(name, slices.Collect(maps.Keys(vars))); strings.Contains(err.Error(), "<.facts.") {
+			meant = suggestion(name, slices.Collect(maps.Keys(facts.Tree())))
 		}
 	}
 	text := strings.TrimPrefix(err.Error(), "template: ")

@@ -104,7 +104,7 @@ type Part struct {
 // facts stand in for the computer's.
 func (s Set) Plan(ctx context.Context, names []string, opt PlanOptions) (*Plan, error) {
 	p := &Plan{byGo: opt.GoTemplate}
-	g := joining{set: s, plan: p, byName: map[string]*part{}}
+	g := planner{set: s, plan: p, byName: map[string]*part{}}
 	for _, n := range names {
 		if err := g.add(n, "", nil); err != nil {
 			return nil, err
@@ -143,10 +143,10 @@ func (s Set) Plan(ctx context.Context, names []string, opt PlanOptions) (*Plan, 
 		}
 		p.keys = append(p.keys, k)
 	}
-	if _, err := p.Render(example()); err != nil {
+	if _, err := p.Render(exampleFacts()); err != nil {
 		return nil, err
 	}
-	p.clashes()
+	p.findConflicts()
 	return p, nil
 }
 
@@ -161,13 +161,13 @@ func (p *Plan) unused(name string) error {
 	}
 	return &compute.Error{
 		Kind: compute.ErrInvalid,
-		Err:  fmt.Errorf("variable %q is used by none of the bundles%s", name, near(name, known)),
+		Err:  fmt.Errorf("variable %q is used by none of the bundles%s", name, suggestion(name, known)),
 		Hint: "hostler bundle show BUNDLE lists its arguments",
 	}
 }
 
-// example returns facts of a computer that has all of them.
-func example() Facts {
+// exampleFacts returns facts of a computer that has all of them.
+func exampleFacts() Facts {
 	f := Facts{}
 	for _, n := range FactNames {
 		f[n] = "1"
@@ -176,8 +176,8 @@ func example() Facts {
 	return f
 }
 
-// joining is the state of one call of Plan.
-type joining struct {
+// planner is the state of one call of Plan.
+type planner struct {
 	set    Set
 	plan   *Plan
 	byName map[string]*part
@@ -186,10 +186,10 @@ type joining struct {
 }
 
 // add appends a bundle after its includes.
-func (g *joining) add(name, place string, args []Arg) error {
+func (g *planner) add(name, place string, args []Arg) error {
 	d := g.set[name]
 	if d == nil {
-		err := fmt.Errorf("there is no bundle %q%s", name, near(name, slices.Collect(maps.Keys(g.set))))
+		err := fmt.Errorf("there is no bundle %q%s", name, suggestion(name, slices.Collect(maps.Keys(g.set))))
 		if place == "" {
 			return &compute.Error{Kind: compute.ErrNotFound, Err: err, Hint: "hostler bundle list shows which there are"}
 		}
@@ -210,7 +210,7 @@ func (g *joining) add(name, place string, args []Arg) error {
 			for _, o := range d.Args {
 				known = append(known, o.Name)
 			}
-			return at(a.at, "", a.Name, fmt.Errorf("bundle %s has no argument of that name%s", name, near(a.Name, known)))
+			return at(a.at, "", a.Name, fmt.Errorf("bundle %s has no argument of that name%s", name, suggestion(a.Name, known)))
 		}
 		for _, o := range g.given {
 			if o.bundle == name && o.arg == a.Name && o.value != a.Value {
@@ -239,7 +239,7 @@ func (g *joining) add(name, place string, args []Arg) error {
 }
 
 // variables sets what a bundle's templates see, except the variables that stand for the computer.
-func (g *joining) variables(ctx context.Context, b *part, opt PlanOptions) error {
+func (g *planner) variables(ctx context.Context, b *part, opt PlanOptions) error {
 	set := func(name, value, place string, literal bool) error {
 		b.vars[name] = value
 		delete(b.secret, name)
@@ -366,8 +366,8 @@ func (b *part) texts() (out []string) {
 	return out
 }
 
-// clashes warns of paths that several bundles write.
-func (p *Plan) clashes() {
+// findConflicts warns of paths that several bundles write.
+func (p *Plan) findConflicts() {
 	by := map[string]string{}
 	for _, b := range p.parts {
 		for _, f := range b.Files {

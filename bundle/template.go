@@ -29,8 +29,8 @@ func (e *templateError) Error() string { return fmt.Sprintf("line %d: %v: %s", e
 // Unwrap returns the class.
 func (e *templateError) Unwrap() error { return e.Class }
 
-// wrong makes an error about an offset of a template's text.
-func wrong(text string, offset int, class error, format string, args ...any) error {
+// templateErrorAt makes an error about an offset of a template's text.
+func templateErrorAt(text string, offset int, class error, format string, args ...any) error {
 	return &templateError{1 + strings.Count(text[:offset], "\n"), class, fmt.Sprintf(format, args...)}
 }
 
@@ -75,7 +75,7 @@ func expand(text string, vars map[string]string, facts Facts, byGo GoTemplate) (
 		}
 		return out, nil
 	default:
-		return "", &templateError{line, errUnsupported, typ + near(typ, templateTypes)}
+		return "", &templateError{line, errUnsupported, typ + suggestion(typ, templateTypes)}
 	}
 }
 
@@ -126,5 +126,5 @@ func leadingName(s string) string {
 
 // missing is the error about an unknown variable.
 func missing(text string, offset int, name string, vars map[string]string) error {
-	return wrong(text, offset, errMissing, "%q%s", name, near(name, slices.Collect(maps.Keys(vars))))
+	return templateErrorAt(text, offset, errMissing, "%q%s", name, suggestion(name, slices.Collect(maps.Keys(vars))))
 }

@@ -127,7 +127,7 @@ func (w *wire) request(ctx context.Context, method, path string, query url.Value
 	if in != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	if p, state := trace.Here(ctx); p.Valid() {
+	if p, state := trace.Current(ctx); p.Valid() {
 		r.Header.Set("Traceparent", p.String())
 		if state != "" {
 			r.Header.Set("Tracestate", state)
@@ -152,7 +152,7 @@ func (w *wire) do(ctx context.Context, method, path string, query url.Values, in
 
 // create sends a request that makes something, with a new key so that it can be repeated safely.
 func (w *wire) create(ctx context.Context, path string, query url.Values, in, out any) error {
-	return w.repeat(ctx, func(key string) error { return w.doAs(ctx, key, http.MethodPost, path, query, in, out) })
+	return w.retry(ctx, func(key string) error { return w.doAs(ctx, key, http.MethodPost, path, query, in, out) })
 }
 
 // doAs is do with an idempotency key, or "".
@@ -164,11 +164,11 @@ func (w *wire) doAs(ctx context.Context, key, method, path string, query url.Val
 	if key != "" {
 		r.Header.Set(api.KeyHeader, key)
 	}
-	return w.answered(ctx, r, out)
+	return w.send(ctx, r, out)
 }
 
-// answered sends a request and reads the answer into out, unless out is nil.
-func (w *wire) answered(ctx context.Context, r *http.Request, out any) error {
+// send sends a request and reads the answer into out, unless out is nil.
+func (w *wire) send(ctx context.Context, r *http.Request, out any) error {
 	answer, err := w.http.Do(r)
 	if err != nil {
 		return w.unreachable(ctx, err)
@@ -201,10 +201,10 @@ func (w *wire) unreachable(ctx context.Context, err error) error {
 		err = ue.Err // the address is said once
 	}
 	hint := "is `hostler serve` running there?"
-	if why, text := distrust(err); text != nil {
+	if why, text := tlsError(err); text != nil {
 		err, hint = text, why
 	} else if dial := (*net.OpError)(nil); !errors.As(err, &dial) || dial.Op != "dial" {
-		err = &lost{err}
+		err = &lostAnswer{err}
 	}
 	return &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("the controller %s: %w", w.name, err), Hint: hint}
 }
@@ -224,8 +224,8 @@ func refusal(answer *http.Response) error {
 	return p.Err()
 }
 
-// as returns the query for acting as who, where that is not just the caller.
-func as(who compute.Who) url.Values {
+// onBehalf returns the query for acting as who, where that is not just the caller.
+func onBehalf(who compute.Who) url.Values {
 	q := url.Values{}
 	if who.Admin {
 		q.Set("any", "true")

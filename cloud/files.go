@@ -146,11 +146,11 @@ func (fl *files) put(ctx context.Context, op, remote string, h tar.Header, conte
 	if err := fl.mkDir(ctx, dir); err != nil {
 		return err
 	}
-	conn, err := fl.shell.line.client(ctx)
+	conn, err := fl.shell.line.connect(ctx)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := fl.shell.line.while(ctx)
+	ctx, cancel := fl.shell.line.withServer(ctx)
 	defer cancel(nil)
 	r, w := io.Pipe()
 	h.Name, h.Typeflag, h.Format = name, tar.TypeReg, tar.FormatPAX
@@ -174,7 +174,7 @@ func (fl *files) put(ctx context.Context, op, remote string, h tar.Header, conte
 	}
 	if err != nil {
 		fl.shell.line.drop(conn, err)
-		return fl.shell.line.fail(op, kindOr(err, compute.ErrFailed), fmt.Errorf("%s: %w", remote, err))
+		return fl.shell.line.fail(op, kindUnlessKnown(err, compute.ErrFailed), fmt.Errorf("%s: %w", remote, err))
 	}
 	return nil
 }
@@ -192,7 +192,7 @@ func (fl *files) download(ctx context.Context, remote, local string) error {
 	if remote, err = fl.absolute(ctx, remote); err != nil {
 		return err
 	}
-	conn, err := fl.shell.line.client(ctx)
+	conn, err := fl.shell.line.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -202,7 +202,7 @@ func (fl *files) download(ctx context.Context, remote, local string) error {
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
-	ctx, cancel := fl.shell.line.while(ctx)
+	ctx, cancel := fl.shell.line.withServer(ctx)
 	defer cancel(nil)
 	r, w := io.Pipe()
 	got := make(chan error, 1)
@@ -226,7 +226,7 @@ func (fl *files) download(ctx context.Context, remote, local string) error {
 	}
 	if err != nil {
 		fl.shell.line.drop(conn, err)
-		return fl.shell.line.fail("DownloadFile", kindOr(err, compute.ErrFailed), fmt.Errorf("%s: %w", remote, err))
+		return fl.shell.line.fail("DownloadFile", kindUnlessKnown(err, compute.ErrFailed), fmt.Errorf("%s: %w", remote, err))
 	}
 	return nil
 }

@@ -57,7 +57,7 @@ func (s *Server) WaitUntilReady(ctx context.Context, files []File, script string
 	// the end of the server's console may say why
 	ctx, cancel := context.WithTimeout(s.c.ctx, s.c.t.Dial)
 	defer cancel()
-	return s.c.explained(ctx, s.ending.r, err)
+	return s.c.withConsole(ctx, s.ending.r, err)
 }
 
 // setup makes a new server ready: it waits for the boot, copies files and runs a script.
@@ -69,7 +69,7 @@ type setup struct {
 }
 
 func (s *setup) run(ctx context.Context, files []File, script string) error {
-	if _, err := s.shell.line.client(ctx); err != nil {
+	if _, err := s.shell.line.connect(ctx); err != nil {
 		return fmt.Errorf("never became ready to use: %w", err)
 	}
 	if s.told {

@@ -212,7 +212,7 @@ func (t *trying) thing(kind, name string, afar, same bool) error {
 		if s.Err != nil {
 			return check.FaultOf(s)
 		}
-		exposed, risks, rest = s.Exposed, t.after.FromAfar(s, t.said.Secrets), func() error { return t.fault(s, same) }
+		exposed, risks, rest = s.Exposed, t.after.RemoteRisks(s, t.said.Secrets), func() error { return t.fault(s, same) }
 		if len(risks) == 0 && ownerOnly(t.after, name, "") {
 			risks = append(risks, config.Risk{File: s.File, Why: "its computers are the controller's own machine, or show its files"})
 		}
@@ -227,7 +227,7 @@ func (t *trying) thing(kind, name string, afar, same bool) error {
 		if err := t.bundle(name); err != nil {
 			return err
 		}
-		exposed, risks = b.Exposed, t.after.BundleFromAfar(b, t.said.Secrets)
+		exposed, risks = b.Exposed, t.after.BundleRemoteRisks(b, t.said.Secrets)
 		for _, s := range t.after.Sources {
 			if t.puts(s, name) && ownerOnly(t.after, s.Name, "") {
 				risks = append(risks, config.Risk{File: b.File, Why: "the source " + s.Name + " puts it on the controller's own machine"})

@@ -10,8 +10,8 @@ import (
 // openAuth makes the tokens, the audit log and the limits.
 func (k *controller) openAuth() {
 	now := k.now.Load()
-	k.tokens = auth.NewRing(k.Host.Store(), auth.RingOptions{
-		Members: k.members, Reserved: callers.Reserved, Life: now.auth.TokenLife, MaxLife: now.auth.TokenMaxLife, Log: k.Log,
+	k.tokens = auth.NewTokenRegistry(k.Host.Store(), auth.TokenRegistryOptions{
+		Members: k.members, Reserved: callers.Reserved, DefaultLife: now.auth.TokenLife, MaxLife: now.auth.TokenMaxLife, Log: k.Log,
 	})
 	k.audit = auth.NewLog(k.Host.Store(), auth.AuditOptions{Keep: now.auth.AuditKeep, Log: k.Log})
 	k.limits = auth.NewLimits(now.auth.Limits())

@@ -197,7 +197,7 @@ type controller struct {
 	book   *applied.Book // applies things
 
 	replies *replyStore // to requests with a key
-	tokens  *auth.Ring
+	tokens  *auth.TokenRegistry
 	audit   *auth.Log
 	limits  *auth.Limits
 	planner *planner

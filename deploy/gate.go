@@ -150,16 +150,16 @@ func readJUnit(in io.Reader) (t tally, err error) {
 	if err != nil {
 		return t, err
 	}
-	t = tally{Tests: report.Tests, Bad: report.Failures + report.Errors, Skipped: report.Skipped, Silent: silent(data)}
+	t = tally{Tests: report.Tests, Bad: report.Failures + report.Errors, Skipped: report.Skipped, Silent: silentSuite(data)}
 	for _, c := range report.Failed(shownTests) {
 		t.Failed = append(t.Failed, c.FullName())
 	}
 	return t, nil
 }
 
-// silent finds a suite that neither counts its failures nor lists its tests. It finds none in files
-// that are not UTF-8.
-func silent(data []byte) string {
+// silentSuite finds a suite that neither counts its failures nor lists its tests. It finds none
+// in files that are not UTF-8.
+func silentSuite(data []byte) string {
 	type suite struct {
 		name  string
 		tells bool

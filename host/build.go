@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -182,7 +183,7 @@ func (b *ImageBuilder) Build(ctx context.Context) (r recipe, made bool, err erro
 
 // make makes an instance, applies the bundles and takes the image.
 func (b *ImageBuilder) make(ctx context.Context, engine *pool.Pool, name string, snap compute.Snapshotter, r recipe) (err error) {
-	self, err := pool.ProcessOf(os.Getpid())
+	self, err := proc.Live(os.Getpid())
 	if err != nil {
 		return err
 	}

@@ -2,10 +2,10 @@ package policy
 
 // Further callers that may set a field, in requests that are not for instances.
 const (
-	Holder Who = "the holder of the lease"
-	Member Who = "a user of the project"
-	Admin  Who = "administrators"
-	Self   Who = "the caller"
+	Holder Callers = "the holder of the lease"
+	Member Callers = "a user of the project"
+	Admin  Callers = "administrators"
+	Self   Callers = "the caller"
 )
 
 // An Action is a request of the API that changes something, with the rule of each field of its body

@@ -41,12 +41,12 @@ func TestNotifyAlone(t *testing.T) {
 func TestSights(t *testing.T) {
 	var mu sync.Mutex
 	var sights []pool.Sample
-	var spans []trace.Done
+	var spans []trace.EndedSpan
 	change := func(o *pool.Options) {
 		o.Observe = func(s pool.Sample) { mu.Lock(); defer mu.Unlock(); sights = append(sights, s) }
 	}
 	inBubble(t, change, web(func(s *pool.Source) { s.Maximum, s.Reserve = 1, 1 }), func(t *testing.T, ctx context.Context, r *rig) {
-		ctx = trace.With(ctx, &trace.Tracer{Send: func(d trace.Done) { mu.Lock(); defer mu.Unlock(); spans = append(spans, d) }})
+		ctx = trace.With(ctx, &trace.Tracer{Send: func(d trace.EndedSpan) { mu.Lock(); defer mu.Unlock(); spans = append(spans, d) }})
 		broken := errors.New("broken")
 		var fail error
 		r.fail = func(_, op string, _ compute.ID) error {
@@ -126,7 +126,7 @@ func TestSights(t *testing.T) {
 	for _, s := range spans {
 		names[s.Name]++
 		if s.Name == "wait" &&
-			!slices.ContainsFunc(spans, func(up trace.Done) bool { return up.Name == "acquire" && up.Span == s.Parent }) {
+			!slices.ContainsFunc(spans, func(up trace.EndedSpan) bool { return up.Name == "acquire" && up.Span == s.Parent }) {
 			t.Errorf("it waits by itself: %+v", s)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/provider/local"
@@ -244,7 +245,7 @@ func TestBoundToProcess(t *testing.T) {
 	ctx := t.Context()
 	cmd := exec.Command("sleep", "100")
 	must(t, cmd.Start())
-	pr, err := pool.ProcessOf(cmd.Process.Pid)
+	pr, err := proc.Live(cmd.Process.Pid)
 	must(t, err)
 	l := r.take(t, ctx, compute.Request{For: pr})
 	_, err = r.Use(ctx, ann, l.Instance)
@@ -258,10 +259,10 @@ func TestBoundToProcess(t *testing.T) {
 	if again := other.take(t, ctx, compute.Request{}); again.Instance != l.Instance {
 		t.Errorf("got %s", again.Instance)
 	}
-	if _, err := pool.ProcessOf(cmd.Process.Pid); !errors.Is(err, compute.ErrNotFound) {
+	if _, err := proc.Live(cmd.Process.Pid); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("a dead process: %v", err)
 	}
-	if _, err := pool.ProcessOf(os.Getpid()); err != nil {
+	if _, err := proc.Live(os.Getpid()); err != nil {
 		t.Errorf("this process: %v", err)
 	}
 }

@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
 // alive reports whether the process that a lease is bound to still runs.
 func alive(pr compute.Process) bool {
-	now, err := ProcessOf(pr.PID)
+	now, err := proc.Live(pr.PID)
 	if err != nil {
 		return !errors.Is(err, compute.ErrNotFound)
 	}

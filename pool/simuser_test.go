@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -275,7 +276,7 @@ func (u *user) acquire(ctx context.Context, p *process) {
 	if dead {
 		req.For = compute.Process{PID: 1<<22 + 1, Start: 1} // above every pid_max
 	} else if u.dice.IntN(20) == 0 {
-		req.For, _ = pool.ProcessOf(os.Getpid())
+		req.For, _ = proc.Live(os.Getpid())
 	}
 	began := time.Now()
 	u.asks = &req

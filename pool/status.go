@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
@@ -184,7 +185,7 @@ func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error
 		req.TTL = min(req.TTL, most)
 	}
 	// if this process is killed it leaves nothing: no other process knows of the lease
-	if req.For, err = ProcessOf(os.Getpid()); err != nil {
+	if req.For, err = proc.Live(os.Getpid()); err != nil {
 		return res, err
 	}
 	ls, err := p.Acquire(ctx, req)

@@ -19,11 +19,11 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/exitstatus"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/run/session"
-	"github.com/hostler-project/hostler/run/status"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -103,7 +103,7 @@ func TestLeaseEndedFirst(t *testing.T) {
 	for n, l := range ls {
 		exit, says := 128+compute.SignalNumber("KILL"), ""
 		if n < 2 {
-			exit, says = status.Lost, evicted
+			exit, says = exitstatus.Lost, evicted
 		}
 		var said strings.Builder
 		printer := &term.Terminal{Err: &said, Program: "hostler"}
@@ -120,17 +120,17 @@ func TestLeaseEndedFirst(t *testing.T) {
 			err, cause error
 		}{
 			{"told by the lease", context.Canceled, context.Cause(watched)},
-			{"cut off, and asked then", cut, s.Over(t.Context())},
-			{"told by the connection, and asked then", fell, s.Over(t.Context())},
+			{"cut off, and asked then", cut, s.LeaseEnd(t.Context())},
+			{"told by the connection, and asked then", fell, s.LeaseEnd(t.Context())},
 		} {
 			err := r.outcome(compute.Exit{}, found.err, found.cause, &compute.Command{}, func() {})
-			if got := status.OfRun(err); got != exit || !strings.Contains(err.Error(), says) ||
+			if got := exitstatus.OfRun(err); got != exit || !strings.Contains(err.Error(), says) ||
 				errors.Is(err, compute.ErrEnded) != (says != "") {
 				t.Errorf("%s (temporary: %t), %s: exit status %d, %v; %s", l.Instance, s.Temporary, found.how, got, err, &said)
 			}
 		}
 		end(nil)
-		ended := s.WhatEnded(t.Context(), fell)
+		ended := s.PreferLeaseEnd(t.Context(), fell)
 		if says == "" && (errors.Is(ended, compute.ErrEnded) || !errors.Is(ended,
 			session.ErrLeaseEnded)) || says != "" && ended != error(fell) {
 			t.Errorf("%s: what only forwards ends with %v", l.Instance, ended)

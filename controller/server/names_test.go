@@ -102,7 +102,7 @@ func TestStrangersCount(t *testing.T) {
 			seen[3] != http.StatusTooManyRequests || what == "too much" && first != http.StatusRequestEntityTooLarge {
 			t.Errorf("%s: seen = %v", what, seen)
 		}
-		all := []auth.Act{}
+		all := []auth.AuditEntry{}
 		for limit := time.Now().Add(10 * time.Second); len(all) < 3; time.Sleep(10 * time.Millisecond) {
 			var err error
 			if time.Now().After(limit) {

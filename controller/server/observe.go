@@ -46,7 +46,7 @@ func (s Telemetry) observed(table *route.Table, next http.Handler) http.Handler 
 		// health checks and scrapes are not traced
 		if s.Tracer != nil && ok && !route.IsOpen(path) && path != "/metrics" {
 			parent, _ := trace.Parse(r.Header.Get("Traceparent"))
-			ctx = trace.From(ctx, s.Tracer, parent, strings.Join(r.Header.Values("Tracestate"), ","))
+			ctx = trace.WithParent(ctx, s.Tracer, parent, strings.Join(r.Header.Values("Tracestate"), ","))
 			ctx, span = trace.StartKind(ctx, trace.Server, pattern, trace.Attr{
 				Key: "http.request.method", Value: r.Method,
 			}, trace.Attr{Key: "http.route", Value: path},
@@ -76,7 +76,7 @@ func (s Telemetry) observed(table *route.Table, next http.Handler) http.Handler 
 			}
 			if s.Log.Enabled(ctx, slog.LevelDebug) {
 				words := []any{"method", r.Method, "path", r.URL.Path, "status", status, "took", took}
-				if p, _ := trace.Here(ctx); p.Valid() {
+				if p, _ := trace.Current(ctx); p.Valid() {
 					words = append(words, "trace", fmt.Sprintf("%x", p.Trace))
 				}
 				request.Errors{Log: s.Log}.LogOf(ctx).Debug("request", words...)

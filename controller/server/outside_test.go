@@ -116,9 +116,11 @@ func TestMetricsRoute(t *testing.T) {
 // TestSpans: a request is a span below the caller's, named for its route.
 func TestSpans(t *testing.T) {
 	var mu sync.Mutex
-	var got []trace.Done
+	var got []trace.EndedSpan
 	url := seen(t, server.Options{
-		Telemetry: server.Telemetry{Tracer: &trace.Tracer{Send: func(d trace.Done) { mu.Lock(); defer mu.Unlock(); got = append(got, d) }}},
+		Telemetry: server.Telemetry{Tracer: &trace.Tracer{
+			Send: func(d trace.EndedSpan) { mu.Lock(); defer mu.Unlock(); got = append(got, d) },
+		}},
 	})
 	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"
 	status(t, "GET", url+"/v1/instances/x", "Authorization", "Bearer ann", "Traceparent", parent+"01", "Tracestate", "k=v")

@@ -238,7 +238,7 @@ func TestProviderOfSignInsHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := engine(t)
-	ring := auth.NewRing(nil, auth.RingOptions{})
+	ring := auth.NewTokenRegistry(nil, auth.TokenRegistryOptions{})
 	srv := httptest.NewServer(server.New(server.Options{
 		Engine:   func() server.Engine { return whole(e) },
 		Version:  "test",

@@ -18,7 +18,7 @@ import (
 	"github.com/hostler-project/hostler/controller/server/route"
 )
 
-// Tokens makes, lists and revokes tokens. auth.Ring does.
+// Tokens makes, lists and revokes tokens. auth.TokenRegistry does.
 type Tokens interface {
 	Make(ctx context.Context, t *auth.Token, life time.Duration) (secret string, err error)
 	List(ctx context.Context) ([]*auth.Token, error)

@@ -315,7 +315,7 @@ func TestAudit(t *testing.T) {
 		"ann lease a release " + got.ID + " done done with it", "   sign-in  denied ",
 		"eve token  reload  denied ", "eve token  create-token  done ",
 	}
-	var list []auth.Act
+	var list []auth.AuditEntry
 	for limit := time.Now().Add(time.Minute); len(list) < len(want) && time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
 		var err error
 		if list, err = w.audit.List(t.Context(), auth.AuditQuery{Limit: 100}); err != nil {

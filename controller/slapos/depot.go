@@ -93,7 +93,7 @@ func servedDepot(section map[string]config.Value, said *slapSection) (o cache.Se
 // WithDepot serves a binary cache below CachePath, and everything else with rest. Callers of the
 // master may read the cache. Only nodes and administrators may write it, as others could replace
 // their entries. The caller must close the cache at the end.
-func WithDepot(whole *cache.Depot, who func(*http.Request) (access.Who, error), rest http.Handler) http.Handler {
+func WithDepot(whole *cache.Server, who func(*http.Request) (access.Who, error), rest http.Handler) http.Handler {
 	guarded := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if who != nil {
 			asks, err := who(r)

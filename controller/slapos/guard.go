@@ -108,7 +108,7 @@ func (g *guard) serve(w *seenWriter, r *http.Request, found *asked) {
 		} else {
 			g.next.ServeHTTP(w, r)
 		}
-		return denied(w.status) && auth.Presents(r)
+		return denied(w.status) && auth.HasCredentials(r)
 	})
 }
 
@@ -141,7 +141,7 @@ func (g *guard) keep(r *http.Request, route string, status int, begun time.Time,
 	case status >= 400:
 		a.Outcome = "failed"
 	}
-	g.requests.Add(a.Act, act.Changed)
+	g.requests.Add(a.AuditEntry, act.Changed)
 }
 
 // asks is whoIs for the caller of a request, which may name the project in the header

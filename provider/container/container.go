@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/text/units"
 )
 
 // The labels of our containers.
@@ -192,7 +193,7 @@ func (p *Provider) room(ctx context.Context, spec compute.Spec) error {
 	case spec.Cores > info.NCPU:
 		err = fmt.Errorf("%d cores are asked for, the engine has %d", spec.Cores, info.NCPU)
 	case spec.Memory > info.MemTotal:
-		err = fmt.Errorf("%s of memory are asked for, the engine has %s", size(spec.Memory), size(info.MemTotal))
+		err = fmt.Errorf("%s of memory are asked for, the engine has %s", units.FormatSize(spec.Memory), units.FormatSize(info.MemTotal))
 	default:
 		return nil
 	}

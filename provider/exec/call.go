@@ -75,7 +75,7 @@ func (p *Provider) call(ctx context.Context, verb string, id compute.ID, s *spec
 	out, bad := &bounded{over: cancel}, &tail{}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = &in, out, bad
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	defer proc.Tie(cmd.SysProcAttr)()
+	defer proc.KillWithParent(cmd.SysProcAttr)()
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second // for background processes that keep our pipes open
 	start := time.Now()

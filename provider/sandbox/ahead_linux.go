@@ -155,7 +155,7 @@ const aheadPrefix = "ahead-"
 // aheadName names a control group by the process that makes it, so that no other process removes it
 // as long as that one lives.
 func aheadName() string {
-	me, _ := proc.Of(os.Getpid())
+	me, _ := proc.Identify(os.Getpid())
 	return aheadPrefix + strconv.Itoa(me.PID) + "-" + strconv.FormatUint(me.Start, 10) + "-" + strconv.FormatUint(rand.Uint64(), 36)
 }
 
@@ -172,7 +172,7 @@ func sweepAhead(ctx context.Context, tree *cgroup.Tree) {
 		if err != nil {
 			continue
 		}
-		if s, err := proc.Look(pid); err == nil && strconv.FormatUint(s.Start, 10) == parts[1] {
+		if s, err := proc.ReadStat(pid); err == nil && strconv.FormatUint(s.Start, 10) == parts[1] {
 			continue
 		}
 		g, err := tree.Open(name)

@@ -24,6 +24,7 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 	"github.com/hostler-project/hostler/provider/sandbox/uids"
 	"github.com/hostler-project/hostler/remote/agent"
+	"github.com/hostler-project/hostler/text/units"
 )
 
 // Provider makes sandboxes.
@@ -177,16 +178,18 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 // cannot says why this machine can never satisfy a request, or returns nil.
 func (p *Provider) cannot(own owner) error {
 	if n := runtime.NumCPU(); own.Cores > n || own.Memory > installed() {
-		return fmt.Errorf("this machine has %d cores and %s of memory", n, size(installed()))
+		return fmt.Errorf("this machine has %d cores and %s of memory", n, units.FormatSize(installed()))
 	}
 	if p.o.Upper != "disk" && p.o.Disk == 0 {
 		if most := p.groups.limits(own).memory; own.Disk > most {
-			return fmt.Errorf("what is written is kept in memory, of which it has %s: no %s of disk", size(most), size(own.Disk))
+			return fmt.Errorf(
+				"what is written is kept in memory, of which it has %s: no %s of disk", units.FormatSize(most), units.FormatSize(own.Disk),
+			)
 		}
 		return nil
 	}
 	if most := p.homes.Space(); most > 0 && own.Disk > most {
-		return fmt.Errorf("the file system has %s: no %s of disk", size(most), size(own.Disk))
+		return fmt.Errorf("the file system has %s: no %s of disk", units.FormatSize(most), units.FormatSize(own.Disk))
 	}
 	return nil
 }

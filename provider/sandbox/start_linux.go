@@ -173,7 +173,7 @@ func (s *starter) start(ctx context.Context, name string, own owner, words ...st
 	m.handle, err = proc.Open(process.Pid)
 	bear(process.Pid)
 	if err == nil {
-		m.Process, err = proc.Of(process.Pid)
+		m.Process, err = proc.Identify(process.Pid)
 	}
 	// it is known by its record, and reaped by its parent when it ends
 	_ = process.Release()

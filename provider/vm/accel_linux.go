@@ -130,7 +130,7 @@ func (p *acceleration) probeKVM(ctx context.Context, q qemu.Program, kernel, ini
 			}
 		}
 	}
-	boot, err := proc.Boot()
+	boot, err := proc.BootID()
 	if err != nil {
 		return found, err
 	}

@@ -31,7 +31,7 @@ import (
 const reapWait = 3 * time.Second
 
 // startReaped starts a command below a reaper.
-func (k *kin) startReaped(c *exec.Cmd, p *program) error {
+func (k *descendants) startReaped(c *exec.Cmd, p *program) error {
 	dir := c.Dir
 	if dir == "" { // our own directory, which is not the reaper's
 		var err error

@@ -48,9 +48,9 @@ func (o *sshOutput) pass(w io.Writer, b []byte) {
 	}
 }
 
-// shut makes sure that the caller's writer is not called any more. A call that does not return is
-// left alone.
-func (o *sshOutput) shut() {
+// stopWriting makes sure that the caller's writer is not called any more. A call that does not
+// return is left alone.
+func (o *sshOutput) stopWriting() {
 	close(o.over)
 	select {
 	case o.writing <- struct{}{}:

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/linux/proc"
 )
 
 // Engine is what sessions need of a lease engine, in this process or in a controller. It is safe
@@ -88,7 +88,7 @@ func (p *plain) Request(_ context.Context, source string, o *Options) (compute.R
 		return req, nil
 	}
 	var err error
-	req.For, err = pool.ProcessOf(os.Getpid())
+	req.For, err = proc.Live(os.Getpid())
 	return req, err
 }
 

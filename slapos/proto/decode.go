@@ -26,14 +26,14 @@ func unmarshal(doc string) (any, error) {
 	if len(doc) > MaxSize {
 		return nil, tooLong(len(doc))
 	}
-	if v, ok := quickValue(doc); ok {
+	if v, ok := fastParseValue(doc); ok {
 		return v, nil
 	}
-	return careful(doc)
+	return parseAnyXML(doc)
 }
 
-// careful reads a document of any form that XML has.
-func careful(doc string) (any, error) {
+// parseAnyXML reads a document of any form that XML has.
+func parseAnyXML(doc string) (any, error) {
 	d := decoder{x: newXML(doc), closed: map[string]closed{}}
 	v, err := d.document()
 	if err != nil {

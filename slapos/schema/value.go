@@ -245,8 +245,8 @@ func shown(v any) string {
 	return string(b)
 }
 
-// meant offers a name that is known in place of one that is not.
-func meant(name string, known map[string]any) string {
+// didYouMean offers a name that is known in place of one that is not.
+func didYouMean(name string, known map[string]any) string {
 	var names []string
 	for n := range known {
 		names = append(names, n)

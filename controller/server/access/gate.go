@@ -68,7 +68,7 @@ func (g *Gate) unknown(w http.ResponseWriter, r *http.Request, err error) {
 	g.Limits.Unknown(r, text, g.tooMany(w, r), func() (failed bool) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		g.unauthenticated(w, r, err)
-		return auth.Presents(r)
+		return auth.HasCredentials(r)
 	})
 }
 
@@ -106,8 +106,8 @@ func (g *Gate) known(
 			return
 		}
 	}
-	by := fetch.Asker{Name: asked.Name, Via: asked.Via, From: auth.RemoteHost(r), Project: asked.Project, Operator: asked.Admin()}
-	r = r.WithContext(request.WithCaller(fetch.For(r.Context(), by), asked))
+	by := fetch.Requester{Name: asked.Name, Via: asked.Via, From: auth.RemoteHost(r), Project: asked.Project, Operator: asked.Admin()}
+	r = r.WithContext(request.WithCaller(fetch.WithRequester(r.Context(), by), asked))
 	if kind, name := named(pattern, r.URL.Path); name != "" && rule.Act {
 		a.Thing = name
 		if kind == "lease" || kind == "name" {

@@ -15,13 +15,15 @@ const MaxReason = 1000
 
 // Entry is the audit log's entry of a request in progress.
 type Entry struct {
-	auth.Act
+	auth.AuditEntry
 	Written bool // it is in the log already
 }
 
 // Begin makes the entry of a request for an operation.
 func Begin(r *http.Request, operation string, p auth.Principal) *Entry {
-	e := &Entry{Act: auth.Act{Time: time.Now(), Who: p.Name, Via: p.Via, From: p.From, Act: operation, Request: idOf(r.Context())}}
+	e := &Entry{AuditEntry: auth.AuditEntry{
+		Time: time.Now(), Who: p.Name, Via: p.Via, From: p.From, Act: operation, Request: idOf(r.Context()),
+	}}
 	if p.Name != "" { // the words of an unknown caller are not kept
 		e.Reason = r.Header.Get(api.ReasonHeader)
 	}

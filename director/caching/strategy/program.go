@@ -47,7 +47,7 @@ func (p *Program) Ask(ctx context.Context, in []byte) (answer []byte, said strin
 	out, bad := &bounded{most: most, over: cancel}, &tail{}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), out, bad
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	defer proc.Tie(cmd.SysProcAttr)()
+	defer proc.KillWithParent(cmd.SysProcAttr)()
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = time.Second // for its children in the background that have our pipes open
 	err = cmd.Run()

@@ -193,8 +193,8 @@ func nextFiles(meta *os.Root) ([]string, error) {
 	return out, err
 }
 
-// done removes these lists: the state of the workspace is known again.
-func done(meta *os.Root) error {
+// clearPending removes these lists: the state of the workspace is known again.
+func clearPending(meta *os.Root) error {
 	next, err := nextFiles(meta)
 	for _, name := range next {
 		if rerr := meta.Remove(name); rerr != nil && !errors.Is(rerr, os.ErrNotExist) {
@@ -285,8 +285,8 @@ func lookOf(st *unix.Stat_t) look {
 	return look{Size: st.Size, MTime: st.Mtim.Nano(), CTime: st.Ctim.Nano(), Inode: st.Ino}
 }
 
-// begin records the entries that the commit may write, until done.
-func begin(meta *os.Root, l *list) error {
+// recordPending records the entries that the commit may write, until clearPending.
+func recordPending(meta *os.Root, l *list) error {
 	b, err := l.marshal()
 	if err != nil {
 		return err

@@ -225,8 +225,8 @@ func (l *endpoints) request(c *call) (any, error) {
 	if err != nil {
 		return nil, access.Malformed(err)
 	}
-	if c.key.form != "" && a.Basis != nil && len(body) <= maxRepeat {
-		l.repeats.add(c.key, &repeat{basis: a.Basis, body: body, thing: c.about()})
+	if c.key.form != "" && a.CacheKey != nil && len(body) <= maxCachedAnswer {
+		l.answers.add(c.key, &cachedAnswer{key: a.CacheKey, body: body, thing: c.about()})
 	}
 	return written(body), nil
 }

@@ -33,7 +33,7 @@ type Page struct {
 func Computers(
 	ctx context.Context, m *master.Master, who access.Who, match string, page Page,
 ) (all []ComputerSummary, next string, err error) {
-	if err := m.Ledger.Fresh(ctx); err != nil {
+	if err := m.Ledger.Refresh(ctx); err != nil {
 		return nil, "", err
 	}
 	match = strings.ToLower(match)
@@ -96,7 +96,7 @@ type SupplyView struct {
 
 // Computer is a computer of the caller's, with all that is on it.
 func Computer(ctx context.Context, m *master.Master, who access.Who, guid string) (*ComputerView, error) {
-	if err := m.Ledger.Fresh(ctx); err != nil {
+	if err := m.Ledger.Refresh(ctx); err != nil {
 		return nil, err
 	}
 	out := &ComputerView{At: map[string]*InstanceSummary{}}
@@ -208,7 +208,7 @@ func (q *InstanceQuery) selects(n *record.Instance) bool {
 func Instances(
 	ctx context.Context, m *master.Master, who access.Who, q InstanceQuery, page Page,
 ) (all []*InstanceSummary, next string, err error) {
-	if err := m.Ledger.Fresh(ctx); err != nil {
+	if err := m.Ledger.Refresh(ctx); err != nil {
 		return nil, "", err
 	}
 	q.Match = strings.ToLower(q.Match)
@@ -272,7 +272,7 @@ type InstanceView struct {
 
 // Instance is an instance of the caller's.
 func Instance(ctx context.Context, m *master.Master, who access.Who, id string) (*InstanceView, error) {
-	if err := m.Ledger.Fresh(ctx); err != nil {
+	if err := m.Ledger.Refresh(ctx); err != nil {
 		return nil, err
 	}
 	out := &InstanceView{}
@@ -300,7 +300,7 @@ func Instance(ctx context.Context, m *master.Master, who access.Who, id string) 
 
 // Offered says whether a release is supplied on a computer without an owner.
 func Offered(ctx context.Context, m *master.Master, release string) (ok bool, err error) {
-	if err := m.Ledger.Fresh(ctx); err != nil {
+	if err := m.Ledger.Refresh(ctx); err != nil {
 		return false, err
 	}
 	err = m.Ledger.Read(func(b ledger.View) error {

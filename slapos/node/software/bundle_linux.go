@@ -56,7 +56,7 @@ func (b *Builder) bundle(ctx context.Context, u *User, name, dir string) error {
 		return err
 	}
 	defer root.Close()
-	m := &maker{b: b, root: root, modes: map[string]fs.FileMode{}}
+	m := &extractor{b: b, root: root, modes: map[string]fs.FileMode{}}
 	file := func(name string, mode fs.FileMode, content io.Reader) error {
 		return u.as(func() error { return m.file(name, mode, content) })
 	}
