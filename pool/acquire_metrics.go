@@ -7,29 +7,13 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/observe/trace"
-	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
-
-// Sample is something that the engine has done, for metrics.
-type Sample struct {
-	// "acquire": a request was answered; "make": an instance was made, or could not be
-	What   string
-	Source string         // the source's name; "": not a configured one
-	Class  string         // the kind of its failure, "no-capacity" and so on; "": it did not fail
-	Took   time.Duration  // the whole time
-	Waited time.Duration  // of acquire: in the queue
-	Hit    bool           // of acquire: all stood ready
-	Count  int            // of acquire: leases given
-	Phases compute.Phases // of make
-}
 
 // acquireAndNote is acquire that also notes, for sources with Tally, what it could not give. If
 // that cannot be written it is left out: the request's own error says more.
@@ -38,11 +22,11 @@ func (p *Pool) acquireAndNote(ctx context.Context, req compute.Request) ([]compu
 	if !errors.Is(err, compute.ErrNoCapacity) && !errors.Is(err, compute.ErrTimeout) {
 		return leases, err
 	}
-	s := p.core.sources[req.Source]
+	s := p.core.Sources[req.Source]
 	if s == nil || !slices.ContainsFunc(s.All(), func(c *Source) bool { return c.Tally }) {
 		return leases, err
 	}
-	_ = p.core.store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error {
+	_ = p.core.Store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error {
 		for _, c := range s.All() {
 			image := cmp.Or(req.Image, c.Image)
 			if !c.Tally || image == "" {
@@ -103,26 +87,4 @@ func (w *acquireObserver) end() (hit bool) {
 	defer w.mu.Unlock()
 	w.stopWaiting()
 	return !w.missed
-}
-
-// sawMade reports to Observe an instance that was made, or could not be.
-func (p *creation) sawMade(u *allocate.Grant, begin time.Time) {
-	if p.core.opt.Observe != nil {
-		p.core.opt.Observe(Sample{
-			What: "make", Source: u.Source.Name, Class: classOf(u.Err), Took: time.Since(begin), Phases: u.Instance.Phases,
-		})
-	}
-}
-
-// classOf is the kind of an error, in one word; "": there is none.
-func classOf(err error) string {
-	if err == nil {
-		return ""
-	}
-	return strings.ReplaceAll(fault.KindOf(err).Error(), " ", "-")
-}
-
-// about returns a span's attributes for an instance.
-func about(i *compute.Instance) []trace.Attr {
-	return []trace.Attr{{Key: "hostler.source", Value: i.Source}, {Key: "hostler.instance", Value: string(i.ID)}}
 }

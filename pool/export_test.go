@@ -5,26 +5,27 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/state"
 	"github.com/hostler-project/hostler/store"
 )
 
 // PaceReads has the pace learnt, and returns how many events were read for that.
 func (p *Pool) PaceReads(ctx context.Context) (n int) {
-	st := p.core.store
-	defer func() { p.core.store = st }()
-	p.core.store = counting{st, &n}
-	p.core.learnThroughput(ctx)
+	st := p.core.Store
+	defer func() { p.core.Store = st }()
+	p.core.Store = counting{st, &n}
+	p.core.LearnThroughput(ctx)
 	return n
 }
 
 // PaceHold is how long leases of a source last, as far as is known.
 func (p *Pool) PaceHold(source string) time.Duration {
-	lease, _ := p.core.throughput.Durations(source, time.Now())
+	lease, _ := p.core.Throughput.Durations(source, time.Now())
 	return lease
 }
 
 // Waits tells whether somebody of this process waits for a request in the queue.
-func (d *Inflight) Waits(id int64) bool { return d.has(requestKey(id)) }
+func Waits(d *Inflight, id int64) bool { return d.Has(state.RequestKey(id)) }
 
 type counting struct {
 	Store

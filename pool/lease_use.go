@@ -4,100 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/pool/leasing"
+	"github.com/hostler-project/hostler/pool/lifecycle"
+	"github.com/hostler-project/hostler/pool/sources"
+	"github.com/hostler-project/hostler/pool/state"
 	"github.com/hostler-project/hostler/store"
 )
-
-// alive reports whether the process that a lease is bound to still runs.
-func alive(pr compute.Process) bool {
-	now, err := proc.Live(pr.PID)
-	if err != nil {
-		return !errors.Is(err, compute.ErrNotFound)
-	}
-	return now.Start == pr.Start
-}
-
-// lookUp finds an instance by its name, or by the name or id of a living lease. The lease is nil if
-// the instance has none. If several leases have parts of it, it returns the caller's own.
-func (p *leases) lookUp(tx store.Tx, who compute.Who, name string) (*compute.Instance, *compute.Lease, error) {
-	if name == "" { // the name of leases without one
-		return nil, nil, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("an empty name"), Hint: "is a variable not set?"}
-	}
-	if isID(name) { // nearly always a lease's
-		if l, err := tx.Lease(name); err == nil && l.Ended.IsZero() {
-			i, err := tx.Instance(l.Instance)
-			return i, l, err
-		} else if err != nil && !errors.Is(err, compute.ErrNotFound) {
-			return nil, nil, err
-		}
-	}
-	i, err := tx.Instance(compute.ID(name))
-	if errors.Is(err, compute.ErrNotFound) {
-		l, e := leaseNamed(tx, who, name)
-		if e != nil || l == nil {
-			return nil, nil, errors.Join(e, p.unknown(name, e))
-		}
-		i, err = tx.Instance(l.Instance)
-		return i, l, err
-	} else if err != nil {
-		return nil, nil, err
-	}
-	l, err := tx.LeaseOf(i.ID)
-	if errors.Is(err, compute.ErrNotFound) {
-		l, err = nil, nil
-		if i.State == compute.Leased {
-			l, err = p.shareOf(tx, who, i)
-		}
-	}
-	return i, l, err
-}
-
-func (p *leases) unknown(name string, other error) error {
-	if other != nil {
-		return nil
-	}
-	hint := "`hostler status -v` shows those that there are"
-	if _, ok := p.core.sources[name]; ok {
-		hint = "there is a source of this name: `hostler acquire -s " + name + "` gets an instance of it"
-	}
-	return &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound, Err: errors.New("no instance or lease of this name"), Hint: hint}
-}
-
-// leaseNamed finds a living lease by its name or id; nil: there is none. Each project may have one
-// of a name: meant chooses.
-func leaseNamed(tx store.Tx, who compute.Who, name string) (*compute.Lease, error) {
-	ls, err := tx.Leases(compute.LeaseQuery{Name: name})
-	if err != nil {
-		return nil, err
-	}
-	if len(ls) == 1 {
-		return ls[0], nil
-	}
-	if len(ls) > 1 && who.Owner == "" && who.Within == nil { // no particular user asks
-		return ls[0], nil
-	}
-	if len(ls) > 1 {
-		return meant(who, compute.ID(name), ls, "leases of several projects have this name", "name the lease by its id")
-	}
-	l, err := tx.Lease(name)
-	if errors.Is(err, compute.ErrNotFound) || err == nil && !l.Ended.IsZero() {
-		return nil, nil
-	}
-	return l, err
-}
 
 // Resolve finds an instance by its name, or by the name or id of a living lease. The lease is nil
 // if the instance has none.
 func (p *Pool) Resolve(ctx context.Context, name string) (compute.Instance, *compute.Lease, error) {
 	var i *compute.Instance
 	var l *compute.Lease
-	err := p.core.store.View(ctx, func(tx store.Tx) (err error) {
-		i, l, err = p.leases.lookUp(tx, compute.Who{}, name)
+	err := p.core.Store.View(ctx, func(tx store.Tx) (err error) {
+		i, l, err = p.leases.LookUp(tx, compute.Who{}, name)
 		return err
 	})
 	if err != nil {
@@ -106,57 +32,12 @@ func (p *Pool) Resolve(ctx context.Context, name string) (compute.Instance, *com
 	return *i, l, nil
 }
 
-// authorize is the check of every act under a lease: the lease lives, it is the caller's, and it is
-// the newest.
-func (p *leases) authorize(tx store.Tx, who compute.Who, name compute.ID) (*compute.Instance, *compute.Lease, error) {
-	i, l, err := p.lookUp(tx, who, string(name))
-	if _, source := p.core.sources[string(name)]; !source && errors.Is(err, compute.ErrNotFound) {
-		err = p.isReportedEnded(tx, who, name, err) // reads all ended ones; `run SOURCE` needs none
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	if who.Lease != "" && i.Wanted == who.Lease && who.Within == nil {
-		switch i.State { // a hook's token
-		case compute.Creating, compute.SettingUp, compute.Cleaning, compute.Discarding:
-			// a machine that stays is never set up
-			return i, &compute.Lease{ID: i.Wanted, Instance: i.ID, Source: i.Source, Owner: who.Owner, Generation: i.Generation}, nil
-		}
-	}
-	if who.Lease != "" && l != nil && l.Pool != "" && l.ID != who.Lease {
-		// A hook of an inner source names its own instance, but its token is for the pool's
-		// instance in front.
-		return p.authorize(tx, who, l.Pool)
-	}
-	if l == nil || i.State != compute.Leased {
-		return nil, nil, p.isReportedEnded(tx, who, i.ID, &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased,
-			Err:  fmt.Errorf("it is %s", i.State),
-			Hint: "`hostler acquire -s " + i.Source + "` gets one"})
-	}
-	if err := allowed(who, l); err != nil {
-		return nil, nil, err
-	}
-	if why, err := p.clock.overBy(tx, l, time.Now()); err != nil {
-		return nil, nil, err
-	} else if why != "" {
-		return nil, nil, &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased, Err: fmt.Errorf("the lease has ended: %s", why),
-			Hint: "`hostler acquire -s " + i.Source + "` gets another"}
-	}
-	if l.Generation != i.Generation {
-		return nil, nil, &compute.Error{
-			ID: i.ID, Kind: compute.ErrStale,
-			Err: fmt.Errorf("generation %d, and the lease has %d", i.Generation, l.Generation),
-		}
-	}
-	return i, l, nil
-}
-
 // Authorize returns the lease under which the caller may use an instance now, or an error if it may
 // not.
 func (p *Pool) Authorize(ctx context.Context, who compute.Who, name compute.ID) (compute.Lease, error) {
 	var l *compute.Lease
-	err := p.core.store.View(ctx, func(tx store.Tx) (err error) {
-		_, l, err = p.leases.authorize(tx, who, name)
+	err := p.core.Store.View(ctx, func(tx store.Tx) (err error) {
+		_, l, err = p.leases.Authorize(tx, who, name)
 		return err
 	})
 	if err != nil {
@@ -172,7 +53,7 @@ func (p *Pool) Use(ctx context.Context, who compute.Who, name compute.ID) (compu
 	if err != nil || !unused(&l) {
 		return l, err
 	}
-	ls, err := p.leases.renew(ctx, who, []compute.ID{name}, func(*compute.Lease, *Source) error { return nil })
+	ls, err := p.leases.Renew(ctx, who, []compute.ID{name}, func(*compute.Lease, *Source) error { return nil })
 	if err != nil {
 		return compute.Lease{}, err
 	}
@@ -182,45 +63,10 @@ func (p *Pool) Use(ctx context.Context, who compute.Who, name compute.ID) (compu
 // unused reports whether it is time to record that a lease is used.
 func unused(l *compute.Lease) bool { return l.Idle > 0 && time.Since(l.Used) >= l.Idle/20 }
 
-// renew counts leases as used now and changes them, all or none.
-func (p *leases) renew(
-	ctx context.Context, who compute.Who, names []compute.ID, change func(*compute.Lease, *Source) error,
-) ([]compute.Lease, error) {
-	var out []compute.Lease
-	err := p.core.store.Update(ctx, func(tx store.Tx) error {
-		out = nil
-		var changed []*compute.Lease
-		for _, name := range names {
-			i, l, err := p.authorize(tx, who, name)
-			if err != nil {
-				return err
-			}
-			if i.State == compute.Leased { // a hook's token does not run out
-				l.Used = time.Now()
-				if err := change(l, p.core.sources[i.Source]); err != nil {
-					return err
-				}
-				changed = append(changed, l)
-			}
-			out = append(out, *l)
-		}
-		for _, l := range changed {
-			if err := tx.SaveLease(l); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
 // Extend starts the ttl of leases again, or sets another one, up to their source's max-ttl from the
 // time they were given. Either all are extended or none.
 func (p *Pool) Extend(ctx context.Context, who compute.Who, ttl time.Duration, names ...compute.ID) ([]compute.Lease, error) {
-	return p.leases.renew(ctx, who, names, func(l *compute.Lease, s *Source) error {
+	return p.leases.Renew(ctx, who, names, func(l *compute.Lease, s *Source) error {
 		if ttl > 0 {
 			l.TTL = ttl
 		} else if ttl < 0 {
@@ -253,7 +99,7 @@ func (p *Pool) Leaf(ctx context.Context, id compute.ID) (compute.Instance, error
 	if err != nil {
 		return i, err
 	}
-	chain, err := p.core.behind(ctx, &i)
+	chain, err := p.core.Behind(ctx, &i)
 	if err != nil {
 		return i, err
 	}
@@ -267,10 +113,10 @@ func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (c
 	var rec *store.SourceRecord
 	var stale bool
 	// all is read in one transaction, as a command waits for it
-	err := p.core.store.View(ctx, func(tx store.Tx) error {
-		i, l, err := p.leases.authorize(tx, who, name)
+	err := p.core.Store.View(ctx, func(tx store.Tx) error {
+		i, l, err := p.leases.Authorize(tx, who, name)
 		if err == nil && i.ID != name { // a hook's token, or the name of a lease
-			i, _, err = p.leases.lookUp(tx, who, string(name))
+			i, _, err = p.leases.LookUp(tx, who, string(name))
 		}
 		if err != nil {
 			return err
@@ -284,7 +130,7 @@ func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (c
 			leaf = inner[len(inner)-1]
 		}
 		if leaf.Child != "" {
-			return errHollow(i.ID)
+			return state.ErrHollow(i.ID)
 		}
 		rec, err = tx.SourceByKey(leaf.SourceKey)
 		return err
@@ -295,49 +141,19 @@ func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (c
 	if err != nil {
 		return nil, err
 	}
-	c, err := p.providers.reach(ctx, rec, leaf)
+	c, err := p.providers.Reach(ctx, rec, leaf)
 	if err == nil {
 		return c, nil
 	}
-	if o := p.providers.ready(rec.Key); o != nil {
+	if o := p.providers.Ready(rec.Key); o != nil {
 		// so that no request is given another one there
-		if e := asUnreachable(p.providers.reaches(ctx, o, rec.Key, err)); e != nil {
-			return nil, errors.Join(err, p.core.store.Update(ctx,
-				func(tx store.Tx) error { return p.providers.setUnreachable(tx, rec.Key, e) }))
+		if e := sources.AsUnreachable(p.providers.Reaches(ctx, o, rec.Key, err)); e != nil {
+			return nil, errors.Join(err, p.core.Store.Update(ctx,
+				func(tx store.Tx) error { return p.providers.SetUnreachable(tx, rec.Key, e) }))
 		}
 		err = hasEnded(o, err)
 	}
 	return nil, err
-}
-
-// reach opens a connection to the computer of an instance with none behind it.
-func (p *providers) reach(ctx context.Context, rec *store.SourceRecord, leaf *compute.Instance) (c compute.Conn, err error) {
-	o := p.open(ctx, rec)
-	if o.err != nil {
-		return nil, o.err
-	}
-	if err := o.same(ctx, leaf); err != nil {
-		return nil, err
-	}
-	err = await(ctx, bootPatience, time.Time{}, func(ctx context.Context) (err error) {
-		c, err = o.provider.Connect(ctx, leaf.ID)
-		return err
-	})
-	return c, err
-}
-
-// into opens a connection to an instance that this worker is at work on.
-func (p *providers) into(ctx context.Context, i *compute.Instance) (compute.Conn, error) {
-	chain, err := p.core.behind(ctx, i)
-	if err != nil {
-		return nil, err
-	}
-	leaf := chain[len(chain)-1]
-	rec, err := p.core.recordOf(ctx, leaf.SourceKey)
-	if err != nil {
-		return nil, err
-	}
-	return p.reach(ctx, rec, leaf)
 }
 
 // Slot waits for one of the slots that `concurrency` gives an instance, and those behind it, and
@@ -348,7 +164,7 @@ func (p *Pool) Slot(ctx context.Context, name compute.ID, detached func(context.
 	if err != nil {
 		return nil, err
 	}
-	chain, err := p.core.behind(ctx, &i)
+	chain, err := p.core.Behind(ctx, &i)
 	if err != nil {
 		return nil, err
 	}
@@ -360,11 +176,11 @@ func (p *Pool) Slot(ctx context.Context, name compute.ID, detached func(context.
 	}
 	// the outermost first, as all callers do, so that they cannot wait for each other
 	for _, i := range chain {
-		s := p.core.sources[i.Source]
+		s := p.core.Sources[i.Source]
 		if s == nil || s.Concurrency <= 0 {
 			continue
 		}
-		f, err := p.leases.slot(ctx, i, s.Concurrency, detached)
+		f, err := p.leases.Slot(ctx, i, s.Concurrency, detached)
 		if err != nil {
 			free()
 			return nil, err
@@ -374,65 +190,95 @@ func (p *Pool) Slot(ctx context.Context, name compute.ID, detached func(context.
 	return free, nil
 }
 
-// How long a wait for a free slot pauses between tries at most, and how long where the instance
-// itself has to be asked.
-const (
-	slotPause     = 50 * time.Millisecond
-	detachedPause = 500 * time.Millisecond
-)
-
-// slot waits for one of the n slots of one instance, until ctx ends.
-func (p *leases) slot(ctx context.Context, i *compute.Instance, n int, detached func(context.Context) (int,
-	error)) (free func(), err error) {
-	pause := time.Millisecond
-	for {
-		most := slotPause
-		free, ok, err := p.core.store.Slot(i.Row, n)
-		if ok && err == nil {
-			// It asks with the slot in hand: a command is counted there before the caller that
-			// detached it gives up its own.
-			if ok, err = p.besides(ctx, i.Row, n, detached); ok && err == nil {
-				return free, nil
-			}
-			free()
-			most = detachedPause
-		}
-		if err != nil {
-			return nil, err
-		}
-		wait := pause
-		if detached != nil {
-			// two callers that want several slots each must not block each other for ever
-			wait = pause/2 + rand.N(pause)
-		}
-		select {
-		case <-ctx.Done():
-			return nil, &compute.Error{
-				ID: i.ID, Kind: compute.ErrTimeout,
-				Err: fmt.Errorf("%d runs at once are allowed on it, and as many go on", n),
-			}
-		case <-time.After(wait):
-		}
-		pause = min(2*pause, most)
+func keysOfJobs(jobs []lifecycle.Job) (keys []string) {
+	for _, j := range jobs {
+		keys = append(keys, string(j.Instance.ID))
 	}
+	return keys
 }
 
-// besides reports whether there are slots for all detached commands beside the one that was taken:
-// then as many more can be had.
-func (p *leases) besides(ctx context.Context, row int64, n int, detached func(context.Context) (int, error)) (bool, error) {
-	if detached == nil {
-		return true, nil
-	}
-	left, err := detached(ctx)
-	if err != nil || left >= n {
-		return false, err
-	}
-	for range left {
-		free, ok, err := p.core.store.Slot(row, n)
-		if err != nil || !ok {
-			return false, err
+// Release takes instances back. Wanted ones are kept and cleaned, the first named first; the others
+// are discarded. If one name is wrong nothing changes.
+func (p *Pool) Release(ctx context.Context, who compute.Who, opt compute.ReleaseOptions, names ...compute.ID) error {
+	var due []compute.ID
+	var jobs []lifecycle.Job
+	var free []int64
+	defer func() { p.core.Inflight.Leave(keysOfJobs(jobs)...) }()
+	err := p.disposal.WithOpen(ctx, func(tx store.Tx) error {
+		p.core.Inflight.Leave(keysOfJobs(jobs)...)
+		due, jobs, free = nil, nil, nil
+		var back []leasing.Taken
+		var other []*compute.Instance
+		seen := map[string]bool{}
+		for _, name := range names {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			i, l, err := p.disposal.Releasable(tx, who, opt, name)
+			if err != nil {
+				return err
+			}
+			if i == nil || seen[what(i, l)] {
+				continue
+			}
+			seen[what(i, l)] = true
+			if i.State == compute.Leased {
+				back = append(back, leasing.Taken{Instance: i, Lease: l})
+			} else {
+				other = append(other, i)
+			}
 		}
-		defer free()
+		for _, i := range other { // only now are all names known to be good
+			due = append(due, i.ID)
+			if err := p.disposal.DiscardNow(tx, i); err != nil {
+				return err
+			}
+		}
+		why := allocate.Because("released")
+		if opt.Ended != "" {
+			why = lifecycle.EndedWith(strings.Join(strings.FieldsFunc(opt.Ended, func(r rune) bool { return !unicode.IsPrint(r) }), " "))
+		}
+		if err := p.disposal.GiveBack(tx, back, why, opt.Force || opt.Discard || opt.Ended != "", &due); err != nil {
+			return err
+		}
+		for _, t := range back {
+			if t.Instance.State == compute.Ready {
+				free = append(free, t.Instance.SourceKey)
+			}
+		}
+		for _, id := range due { // what is done here and now is claimed in the same transaction
+			if now, err := p.disposal.Ours(tx, id); err != nil {
+				return err
+			} else if !now && !opt.Discard {
+				continue
+			}
+			i, rec, err := p.disposal.Claim(tx, id)
+			if err != nil {
+				return err
+			}
+			if i != nil {
+				jobs = append(jobs, lifecycle.Job{Instance: i, Record: rec})
+			}
+		}
+		p.core.Inflight.Take(keysOfJobs(jobs)...)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	return true, nil
+	p.core.Step("release:recorded")
+	p.queue.WakeHeads(free)
+	p.core.Wake()
+	if len(jobs) < len(due) {
+		p.core.Opt.Left()
+	}
+	return p.disposal.Carry(ctx, jobs)
+}
+
+// what names what a lease gives back: the instance, or the part of it.
+func what(i *compute.Instance, l *compute.Lease) string {
+	if l != nil && l.Share != nil {
+		return l.ID
+	}
+	return string(i.ID)
 }

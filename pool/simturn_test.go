@@ -62,7 +62,7 @@ func idsOfWaiters(m map[int64]*compute.Waiter) func(func(int64) bool) {
 // waits tells whether somebody waits for what a request in the queue asks for.
 func (l *ledger) waits(w *compute.Waiter) bool {
 	p := l.owners[w.ID]
-	return !p.dead.Load() && p.desk.Waits(w.ID)
+	return !p.dead.Load() && pool.Waits(p.desk, w.ID)
 }
 
 // before returns those whose turn comes before a request's, and who are not kept from it by a

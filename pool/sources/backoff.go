@@ -1,0 +1,47 @@
+package sources
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/store"
+)
+
+const (
+	backoffsMost = 16 // how many of a source are remembered
+	// After so many different wants have failed, for other reasons than lack of room, the source
+	// itself fails.
+	BackoffsBroken = 3
+)
+
+// SaveBackoffs stores backoffs. It leaves out those that are long over and, if there are too many,
+// those that end soonest.
+func SaveBackoffs(tx store.Tx, key int64, all []allocate.Backoff, now time.Time) error {
+	all = slices.DeleteFunc(all, func(h allocate.Backoff) bool {
+		return !h.Paused.IsZero() && now.Sub(h.Paused).Abs() > 2*allocate.PauseMost
+	})
+	if len(all) > backoffsMost {
+		slices.SortStableFunc(all, func(a, b allocate.Backoff) int { return -a.Paused.Compare(b.Paused) })
+		all = all[:backoffsMost]
+	}
+	if len(all) == 0 {
+		return tx.SaveNote(allocate.BackoffsNote(key), "")
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		return err
+	}
+	return tx.SaveNote(allocate.BackoffsNote(key), string(text))
+}
+
+const (
+	StopGrace = time.Minute
+	// openPatience is how long a look waits for providers to open, all at once. One that hangs does
+	// not hold up the others.
+	openPatience = 5 * time.Second
+	// OpenLong is how long a release waits for a provider to open. Then it has the instances
+	// discarded when the provider opens again.
+	OpenLong = 30 * time.Second
+)
