@@ -31,7 +31,7 @@ var unguarded = map[string]string{
 	"cli/servercmd/signin.go":       "hostler login, a client",
 	"controller/slapos":             "its client has the guard's transport",
 	"host/keeper":                   "its own socket",
-	"controller/front":              "pairs of sockets with the engine that started it",
+	"controller/apiprocess":         "pairs of sockets with the engine that started it",
 	"slapos/node/supervise":         "its own socket",
 	"slapos/node/hook/forward":      "ports that the node's own settings lead to another",
 	"remote":                        "forwards of the user's own ports",

@@ -212,7 +212,7 @@ func (t *trying) thing(kind, name string, afar, same bool) error {
 			return check.FaultOf(s)
 		}
 		exposed, risks, rest = s.Exposed, t.after.FromAfar(s, t.said.Secrets), func() error { return t.fault(s, same) }
-		if len(risks) == 0 && ownOnly(t.after, name, "") {
+		if len(risks) == 0 && ownerOnly(t.after, name, "") {
 			risks = append(risks, config.Risk{File: s.File, Why: "its computers are the controller's own machine, or show its files"})
 		}
 	case applied.Bundle:
@@ -228,7 +228,7 @@ func (t *trying) thing(kind, name string, afar, same bool) error {
 		}
 		exposed, risks = b.Exposed, t.after.BundleFromAfar(b, t.said.Secrets)
 		for _, s := range t.after.Sources {
-			if t.puts(s, name) && ownOnly(t.after, s.Name, "") {
+			if t.puts(s, name) && ownerOnly(t.after, s.Name, "") {
 				risks = append(risks, config.Risk{File: b.File, Why: "the source " + s.Name + " puts it on the controller's own machine"})
 			}
 		}

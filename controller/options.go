@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/controller/front"
+	"github.com/hostler-project/hostler/controller/apiprocess"
 )
 
 // Options are those of a controller. The zero value serves its own user by the usual socket, and
@@ -40,16 +40,16 @@ type Network struct {
 	Process string
 }
 
-// apart tells whether a process of its own reads what comes, and whether it has to be confined in
-// all ways.
-func (n Network) apart(log *slog.Logger) (apart, strict bool, err error) {
+// apiProcess tells whether a process of its own reads what comes, and whether it has to be
+// confined in all ways.
+func (n Network) apiProcess(log *slog.Logger) (apart, strict bool, err error) {
 	switch n.Process {
 	case "on", "true":
 		return true, true, nil
 	case "off", "false":
 		return false, false, nil
 	case "", "auto":
-		why := front.HasOwnUser()
+		why := apiprocess.HasOwnUser()
 		if why != nil {
 			log.Debug("no process of its own reads what strangers send", "err", why)
 		}

@@ -131,8 +131,8 @@ func keepGood(was, now *config.Config, faults []*brokenSource) {
 	}
 }
 
-// hear reloads at SIGHUP.
-func (k *controller) hear(ctx context.Context) {
+// reloadOnHangup reloads at SIGHUP.
+func (k *controller) reloadOnHangup(ctx context.Context) {
 	got := make(chan os.Signal, 1)
 	signal.Notify(got, syscall.SIGHUP)
 	defer signal.Stop(got)

@@ -19,9 +19,9 @@ import (
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/callers"
+	"github.com/hostler-project/hostler/controller/exclusive"
 	"github.com/hostler-project/hostler/controller/resource"
 	"github.com/hostler-project/hostler/controller/server"
-	"github.com/hostler-project/hostler/controller/turn"
 	"github.com/hostler-project/hostler/host"
 )
 
@@ -91,8 +91,8 @@ func (o resourcing) idle() bool { return len(o.Namespaces)+len(o.Apply) == 0 }
 // keepResources serves the objects of a Kubernetes cluster while the configuration says so and this
 // controller leads, until ctx ends. Their requests pass the same handler as all others.
 func (k *controller) keepResources(ctx context.Context, handler http.Handler) {
-	t := &turn.Turn{Place: turn.Resources}
-	defer t.End()
+	t := &exclusive.Task{Row: exclusive.Resources}
+	defer t.Release()
 	end, wake := func() {}, func() {}
 	defer func() { end() }()
 	var does resourcing
@@ -127,11 +127,11 @@ func (k *controller) keepResources(ctx context.Context, handler http.Handler) {
 }
 
 // leadsBy reports whether this controller does what only one process may do.
-func (k *controller) leadsBy(t *turn.Turn) bool {
+func (k *controller) leadsBy(t *exclusive.Task) bool {
 	if _, shared := k.Host.Store().(host.SharedStore); shared {
 		return k.leads()
 	}
-	return t.Has(k.Host.Store())
+	return t.Acquire(k.Host.Store())
 }
 
 // beginResources starts serving objects. end stops that and waits. wake says that sources may have

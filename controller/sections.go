@@ -13,7 +13,7 @@ import (
 func Sections() map[string]any {
 	out := map[string]any{
 		"auth": new(callers.Settings), "controller": new(controllerSection),
-		"apply": new(appliedConf), "resources": new(resourcing), "director": new(directing),
+		"apply": new(appliedConf), "resources": new(resourcing), "director": new(directorSection),
 		"webhook w": new(hooking),
 	}
 	maps.Copy(out, metal.Sections())

@@ -4,18 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
-	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"github.com/hostler-project/hostler/api"
@@ -23,9 +18,9 @@ import (
 	certs "github.com/hostler-project/hostler/auth/certificate"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/controller/apiprocess"
 	"github.com/hostler-project/hostler/controller/applied"
 	"github.com/hostler-project/hostler/controller/callers"
-	"github.com/hostler-project/hostler/controller/front"
 	"github.com/hostler-project/hostler/controller/metal"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/controller/server/access"
@@ -41,6 +36,7 @@ import (
 	"github.com/hostler-project/hostler/observe/tracing"
 	"github.com/hostler-project/hostler/policy/fetch"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store"
 )
 
 const (
@@ -54,16 +50,16 @@ const (
 
 // Serve runs the controller until ctx ends or a signal stops it.
 func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.Tracing, o Options) error {
-	m, bell, refused := NewMeters(), newBell(), NewRefusals(log)
+	m, bell, refused := NewMetrics(), newBell(), NewRefusals(log)
 	h.Log, h.Role, h.Meters, h.Left, h.Refused = log, host.Controller, m, bell.ring, refused.Add
 	if o.Drain < 0 {
 		return fault.Invalid("", "--drain: less than nothing")
 	}
-	apart, strict, err := o.Network.apart(log)
+	apart, strict, err := o.Network.apiProcess(log)
 	if err != nil {
 		return err
 	}
-	end := newEnding(ctx, log, o.Drain)
+	end := newShutdown(ctx, log, o.Drain)
 	defer end.close()
 	ctx = end.ctx
 	engine, err := h.Engine(ctx)
@@ -71,8 +67,8 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 		return err
 	}
 	k := &controller{
-		Log: log, Host: h, meters: m, leaving: end.begun.Load, bell: bell, soon: newBell(), wanted: newBell(), others: newBell(),
-		answers: NewAnswers(h.Store(), log),
+		Log: log, Host: h, metrics: m, leaving: end.begun.Load, bell: bell, soon: newBell(), wanted: newBell(), others: newBell(),
+		replies: NewReplyStore(h.Store(), log),
 	}
 	first, err := newServed(ctx, engine, h.Config(), false, h.Guard())
 	if err != nil {
@@ -92,23 +88,23 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	if err != nil {
 		return err
 	}
-	scraped, err := o.Telemetry.Scraped()
+	scraped, err := o.Telemetry.Listen()
 	if err != nil {
 		listeners.close()
 		return err
 	}
-	if err := aloneOnState(h); err != nil {
+	if err := onlyController(h); err != nil {
 		listeners.close()
 		return err
 	}
-	m.Watch(k.standing)
-	near, far := front.Apart(listeners.all, version.Read().Version, apart)
+	m.WatchSources(k.sourceStatus)
+	local, remote := apiprocess.SplitListeners(listeners.all, version.Read().Version, apart)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	opt := serverOptions(ctx, k, listeners.token, far.ReadyAnd(k.ready), traces.Of())
-	opt.Identity = func() api.Identity { out := k.identity(); out.APIProcess = far.Standing(); return out }
+	opt := serverOptions(ctx, k, listeners.token, remote.ReadyAnd(k.ready), traces.Of())
+	opt.Identity = func() api.Identity { out := k.identity(); out.APIProcess = remote.State(); return out }
 	handler := web.Handler(server.New(opt))
-	defer SpareCollections()() // before the SlapOS master reads all of its records
+	defer TuneGC()() // before the SlapOS master reads all of its records
 	if handler, k.slap, err = slapos.Serve(ctx, k.slaposOptions(listeners.token), handler); err != nil {
 		listeners.close()
 		return err
@@ -117,9 +113,9 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	defer all.Wait()
 	answering, quiet := context.WithCancel(context.WithoutCancel(ctx))
 	defer quiet() // when nothing is answered any more
-	all.Go(func() { k.answers.run(answering) })
+	all.Go(func() { k.replies.run(answering) })
 	all.Go(func() { traces.Run(answering) })
-	all.Go(func() { k.deliver(ctx) })
+	all.Go(func() { k.deliverWebhooks(ctx) })
 	if scraped != nil {
 		all.Go(func() { k.serveMetrics(ctx, scraped) })
 		log.Info("metrics", "listen", scraped.Addr().String())
@@ -127,25 +123,25 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	all.Go(func() { k.followCertificates(ctx) })
 	all.Go(func() { k.tokens.Run(answering) })
 	all.Go(func() { k.audit.Run(answering) })
-	all.Go(func() { k.look(ctx) })
+	all.Go(func() { k.doDue(ctx) })
 	all.Go(func() { k.planner.follow(ctx) })
 	if !o.NoFill {
 		images := &metal.Loop{Log: log, Host: h, Registry: m.Reg, Leads: k.leads, Now: func() (*config.Config, <-chan struct{}) {
 			now := k.now.Load()
 			return now.cfg, now.over
 		}}
-		all.Go(func() { k.direct(ctx) })
-		all.Go(func() { k.keepAhead(ctx) })
+		all.Go(func() { k.runDirector(ctx) })
+		all.Go(func() { k.keepPrewarmed(ctx) })
 		all.Go(func() { images.Run(ctx) })
 	}
 	resources := make(chan struct{})
 	go func() { defer close(resources); k.keepResources(ctx, handler) }()
 	defer func() { <-resources }() // its last requests are still answered and stored
-	all.Go(func() { k.hear(ctx) })
+	all.Go(func() { k.reloadOnHangup(ctx) })
 	all.Go(func() { k.followApplied(ctx) })
-	all.Go(func() { k.share(ctx, !o.NoFill) })
-	errs := make(chan error, len(near))
-	for _, l := range near {
+	all.Go(func() { k.followStore(ctx, !o.NoFill) })
+	errs := make(chan error, len(local))
+	for _, l := range local {
 		if l.Addr().Network() != "unix" && k.files != nil {
 			l = tls.NewListener(l, k.files.TLS())
 		}
@@ -158,11 +154,11 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 			cancel() // if one listener fails, all stop
 		})
 	}
-	far.Handler, far.Hosts, far.Files, far.Slapos, far.Log = handler, k.hosts(), k.files, k.slap != nil, log
-	far.Strict = strict
-	strangers := make(chan error, 1)
-	serves := far.Begin(ctx, &all, func(err error) {
-		strangers <- err
+	remote.Handler, remote.Hosts, remote.Files, remote.Slapos, remote.Log = handler, k.hosts(), k.files, k.slap != nil, log
+	remote.Strict = strict
+	remoteErr := make(chan error, 1)
+	serves := remote.Start(ctx, &all, func(err error) {
+		remoteErr <- err
 		if err != nil {
 			cancel()
 		}
@@ -174,8 +170,8 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	<-ctx.Done()
 	log.Info("ending: what is being answered still has its time", "grace", Grace)
 	_, _ = daemon.SdNotify(false, daemon.SdNotifyStopping)
-	failed := <-strangers
-	for range near {
+	failed := <-remoteErr
+	for range local {
 		err := <-errs
 		if errors.Is(err, server.ErrCutOff) { // as was said; so nothing failed
 			log.Warn("ended", "err", err)
@@ -188,19 +184,19 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 
 // controller is a running controller.
 type controller struct {
-	Log    *slog.Logger
-	Host   *host.Host
-	meters *meters
-	now    atomic.Pointer[served] // the current configuration and its engine
-	bell   bell                   // there is something to do
-	soon   bell                   // there may be something to do in a moment
-	wanted bell                   // there may be something to make
-	mu     sync.Mutex             // one reload at a time
+	Log     *slog.Logger
+	Host    *host.Host
+	metrics *metricSet
+	now     atomic.Pointer[served] // the current configuration and its engine
+	bell    bell                   // there is something to do
+	soon    bell                   // there may be something to do in a moment
+	wanted  bell                   // there may be something to make
+	mu      sync.Mutex             // one reload at a time
 
 	others bell          // others may have applied something
 	book   *applied.Book // applies things
 
-	answers *answers // to requests with a key
+	replies *replyStore // to requests with a key
 	tokens  *auth.Ring
 	audit   *auth.Log
 	limits  *auth.Limits
@@ -211,7 +207,7 @@ type controller struct {
 	slap    server.Slap  // nil: it is no SlapOS master
 }
 
-// served is a configuration and its engine.
+// server is a configuration and its engine.
 type served struct {
 	engine *pool.Pool
 	cfg    *config.Config
@@ -289,14 +285,14 @@ func serverOptions(
 			Limited:  func(source string) []string { return k.now.Load().limited[source] },
 			Projects: func() []string { return projectNames(k.now.Load().cfg) },
 			Sources:  func(name string) bool { _, err := k.now.Load().cfg.Source(name); return err == nil },
-			Private:  func(source, image string) bool { return ownOnly(k.now.Load().cfg, source, image) },
+			Private:  func(source, image string) bool { return ownerOnly(k.now.Load().cfg, source, image) },
 		},
 		Life: server.Life{
 			Ready: ready, Reload: k.reload, Ring: k.ring, Ending: ctx.Done(),
 			Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
 		},
-		Replies:   k.answers.memory(),
-		Telemetry: server.Telemetry{Metrics: k.meters.handler(), Observe: k.meters.asked, Tracer: tracer, Log: k.Log},
+		Replies:   k.replies.idempotencyStore(),
+		Telemetry: server.Telemetry{Metrics: k.metrics.handler(), Observe: k.metrics.countRequest, Tracer: tracer, Log: k.Log},
 		Planner:   k.planner, Webhooks: func() server.Webhooks { return k.hooked() }, Applied: appliedFor{k.book},
 		Slap: func() server.Slap { return k.slap },
 	}
@@ -329,9 +325,9 @@ func (k *controller) ring() {
 	k.soon.ring()
 }
 
-// look does what is due when the bell rings, when the next work is due, and from time to time. Work
-// runs in a goroutine per source and rings the bell when it ends.
-func (k *controller) look(ctx context.Context) {
+// doDue does what is due when the bell rings, when the next work is due, and from time to time.
+// Work runs in a goroutine per source and rings the bell when it ends.
+func (k *controller) doDue(ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
 	timer := time.NewTimer(lookAround)
@@ -386,122 +382,14 @@ func (k *controller) round(ctx context.Context, with pool.Tending) time.Time {
 	return next
 }
 
-// listeners are the listeners of a controller.
-type listeners struct {
-	all   []net.Listener
-	token string // the administrator's token; "": none
-}
-
-func (l *listeners) close() {
-	for _, one := range l.all {
-		if one != nil {
-			_ = one.Close()
-		}
+// ready returns why requests cannot be served now: the controller is ending, or the state cannot be
+// read or written.
+func (k *controller) ready(ctx context.Context) error {
+	if k.leaving() {
+		return errors.New("it was told to end")
 	}
-}
-
-func (l *listeners) names() (out []string) {
-	for _, one := range l.all {
-		out = append(out, one.Addr().Network()+":"+one.Addr().String())
+	if _, err := k.now.Load().engine.Status(ctx); err != nil {
+		return err
 	}
-	return out
-}
-
-// listen opens the sockets of systemd, or else the controller's own; and the address of --listen.
-func listen(h *host.Host, o Options, files *certs.Files) (_ *listeners, err error) {
-	out := &listeners{}
-	defer func() {
-		if err != nil {
-			out.close()
-		}
-	}()
-	if out.all, err = activation.Listeners(); err != nil {
-		return nil, fmt.Errorf("the sockets that systemd has opened: %w", err)
-	}
-	for _, l := range out.all {
-		switch {
-		case l == nil:
-			return nil, fault.Invalid(
-				"ListenStream= is for sockets that a controller serves", "a socket that systemd has opened is no stream",
-			)
-		case l.Addr().Network() == "unix", files != nil:
-		case !isLoopback(l.Addr()):
-			return nil, fault.Invalid(
-				"give --tls-cert and --tls-key, or have it listen on 127.0.0.1",
-				"%s, which systemd has opened: without TLS whoever is on the way could read and use tokens", l.Addr(),
-			)
-		}
-	}
-	if len(out.all) == 0 {
-		l, err := ownSocket(h, o)
-		if err != nil {
-			return nil, err
-		}
-		out.all = append(out.all, l)
-	}
-	if o.Network.Address == "" {
-		return out, nil
-	}
-	host, _, err := net.SplitHostPort(o.Network.Address)
-	if err != nil {
-		return nil, fault.Invalid("127.0.0.1:7070, say", "--listen %s: %w", o.Network.Address, err)
-	}
-	if ip := net.ParseIP(host); o.Network.Cert == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return nil, fault.Invalid(
-			"give --tls-cert and --tls-key, or listen on 127.0.0.1",
-			"--listen %s: without TLS whoever is on the way could read and use tokens", o.Network.Address,
-		)
-	}
-	if out.token, err = callers.AdministratorToken(o.TokenFile); err != nil {
-		return nil, err
-	}
-	l, err := net.Listen("tcp", o.Network.Address)
-	if err != nil {
-		return nil, CannotListen("--listen", o.Network.Address, err)
-	}
-	out.all = append(out.all, l)
-	return out, nil
-}
-
-func isLoopback(at net.Addr) bool {
-	host, _, err := net.SplitHostPort(at.String())
-	ip := net.ParseIP(host)
-	return err == nil && ip != nil && ip.IsLoopback()
-}
-
-// ownSocket listens on the controller's socket, and replaces one that a killed controller left.
-func ownSocket(h *host.Host, o Options) (net.Listener, error) {
-	path := o.Socket.Path
-	if path == "" {
-		dir, err := host.RuntimeDir()
-		if err != nil {
-			return nil, err
-		}
-		path = filepath.Join(dir, socket.SocketName)
-	}
-	switch ok, err := h.OnlyOne(path + ".lock"); {
-	case err != nil:
-		return nil, fault.Invalid("", "--socket %s: %w", path, err)
-	case !ok:
-		return nil, fault.Conflict("stop it first, or give another --socket", "a controller listens on %s already", path)
-	}
-	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket == 0 {
-		return nil, fault.Conflict("give another --socket", "%s exists and is no socket", path)
-	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fault.Invalid("", "--socket %s: %w", path, err)
-	}
-	old := syscall.Umask(0o177) // from the start only this user may connect
-	l, err := net.Listen("unix", path)
-	syscall.Umask(old)
-	if err != nil {
-		return nil, fault.Invalid("", "--socket %s: %w", path, err)
-	}
-	if o.Socket.Everyone {
-		if err := os.Chmod(path, 0o666); err != nil {
-			_ = l.Close()
-			return nil, err
-		}
-	}
-	return l, nil
+	return k.Host.Store().Update(ctx, func(store.Tx) error { return nil })
 }

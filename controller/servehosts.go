@@ -6,7 +6,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/controller/front"
+	"github.com/hostler-project/hostler/controller/apiprocess"
 	"github.com/hostler-project/hostler/host"
 )
 
@@ -40,8 +40,8 @@ func readHosts(cfg *config.Config, address string) ([]string, error) {
 }
 
 // hosts returns the current names of the controller.
-func (k *controller) hosts() front.Hosts {
-	out := front.Hosts{Names: func() []string { return k.now.Load().hosts }}
+func (k *controller) hosts() apiprocess.Hosts {
+	out := apiprocess.Hosts{Names: func() []string { return k.now.Load().hosts }}
 	if k.files != nil {
 		out.Certificate = k.files.Leaf
 	}

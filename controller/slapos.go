@@ -15,6 +15,6 @@ func (k *controller) slaposOptions(file string) slapos.Options {
 		Members:  k.members,
 		Projects: func() []*config.Project { return k.now.Load().cfg.Projects },
 		Out:      func() http.RoundTripper { return k.now.Load().out },
-		Limits:   k.limits, Audit: k.audit, Observe: k.meters.asked, Metrics: k.meters.Reg,
+		Limits:   k.limits, Audit: k.audit, Observe: k.metrics.countRequest, Metrics: k.metrics.Reg,
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/hostler-project/hostler/compute/engine"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/controller/turn"
+	"github.com/hostler-project/hostler/controller/exclusive"
 	"github.com/hostler-project/hostler/controller/webhook"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/version"
@@ -143,22 +143,22 @@ func (j *hookJournal) Keep(ctx context.Context, hook string, p webhook.Position)
 }
 
 // sender returns the sender for the webhooks of a configuration.
-func (k *controller) sender(now *served, t *turn.Turn) *webhook.Sender {
+func (k *controller) sender(now *served, t *exclusive.Task) *webhook.Sender {
 	return webhook.New(webhook.Options{
 		Hooks: now.hooks, Journal: &hookJournal{now.engine, k.Host.Store()}, Installation: k.Host.Store().Installation(),
 		Version: version.Read().Version, Log: k.Log,
-		Observe: k.meters.told, Guard: now.guard,
+		Observe: k.metrics.countDelivery, Guard: now.guard,
 		Leads: func() bool { return k.leadsBy(t) },
 	})
 }
 
-// deliver sends events to the webhooks of the current configuration until ctx ends.
-func (k *controller) deliver(ctx context.Context) {
+// deliverWebhooks sends events to the webhooks of the current configuration until ctx ends.
+func (k *controller) deliverWebhooks(ctx context.Context) {
 	for ctx.Err() == nil {
 		now := k.now.Load()
 		short, cancel := context.WithCancel(ctx)
 		var all sync.WaitGroup
-		t := &turn.Turn{Place: turn.Webhooks}
+		t := &exclusive.Task{Row: exclusive.Webhooks}
 		if len(now.hooks) > 0 {
 			all.Go(func() { k.sender(now, t).Run(short) })
 		}
@@ -168,7 +168,7 @@ func (k *controller) deliver(ctx context.Context) {
 		}
 		cancel()
 		all.Wait()
-		t.End()
+		t.Release()
 	}
 }
 
@@ -181,7 +181,7 @@ type hooked struct {
 
 func (k *controller) hooked() *hooked {
 	now := k.now.Load()
-	return &hooked{now.hooks, &hookJournal{now.engine, k.Host.Store()}, k.sender(now, &turn.Turn{Place: turn.Webhooks})}
+	return &hooked{now.hooks, &hookJournal{now.engine, k.Host.Store()}, k.sender(now, &exclusive.Task{Row: exclusive.Webhooks})}
 }
 
 // List returns the webhooks and how far each has come.

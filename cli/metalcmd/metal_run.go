@@ -97,7 +97,7 @@ func metalRun(a *cli.App, ctx context.Context, once, dry bool, wait term.Duratio
 		}
 		return metalOnce(a, ctx, opt, most)
 	}
-	gauges := controller.NewMeters()
+	gauges := controller.NewMetrics()
 	a.Host.Meters = gauges
 	m := loop.NewMeters(gauges.Reg)
 	var failed error
@@ -114,7 +114,7 @@ func metalRun(a *cli.App, ctx context.Context, once, dry bool, wait term.Duratio
 	if err != nil {
 		return err
 	}
-	scraped, err := telemetry.Scraped()
+	scraped, err := telemetry.Listen()
 	if err != nil {
 		return err
 	}

@@ -90,7 +90,7 @@ func plans(a *cli.App, ctx context.Context, names []string) ([]api.Plan, error) 
 			return nil, err
 		}
 	}
-	return controller.AlonePlans(ctx, a.Host)
+	return controller.OfflinePlans(ctx, a.Host)
 }
 
 // words describes a directive for the user.

@@ -79,5 +79,5 @@ func applySet(a *cli.App, ctx context.Context, set api.ApplySet) (api.ApplyAnswe
 	if a.Remote != nil {
 		return a.Remote.Applied().Apply(ctx, set)
 	}
-	return controller.AloneApplied(a.Host).Apply(ctx, applied.Caller{Name: a.Owner(), May: true}, set)
+	return controller.OfflineApplied(a.Host).Apply(ctx, applied.Caller{Name: a.Owner(), May: true}, set)
 }

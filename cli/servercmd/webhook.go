@@ -63,7 +63,7 @@ func webhooks(a *cli.App, ctx context.Context) (server.Webhooks, error) {
 	if a.Remote != nil {
 		return a.Remote.Webhooks(), nil
 	}
-	return controller.AloneWebhooks(ctx, a.Host)
+	return controller.OfflineWebhooks(ctx, a.Host)
 }
 
 func testWebhook(a *cli.App, ctx context.Context, name string) error {

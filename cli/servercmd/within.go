@@ -28,14 +28,14 @@ func Within(a *cli.App, engine cli.Engine) (c *client.Client, done func(), err e
 	if !ok {
 		return nil, nil, &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("no engine of this process")}
 	}
-	kept := controller.NewAnswers(a.Host.Store(), a.Log)
+	kept := controller.NewReplyStore(a.Host.Store(), a.Log)
 	me := auth.Principal{Name: a.Owner(), Here: true, Own: true, Via: "this process", Everywhere: auth.Administrator}
 	handler := server.New(server.Options{
 		Engine: func() server.Engine {
 			return server.Engine{Leaser: own, Book: own, Operator: own, Waiters: own, Slots: own}
 		},
 		Version:   version.Read().Version,
-		Replies:   kept.Promptly(),
+		Replies:   kept.Durable(),
 		Identity:  func() api.Identity { return api.Identity{} },
 		Callers:   server.Callers{Authenticate: func(*http.Request) (auth.Principal, error) { return me, nil }},
 		Scope:     access.Scope{Sources: a.IsSource},
@@ -57,7 +57,7 @@ func Within(a *cli.App, engine cli.Engine) (c *client.Client, done func(), err e
 		_ = c.Close()
 		cancel()
 		serving.Wait()
-		kept.Drop(context.Background(), controller.AnswersOld)
+		kept.Drop(context.Background(), controller.RepliesOld)
 	}, nil
 }
 

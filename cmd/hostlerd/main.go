@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/cli/runcmd"
 	"github.com/hostler-project/hostler/cli/selfcmd"
 	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/controller/front"
+	"github.com/hostler-project/hostler/controller/apiprocess"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/program"
 	"github.com/hostler-project/hostler/image/registry"
@@ -41,8 +41,8 @@ func Main(argv []string, in io.Reader, out, errs io.Writer) int {
 	if len(argv) == 5 && argv[1] == host.AnswersCommand {
 		return runcmd.RunAnswers(argv[2], argv[3], argv[4])
 	}
-	if len(argv) == 2 && argv[1] == front.Word {
-		return front.Main()
+	if len(argv) == 2 && argv[1] == apiprocess.Subcommand {
+		return apiprocess.Main()
 	}
 	if len(argv) == 2 && argv[1] == subprocess.Word {
 		return subprocess.Serve(in, out, registry.Client{})

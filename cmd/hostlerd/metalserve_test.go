@@ -13,8 +13,8 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/exclusive"
 	"github.com/hostler-project/hostler/controller/metal"
-	"github.com/hostler-project/hostler/controller/turn"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -144,7 +144,7 @@ func TestMetalAlone(t *testing.T) {
 	var log strings.Builder
 	third := on()
 	heard := slog.New(slog.NewTextHandler(&log, nil))
-	mine := &turn.Turn{Place: turn.Metal}
+	mine := &exclusive.Task{Row: exclusive.ImageCache}
 	ours := (&metal.Loop{Log: heard, Host: third.Host, Leads: func() bool { return true }}).Turn(mine)
 	for range 2 {
 		if ours() {
@@ -156,7 +156,7 @@ func TestMetalAlone(t *testing.T) {
 	}
 	first.Host.Close()
 	waitFor(t, "the controller has its turn", ours)
-	mine.End()
+	mine.Release()
 	if err := metal.Alone(second.Host, false); err != nil {
 		t.Errorf("after them: %v", err)
 	}

@@ -307,7 +307,7 @@ func panels(t *testing.T) map[string][]string {
 // TestDashboard: the dashboard asks for nothing that is not told, and leaves nothing out that is.
 func TestDashboard(t *testing.T) {
 	known := map[string]bool{}
-	for _, n := range controller.NewMeters().Reg.Names() {
+	for _, n := range controller.NewMetrics().Reg.Names() {
 		known[n] = false
 	}
 	word := regexp.MustCompile(`\b(hostler|go|process)_[a-z0-9_]+`)
@@ -438,8 +438,8 @@ func prometheus(t *testing.T, path, config, data string) string {
 
 // TestMetricsCost: a scrape asks how the sources stand, and walks no instances, leases or events.
 func TestMetricsCost(t *testing.T) {
-	m := controller.NewMeters()
-	m.Watch(func() (engine.Book, *config.Config) { return statusOnly{}, &config.Config{} })
+	m := controller.NewMetrics()
+	m.WatchSources(func() (engine.Book, *config.Config) { return statusOnly{}, &config.Config{} })
 	var b bytes.Buffer
 	if err := m.Reg.Write(&b); err != nil {
 		t.Fatal(err)

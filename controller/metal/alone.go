@@ -4,7 +4,7 @@ import (
 	"path/filepath"
 
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/controller/turn"
+	"github.com/hostler-project/hostler/controller/exclusive"
 	"github.com/hostler-project/hostler/host"
 )
 
@@ -28,7 +28,7 @@ func Alone(h *host.Host, dry bool) error {
 		)
 	}
 	// several state directories may share the store
-	free, ok, err := h.Store().Slot(turn.Metal, 1)
+	free, ok, err := h.Store().Slot(exclusive.ImageCache, 1)
 	if err == nil && !ok {
 		err = fault.Conflict(
 			busyHint,

@@ -10,7 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/controller/turn"
+	"github.com/hostler-project/hostler/controller/exclusive"
 	"github.com/hostler-project/hostler/director/caching"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/observe/metric"
@@ -117,8 +117,8 @@ func (k *Loop) images(ctx context.Context, cfg *config.Config, m *Meters) error 
 	if err != nil {
 		return err
 	}
-	t := &turn.Turn{Place: turn.Metal}
-	defer t.End()
+	t := &exclusive.Task{Row: exclusive.ImageCache}
+	defer t.Release()
 	opt.Leads = k.Turn(t)
 	opt.Leads() // so that no other process begins before the first round
 	opt.Told = func(r *caching.Report) {
@@ -139,15 +139,15 @@ func (k *Loop) images(ctx context.Context, cfg *config.Config, m *Meters) error 
 
 // Turn returns whether this controller keeps images ready: it must lead, and no other process
 // on the store may do so from another state directory. A wait is logged once.
-func (k *Loop) Turn(t *turn.Turn) func() bool {
+func (k *Loop) Turn(t *exclusive.Task) func() bool {
 	var mu sync.Mutex
 	told := false
 	return func() bool {
 		if !k.Leads() {
-			t.End()
+			t.Release()
 			return false
 		}
-		ours := t.Has(k.Host.Store())
+		ours := t.Acquire(k.Host.Store())
 		mu.Lock()
 		defer mu.Unlock()
 		if !ours && !told {

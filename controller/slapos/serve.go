@@ -16,8 +16,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/controller/apiprocess"
 	"github.com/hostler-project/hostler/controller/callers"
-	"github.com/hostler-project/hostler/controller/front"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/observe/metric"
@@ -252,7 +252,7 @@ func Serve(ctx context.Context, o Options, rest http.Handler) (http.Handler, ser
 		return asks(p, r, web.Writes(r))
 	}, WithDepot(kept, askerOf, whole))
 	mux := http.NewServeMux()
-	mux.Handle(path+"/", http.StripPrefix(path, front.Patient(http.NewCrossOriginProtection().Handler(guard))))
+	mux.Handle(path+"/", http.StripPrefix(path, apiprocess.LimitBodyTime(http.NewCrossOriginProtection().Handler(guard))))
 	mux.Handle("/", rest)
 	return mux, slap, nil
 }

@@ -96,7 +96,7 @@ func runStart(ctx context.Context, s *session.Session, o *startOptions) error {
 	if err := o.tls.open(&opt); err != nil {
 		return err
 	}
-	defer controller.SpareCollections()() // also while all that there is is read
+	defer controller.TuneGC()() // also while all that there is is read
 	m, err := master.New(ctx, opt)
 	if err != nil {
 		return err
