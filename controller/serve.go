@@ -193,8 +193,8 @@ type controller struct {
 	wanted  bell                   // there may be something to make
 	mu      sync.Mutex             // one reload at a time
 
-	others bell          // others may have applied something
-	book   *applied.Book // applies things
+	others bell           // others may have applied something
+	book   *applied.Store // applies things
 
 	replies *replyStore // to requests with a key
 	tokens  *auth.Ring
@@ -287,7 +287,7 @@ func serverOptions(
 			Sources:  func(name string) bool { _, err := k.now.Load().cfg.Source(name); return err == nil },
 			Private:  func(source, image string) bool { return ownerOnly(k.now.Load().cfg, source, image) },
 		},
-		Life: server.Life{
+		Lifecycle: server.Lifecycle{
 			Ready: ready, Reload: k.reload, Ring: k.ring, Ending: ctx.Done(),
 			Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
 		},

@@ -16,7 +16,7 @@ func TestShown(t *testing.T) {
 		"source mine: it is defined in /etc/hostler/sources/mine/source.conf (files count first)":          "source mine: it is defined in /etc/hostler/sources/mine/source.conf (files count first)",
 		"source hooked: permission denied: sources/hooked/provision.d: its programs run":                   "source hooked: permission denied: sources/hooked/provision.d: its programs run",
 	} {
-		if got := shown(text, whole); got != want {
+		if got := userError(text, whole); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

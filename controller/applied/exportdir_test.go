@@ -60,7 +60,7 @@ func applyAndDie(dir, at string) error {
 	if err != nil {
 		return err
 	}
-	m := applied.Mirror{Dir: filepath.Join(dir, "applied"), Step: step}
+	m := applied.ExportDir{Dir: filepath.Join(dir, "applied"), Step: step}
 	b := applied.New(applied.Options{Store: s, Step: step, Changed: func(ctx context.Context) error { return m.Sync(ctx, s) }})
 	_, err = b.Apply(context.Background(), ann, killedSets[1])
 	return errors.Join(err, s.Close())
@@ -92,7 +92,7 @@ func TestKilled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := applied.Mirror{Dir: filepath.Join(dir, "applied")}
+		m := applied.ExportDir{Dir: filepath.Join(dir, "applied")}
 		b := applied.New(applied.Options{Store: s, Changed: func(ctx context.Context) error { return m.Sync(ctx, s) }})
 		if _, err := b.Apply(t.Context(), ann, killedSets[0]); err != nil {
 			t.Fatal(err)
@@ -143,7 +143,7 @@ func TestKilled(t *testing.T) {
 
 // TestMirror: what is shown follows the store, also one that was put back.
 func TestMirror(t *testing.T) {
-	s, m := openStore(t), applied.Mirror{Dir: filepath.Join(t.TempDir(), "deep", "applied")}
+	s, m := openStore(t), applied.ExportDir{Dir: filepath.Join(t.TempDir(), "deep", "applied")}
 	b := applied.New(applied.Options{Store: s})
 	sync := func(s store.Transactor) {
 		t.Helper()
@@ -292,7 +292,7 @@ func FuzzThing(f *testing.F) {
 			return
 		}
 		top := t.TempDir()
-		m := applied.Mirror{Dir: filepath.Join(top, "in", "applied")}
+		m := applied.ExportDir{Dir: filepath.Join(top, "in", "applied")}
 		dir, _, err := m.Try(applied.After(nil, changes))
 		if err != nil {
 			t.Fatalf("%q path = %q: err = %v; want no error", name, path, err)

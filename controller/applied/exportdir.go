@@ -15,16 +15,16 @@ import (
 	"github.com/hostler-project/hostler/store"
 )
 
-// Mirror shows the state of a store as a directory of configuration, Path. It contains nothing that
-// is not in the store. Several processes may use one Mirror. A reader sees a whole revision, as a
-// link is replaced atomically.
-type Mirror struct {
+// ExportDir shows the state of a store as a directory of configuration, Path. It contains
+// nothing that is not in the store. Several processes may use one Mirror. A reader sees a whole
+// revision, as a link is replaced atomically.
+type ExportDir struct {
 	Dir string
 	// called after each step, for tests that kill the process there; nil: not called
 	Step func(step string)
 }
 
-func (m Mirror) step(name string) {
+func (m ExportDir) step(name string) {
 	if m.Step != nil {
 		m.Step(name)
 	}
@@ -37,12 +37,12 @@ const tryKept = time.Hour
 const current = "current"
 
 // Path returns the directory of configuration. It does not exist before something is applied.
-func (m Mirror) Path() string { return filepath.Join(m.Dir, current) }
+func (m ExportDir) Path() string { return filepath.Join(m.Dir, current) }
 
 // Mark returns the mark of the shown state, unique to it; "": nothing is shown. Read it before the
 // directory: if the mark has changed afterwards, the state may have changed during the read. A
 // broken link shows nothing, as a cleaner of old files may have removed its target.
-func (m Mirror) Mark() string {
+func (m ExportDir) Mark() string {
 	name, err := os.Readlink(m.Path())
 	if err == nil {
 		_, err = os.Stat(m.Path())
@@ -54,7 +54,7 @@ func (m Mirror) Mark() string {
 }
 
 // Sync makes the mirror show the current state of the store.
-func (m Mirror) Sync(ctx context.Context, s store.Transactor) error {
+func (m ExportDir) Sync(ctx context.Context, s store.Transactor) error {
 	at, err := latest(ctx, s)
 	if err != nil || at.mark == m.Mark() {
 		return err
@@ -113,7 +113,7 @@ func (m Mirror) Sync(ctx context.Context, s store.Transactor) error {
 }
 
 // Try shows things in a directory of their own until done is called.
-func (m Mirror) Try(things []api.AppliedThing) (dir string, done func(), err error) {
+func (m ExportDir) Try(things []api.AppliedThing) (dir string, done func(), err error) {
 	if err := os.MkdirAll(m.Dir, 0o700); err != nil {
 		return "", nil, err
 	}
@@ -124,7 +124,7 @@ func (m Mirror) Try(things []api.AppliedThing) (dir string, done func(), err err
 }
 
 // fill writes things to a new directory, and syncs it to disk.
-func (m Mirror) fill(what string, things []api.AppliedThing) (dir string, err error) {
+func (m ExportDir) fill(what string, things []api.AppliedThing) (dir string, err error) {
 	if dir, err = os.MkdirTemp(m.Dir, what+"-*"); err != nil {
 		return "", err
 	}
@@ -147,7 +147,7 @@ func (m Mirror) fill(what string, things []api.AppliedThing) (dir string, err er
 			if err := checkPath(f.Path); err != nil {
 				return "", err
 			}
-			if err := put(root, thingPath(t.Kind, t.Name)+"/"+f.Path, f, made); err != nil {
+			if err := put(root, objectPath(t.Kind, t.Name)+"/"+f.Path, f, made); err != nil {
 				return "", err
 			}
 		}

@@ -2,8 +2,9 @@ package slapos
 
 import (
 	"context"
-	"github.com/hostler-project/hostler/observe/metric"
 	"time"
+
+	"github.com/hostler-project/hostler/observe/metric"
 
 	"github.com/hostler-project/hostler/slapos/master"
 )

@@ -36,8 +36,8 @@ const (
 	driftTime = 30 * time.Second       // how often the applied things are compared
 )
 
-// set is everything that a namespace has applied.
-type set struct {
+// applySet is everything that a namespace has applied.
+type applySet struct {
 	r         *Reconciler
 	namespace string
 	kinds     []*watch[ThingSpec, ThingStatus] // one for each of applied, in its order
@@ -52,16 +52,16 @@ type set struct {
 	applied string // the applied things after it
 }
 
-func newSet(r *Reconciler, namespace string) *set {
-	s := &set{r: r, namespace: namespace, bell: make(chan struct{}, 1)}
+func newApplySet(r *Reconciler, namespace string) *applySet {
+	s := &applySet{r: r, namespace: namespace, bell: make(chan struct{}, 1)}
 	for _, k := range applied {
 		s.kinds = append(s.kinds, newWatch(r, k+"s", namespace, func(*Thing) { s.ring() }))
 	}
 	return s
 }
 
-// keep applies the objects of a namespace whenever they change, until ctx ends.
-func (s *set) keep(ctx context.Context) {
+// run applies the objects of a namespace whenever they change, until ctx ends.
+func (s *applySet) run(ctx context.Context) {
 	for _, w := range s.kinds {
 		s.r.all.Go(func() { w.run(ctx) })
 	}
@@ -71,8 +71,8 @@ func (s *set) keep(ctx context.Context) {
 		}
 	}
 	for ctx.Err() == nil {
-		s.bring(ctx)
-		if err := s.tell(ctx); err != nil && ctx.Err() == nil {
+		s.applyIfDue(ctx)
+		if err := s.writeStatus(ctx); err != nil && ctx.Err() == nil {
 			s.r.log.Warn("the status of custom resources", "namespace", s.namespace, "err", err)
 		}
 		select {
@@ -85,16 +85,16 @@ func (s *set) keep(ctx context.Context) {
 }
 
 // ring makes it look again; it does not wait.
-func (s *set) ring() {
+func (s *applySet) ring() {
 	select {
 	case s.bell <- struct{}{}:
 	default:
 	}
 }
 
-// bring applies the objects if they have changed, if the last attempt failed a while ago, or if the
-// applied things were changed by others.
-func (s *set) bring(ctx context.Context) {
+// applyIfDue applies the objects if they have changed, if the last attempt failed a while ago,
+// or if the applied things were changed by others.
+func (s *applySet) applyIfDue(ctx context.Context) {
 	now := ""
 	for i, w := range s.kinds {
 		for _, o := range alive(w) {
@@ -121,9 +121,9 @@ func (s *set) bring(ctx context.Context) {
 }
 
 // apply applies all objects; with same only if the applied things have changed.
-func (s *set) apply(ctx context.Context, same bool) error {
+func (s *applySet) apply(ctx context.Context, same bool) error {
 	want := api.ApplySet{
-		Labels: map[string]string{labelSet: s.namespace, labelWhere: s.r.cluster.leads()}, Things: []api.WantedThing{},
+		Labels: map[string]string{labelSet: s.namespace, labelWhere: s.r.cluster.server()}, Things: []api.WantedThing{},
 		Prune: true,
 	}
 	for i, w := range s.kinds {
@@ -160,9 +160,10 @@ func (s *set) apply(ctx context.Context, same bool) error {
 	return err
 }
 
-// tell writes the status of each object: whether it is in force, and the numbers of sources.
-func (s *set) tell(ctx context.Context) error {
-	all, err := s.r.opt.Book().Status(ctx)
+// reportWaiting writes the status of each object: whether it is in force, and the numbers of
+// sources.
+func (s *applySet) writeStatus(ctx context.Context) error {
+	all, err := s.r.opt.Reader().Status(ctx)
 	if err != nil {
 		return err
 	}
@@ -188,19 +189,19 @@ func (s *set) tell(ctx context.Context) error {
 			}
 			switch {
 			case refused:
-				reason, text := wrong(s.failed)
-				set(metav1.ConditionFalse, reason, shown(text, s.whole))
+				reason, text := failureReason(s.failed)
+				set(metav1.ConditionFalse, reason, userError(text, s.hasFile))
 			case s.failed != nil:
 			case known && now.Broken != nil:
-				_, text := wrong(now.Broken)
-				set(metav1.ConditionFalse, "Broken", shown(text, s.whole))
+				_, text := failureReason(now.Broken)
+				set(metav1.ConditionFalse, "Broken", userError(text, s.hasFile))
 			default:
 				set(metav1.ConditionTrue, "Applied", "")
 			}
 			if same(o.Status, status) {
 				continue
 			}
-			if !s.r.telling.Allow() {
+			if !s.r.writeLimit.Allow() {
 				return nil // the next round writes it
 			}
 			// the object may have changed

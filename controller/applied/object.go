@@ -41,20 +41,20 @@ func kindOf(name string) (kind, bool) {
 	return kinds[i], true
 }
 
-// thingPath returns the path of a thing in a directory of configuration, such as sources/NAME. kind
-// must be valid.
-func thingPath(kind, name string) string {
+// objectPath returns the path of a thing in a directory of configuration, such as sources/NAME.
+// kind must be valid.
+func objectPath(kind, name string) string {
 	k, _ := kindOf(kind)
 	return k.dir + "/" + name
 }
 
 // The limits on the size of things.
 const (
-	maxThing  = 16 << 20 // bytes of all files of a thing
-	maxSet    = 32 << 20 // bytes of all things applied at once
-	maxFiles  = 2000     // of a thing
-	maxThings = 10000    // in all
-	maxLabel  = 253
+	maxObject  = 16 << 20 // bytes of all files of a thing
+	maxSet     = 32 << 20 // bytes of all things applied at once
+	maxFiles   = 2000     // of a thing
+	maxObjects = 10000    // in all
+	maxLabel   = 253
 )
 
 // fileData returns the content of a file.
@@ -202,8 +202,8 @@ func normal(w api.WantedThing) (t api.AppliedThing, err error) {
 	switch {
 	case !files[k.file]:
 		return t, &compute.Error{ID: compute.ID(id), Kind: compute.ErrInvalid, Err: errors.New("there is no " + k.file + " in it")}
-	case size > maxThing:
-		return t, invalid(id, "", "its files hold %d MiB, more than %d", size>>20, maxThing>>20)
+	case size > maxObject:
+		return t, invalid(id, "", "its files hold %d MiB, more than %d", size>>20, maxObject>>20)
 	}
 	slices.SortFunc(t.Files, func(a, b api.ThingFile) int { return strings.Compare(a.Path, b.Path) })
 	t.Digest = digest(t.Files)

@@ -14,10 +14,10 @@ var inFile = sync.OnceValue(func() *regexp.Regexp {
 	)
 })
 
-// shown rewrites an error's text for users who have objects and not these files. It names the
+// userError rewrites an error's text for users who have objects and not these files. It names the
 // object in place of the file. The line is kept if whole says that the object contains the file.
 // Paths of real files stay.
-func shown(text string, whole func(kind, name string) bool) string {
+func userError(text string, whole func(kind, name string) bool) string {
 	return inFile().ReplaceAllStringFunc(text, func(at string) string {
 		p := inFile().FindStringSubmatch(at)
 		lead, dir, name, kind, line := p[1], p[2], p[3], p[4], p[5]
@@ -32,8 +32,8 @@ func shown(text string, whole func(kind, name string) bool) string {
 	})
 }
 
-// whole reports whether an object contains its file as text, and not key by key.
-func (s *set) whole(kind, name string) bool {
+// hasFile reports whether an object contains its file as text, and not key by key.
+func (s *applySet) hasFile(kind, name string) bool {
 	i := slices.Index(applied, kind)
 	return i >= 0 && slices.ContainsFunc(alive(s.kinds[i]), func(o *Thing) bool { return o.Name == name && o.Spec.Conf == nil })
 }

@@ -16,10 +16,10 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// look compares leases and objects when the journal has news, until ctx ends. A slow list of leases
-// is made rarely, not counting the API server's time. When the API server answers again after a
-// failure, failed work is retried at once.
-func (r *Reconciler) look(ctx context.Context) {
+// syncLeases compares leases and objects when the journal has news, until ctx ends. A slow list
+// of leases is made rarely, not counting the API server's time. When the API server answers
+// again after a failure, failed work is retried at once.
+func (r *Reconciler) syncLeases(ctx context.Context) {
 	due, listed, resumed, last := true, time.Time{}, time.Time{}, int64(0)
 	for ; ctx.Err() == nil; pause(ctx, lookEvery) {
 		if r.cluster.mute.Load() {
@@ -29,7 +29,7 @@ func (r *Reconciler) look(ctx context.Context) {
 			r.resume()
 			due, resumed = true, time.Now()
 		}
-		newest, err := r.opt.Book().Events(ctx, compute.EventQuery{Newest: 1})
+		newest, err := r.opt.Reader().Events(ctx, compute.EventQuery{Newest: 1})
 		if err != nil {
 			r.log.Warn("custom resources: the journal", "err", err)
 			continue
@@ -41,7 +41,7 @@ func (r *Reconciler) look(ctx context.Context) {
 		if now.Before(r.rest) || !due && now.Sub(listed) < listEvery {
 			continue
 		}
-		due, err = r.list(ctx)
+		due, err = r.compareLeases(ctx)
 		if err != nil && ctx.Err() == nil {
 			r.log.Warn("custom resources: the leases", "err", err)
 		}
@@ -59,10 +59,10 @@ func (r *Reconciler) probe(ctx context.Context) {
 	})
 }
 
-// list compares all leases with the objects. more: more will be due soon.
-func (r *Reconciler) list(ctx context.Context) (more bool, err error) {
+// compareLeases compares all leases with the objects. more: more will be due soon.
+func (r *Reconciler) compareLeases(ctx context.Context) (more bool, err error) {
 	began := time.Now()
-	all, err := r.opt.Book().Leases(ctx, compute.LeaseQuery{})
+	all, err := r.opt.Reader().Leases(ctx, compute.LeaseQuery{})
 	r.rest = time.Now().Add(20 * time.Since(began))
 	if err != nil {
 		return false, err
@@ -90,10 +90,10 @@ func (r *Reconciler) list(ctx context.Context) (more bool, err error) {
 		case !ours || uid == "":
 			others = append(others, l)
 		case objects[types.UID(uid)] != nil || r.watchOf(namespace) == nil:
-		case l.Labels[labelWhere] != r.cluster.leads():
+		case l.Labels[labelWhere] != r.cluster.server():
 			elsewhere++
 		default:
-			if err := r.orphan(ctx, namespace, uid, l); err != nil {
+			if err := r.releaseOrphan(ctx, namespace, uid, l); err != nil {
 				r.log.Warn("a lease whose object is gone is not given back yet", "lease", l.ID, "err", err)
 			}
 		}
@@ -103,11 +103,11 @@ func (r *Reconciler) list(ctx context.Context) (more bool, err error) {
 			"hint", "set context of [resources] in hostler.conf; hostler release --any, if that cluster is gone")
 	}
 	r.elsewhere = elsewhere
-	return r.show(ctx, others)
+	return r.showOthers(ctx, others)
 }
 
-// orphan releases a lease whose object is gone, according to the API server itself.
-func (r *Reconciler) orphan(ctx context.Context, namespace, uid string, l compute.Lease) error {
+// releaseOrphan releases a lease whose object is gone, according to the API server itself.
+func (r *Reconciler) releaseOrphan(ctx context.Context, namespace, uid string, l compute.Lease) error {
 	_, name, _ := strings.Cut(l.Labels[labelObject], "/")
 	gone := false
 	err := r.cluster.one(ctx, func(ctx context.Context, d dynamic.Interface) error {
@@ -116,16 +116,16 @@ func (r *Reconciler) orphan(ctx context.Context, namespace, uid string, l comput
 		return err
 	})
 	// the call may have read a new kubeconfig
-	if !gone || l.Labels[labelWhere] != r.cluster.leads() {
+	if !gone || l.Labels[labelWhere] != r.cluster.server() {
 		return err // the watch will report it
 	}
 	r.log.Info("a lease is given back, as its object is gone", "lease", l.ID, "object", namespace+"/"+name)
-	return r.giveBack(ctx, namespace, name, uid, compute.LeaseQuery{Instance: l.Instance})
+	return r.cancelAndReleaseBy(ctx, namespace, name, uid, compute.LeaseQuery{Instance: l.Instance})
 }
 
-// show creates, updates and deletes objects for leases that were made by other means. It shows the
-// oldest leases that are some seconds old, up to Show, within the rate limit.
-func (r *Reconciler) show(ctx context.Context, others []compute.Lease) (more bool, err error) {
+// showOthers creates, updates and deletes objects for leases that were made by other means. It
+// shows the oldest leases that are some seconds old, up to Show, within the rate limit.
+func (r *Reconciler) showOthers(ctx context.Context, others []compute.Lease) (more bool, err error) {
 	homes := map[string]string{} // namespaces of projects
 	for _, namespace := range slices.Backward(slices.Sorted(maps.Keys(r.opt.Namespaces))) {
 		if namespace != "*" {
@@ -150,7 +150,7 @@ func (r *Reconciler) show(ctx context.Context, others []compute.Lease) (more boo
 	}
 	for _, w := range r.leases {
 		for _, o := range w.list() {
-			delete(r.untold, nameOf(o))
+			delete(r.unreported, nameOf(o))
 			if o.Labels[labelShown] == "" || o.Annotations[noteOf] != r.opt.Installation {
 				continue
 			}
@@ -158,7 +158,7 @@ func (r *Reconciler) show(ctx context.Context, others []compute.Lease) (more boo
 			delete(want, nameOf(o))
 			var err error
 			switch {
-			case !r.telling.Allow():
+			case !r.writeLimit.Allow():
 				more = true
 			case !ok || o.Annotations[noteLease] != l.ID:
 				err = r.cluster.one(ctx, func(ctx context.Context, d dynamic.Interface) error {
@@ -179,7 +179,7 @@ func (r *Reconciler) show(ctx context.Context, others []compute.Lease) (more boo
 		if w == nil {
 			continue
 		}
-		if !r.telling.Allow() {
+		if !r.writeLimit.Allow() {
 			return true, nil
 		}
 		err := r.cluster.make(ctx, w.gvr, name.Namespace, map[string]any{
@@ -193,9 +193,9 @@ func (r *Reconciler) show(ctx context.Context, others []compute.Lease) (more boo
 		switch {
 		case err == nil:
 			// its status is written after the watch has reported it
-			r.untold[name], more = true, true
+			r.unreported[name], more = true, true
 		case apierrors.IsAlreadyExists(err): // another's, or not reported yet
-			more = more || r.untold[name]
+			more = more || r.unreported[name]
 		case !apierrors.IsNotFound(err): // no such namespace
 			return more, err
 		}

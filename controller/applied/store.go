@@ -48,11 +48,11 @@ type Options struct {
 	Step    func(step string) // as Mirror.Step
 }
 
-// Book applies things. All methods may be called concurrently.
-type Book struct{ Options }
+// Store applies things. All methods may be called concurrently.
+type Store struct{ Options }
 
 // New returns a book on a store.
-func New(opt Options) *Book { return &Book{opt} }
+func New(opt Options) *Store { return &Store{opt} }
 
 // point identifies a state of the applied things: its revision, and a mark that is unique even
 // after an older state of the store was restored.
@@ -129,7 +129,7 @@ func read(ctx context.Context, s store.Transactor, files bool) (out api.AppliedS
 }
 
 // Get returns one thing with its files. A missing one is compute.ErrNotFound.
-func (b *Book) Get(ctx context.Context, kind, name string) (t api.AppliedThing, err error) {
+func (b *Store) Get(ctx context.Context, kind, name string) (t api.AppliedThing, err error) {
 	if err := checkName(kind, name); err != nil {
 		return t, err
 	}
@@ -154,7 +154,7 @@ func (b *Book) Get(ctx context.Context, kind, name string) (t api.AppliedThing, 
 }
 
 // List returns the things that have all of the labels, without files.
-func (b *Book) List(ctx context.Context, labels map[string]string) (api.AppliedSet, error) {
+func (b *Store) List(ctx context.Context, labels map[string]string) (api.AppliedSet, error) {
 	set, err := Read(ctx, b.Store, false)
 	set.Things = slices.DeleteFunc(set.Things, func(t api.AppliedThing) bool { return !hasAll(t.Labels, labels) })
 	return set, err
@@ -162,7 +162,7 @@ func (b *Book) List(ctx context.Context, labels map[string]string) (api.AppliedS
 
 // Apply changes the applied things to what a set says, in one transaction: all of it, or nothing
 // and an error. A set that changes nothing writes nothing.
-func (b *Book) Apply(ctx context.Context, who Caller, set api.ApplySet) (api.ApplyAnswer, error) {
+func (b *Store) Apply(ctx context.Context, who Caller, set api.ApplySet) (api.ApplyAnswer, error) {
 	out, _, err := b.change(ctx, who, set.DryRun, set.Diff, func(there []api.AppliedThing) ([]Change, error) { return plan(there, set) })
 	return out, err
 }
@@ -190,7 +190,7 @@ func (m Match) check(id string, was *api.AppliedThing) error {
 }
 
 // Put changes one thing; it has exactly the given labels.
-func (b *Book) Put(ctx context.Context, who Caller, kind, name string, put api.PutThing, match Match) (api.AppliedThing, error) {
+func (b *Store) Put(ctx context.Context, who Caller, kind, name string, put api.PutThing, match Match) (api.AppliedThing, error) {
 	if err := errors.Join(checkName(kind, name), checkLabels(put.Labels)); err != nil {
 		return api.AppliedThing{}, err
 	}
@@ -217,7 +217,7 @@ func (b *Book) Put(ctx context.Context, who Caller, kind, name string, put api.P
 }
 
 // Delete removes one thing. A missing one is compute.ErrNotFound.
-func (b *Book) Delete(ctx context.Context, who Caller, kind, name string, match Match) error {
+func (b *Store) Delete(ctx context.Context, who Caller, kind, name string, match Match) error {
 	if err := checkName(kind, name); err != nil {
 		return err
 	}
@@ -249,7 +249,7 @@ const tries = 10
 
 // change computes changes, checks them, and writes them if nobody else has written meanwhile;
 // otherwise it starts again. there is the resulting state.
-func (b *Book) change(
+func (b *Store) change(
 	ctx context.Context, who Caller, dry, diff bool, plan func([]api.AppliedThing) ([]Change, error),
 ) (out api.ApplyAnswer, there []api.AppliedThing, err error) {
 	for range tries {
@@ -262,8 +262,8 @@ func (b *Book) change(
 			return out, nil, err
 		}
 		there = after(set.Things, changes)
-		if len(there) > maxThings {
-			return out, nil, invalid("", "", "%d things would be applied, more than %d", len(there), maxThings)
+		if len(there) > maxObjects {
+			return out, nil, invalid("", "", "%d things would be applied, more than %d", len(there), maxObjects)
 		}
 		var notes map[string]string
 		var warnings []string
@@ -306,7 +306,7 @@ func (b *Book) change(
 
 // write writes changes to the state at a point in one transaction, and returns the new revision.
 // compute.ErrStale: the state has changed.
-func (b *Book) write(ctx context.Context, who Caller, was point, changes []Change) (next int64, err error) {
+func (b *Store) write(ctx context.Context, who Caller, was point, changes []Change) (next int64, err error) {
 	at := time.Now().UTC()
 	err = b.Store.Update(ctx, func(tx store.Tx) error {
 		now, err := pointOf(tx)
@@ -340,7 +340,7 @@ func (b *Book) write(ctx context.Context, who Caller, was point, changes []Chang
 	return next, err
 }
 
-func (b *Book) step(name string) {
+func (b *Store) step(name string) {
 	if b.Step != nil {
 		b.Step(name)
 	}

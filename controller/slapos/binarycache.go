@@ -16,8 +16,8 @@ import (
 // CachePath is the path of a master's binary cache.
 const CachePath = "/shacache"
 
-// ReadDepot reads the settings of a master's binary cache.
-func ReadDepot(f *cfg.File) (o cache.ServeOptions, err error) {
+// ReadBinaryCache reads the settings of a master's binary cache.
+func ReadBinaryCache(f *cfg.File) (o cache.ServeOptions, err error) {
 	var contents, entries string
 	for key, to := range map[string]*string{
 		"shacache_content_directory": &o.Content, "shacache_metadata_directory": &o.Metadata,
@@ -55,8 +55,8 @@ func ReadDepot(f *cfg.File) (o cache.ServeOptions, err error) {
 	return o, nil
 }
 
-// servedDepot returns the settings of a controller's binary cache, by [slap] of hostler.conf.
-func servedDepot(section map[string]config.Value, said *slapSection) (o cache.ServeOptions, err error) {
+// readServedCache returns the settings of a controller's binary cache, by [slap] of hostler.conf.
+func readServedCache(section map[string]config.Value, said *slapSection) (o cache.ServeOptions, err error) {
 	bad := func(key string, err error) (cache.ServeOptions, error) {
 		v := section[strings.ReplaceAll(key, "-", "_")]
 		return o, fault.Invalid("", "%s:%d: %s: %w", v.File, v.Line, key, err)
@@ -90,10 +90,10 @@ func servedDepot(section map[string]config.Value, said *slapSection) (o cache.Se
 	return o, nil
 }
 
-// WithDepot serves a binary cache below CachePath, and everything else with rest. Callers of the
-// master may read the cache. Only nodes and administrators may write it, as others could replace
-// their entries. The caller must close the cache at the end.
-func WithDepot(whole *cache.Depot, who func(*http.Request) (access.Who, error), rest http.Handler) http.Handler {
+// WithBinaryCache serves a binary cache below CachePath, and everything else with rest. Callers
+// of the master may read the cache. Only nodes and administrators may write it, as others could
+// replace their entries. The caller must close the cache at the end.
+func WithBinaryCache(whole *cache.Depot, who func(*http.Request) (access.Who, error), rest http.Handler) http.Handler {
 	guarded := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if who != nil {
 			asks, err := who(r)
