@@ -21,7 +21,7 @@ import (
 	"github.com/hostler-project/hostler/controller/apiprocess"
 	"github.com/hostler-project/hostler/controller/applied"
 	"github.com/hostler-project/hostler/controller/callers"
-	"github.com/hostler-project/hostler/controller/metal"
+	"github.com/hostler-project/hostler/controller/imagecache"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/controller/server/access"
 	"github.com/hostler-project/hostler/controller/server/login"
@@ -126,7 +126,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	all.Go(func() { k.doDue(ctx) })
 	all.Go(func() { k.planner.follow(ctx) })
 	if !o.NoFill {
-		images := &metal.Loop{Log: log, Host: h, Registry: m.Reg, Leads: k.leads, Now: func() (*config.Config, <-chan struct{}) {
+		images := &imagecache.Loop{Log: log, Host: h, Registry: m.Reg, Leads: k.leads, Now: func() (*config.Config, <-chan struct{}) {
 			now := k.now.Load()
 			return now.cfg, now.over
 		}}

@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/director/caching/strategy"
+	"github.com/hostler-project/hostler/director/imagecache/strategy"
 )
 
 func newMetalPlan(a *cli.App) *cobra.Command {
@@ -63,7 +63,7 @@ func metalPlan(a *cli.App, ctx context.Context, input, decider string, nodes []s
 	}
 	outside := ""
 	if decider != "proportional" {
-		path, err := strategy.FindOutside(decider)
+		path, err := strategy.FindExternal(decider)
 		if err != nil {
 			return err
 		}
