@@ -1,5 +1,5 @@
-// Package homes keeps the directories that a provider has on this machine, one for each instance.
-// All of them are in a directory of the source's own:
+// Package instancedirs keeps the directories that a provider has on this machine, one for each
+// instance. All of them are in a directory of the source's own:
 //
 //	instances/ID/   an instance's home. The file owner in it, the marker, says whose it is. A home
 //	                without a marker, or with somebody else's, is left alone.
@@ -8,4 +8,4 @@
 //
 // Only the process that holds the lock of a home changes it. The kernel releases the lock when the
 // process dies. The next process finishes or removes what a dead one left. The package needs Linux.
-package homes
+package instancedirs

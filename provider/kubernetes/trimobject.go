@@ -18,47 +18,47 @@ var (
 	slimStatus    = []string{"phase", "reason", "message", "podIP", "conditions", "initContainerStatuses", "containerStatuses", "sandbox"}
 )
 
-// slim removes from an object, a *unstructured.Unstructured, what readPod does not read. It is a
-// cache.TransformFunc: the reflector calls it for each object as soon as it is read.
-func slim(obj any) (any, error) {
+// trimObject removes from an object, a *unstructured.Unstructured, what readPod does not read.
+// It is a cache.TransformFunc: the reflector calls it for each object as soon as it is read.
+func trimObject(obj any) (any, error) {
 	u, ok := obj.(*unstructured.Unstructured)
 	if !ok {
 		return obj, nil
 	}
-	meta, spec, status := part(u.Object, "metadata"), part(u.Object, "spec"), part(u.Object, "status")
-	lean := some(meta, slimMeta)
+	meta, spec, status := trimPart(u.Object, "metadata"), trimPart(u.Object, "spec"), trimPart(u.Object, "status")
+	lean := pick(meta, slimMeta)
 	ours := map[string]any{}
-	for key, v := range part(meta, "annotations") {
+	for key, v := range trimPart(meta, "annotations") {
 		if strings.HasPrefix(key, domain+"/") || key == noteContainer {
 			ours[key] = v
 		}
 	}
 	lean["annotations"] = ours
-	leanSpec := some(spec, slimSpec)
+	leanSpec := pick(spec, slimSpec)
 	if all, ok := spec["containers"].([]any); ok {
 		containers := make([]any, 0, len(all))
 		for _, c := range all {
 			if c, ok := c.(map[string]any); ok {
-				containers = append(containers, some(c, slimContainer))
+				containers = append(containers, pick(c, slimContainer))
 			}
 		}
 		leanSpec["containers"] = containers
 	}
 	u.Object = map[string]any{
 		"apiVersion": u.Object["apiVersion"], "kind": u.Object["kind"], "metadata": lean, "spec": leanSpec,
-		"status": some(status, slimStatus),
+		"status": pick(status, slimStatus),
 	}
 	return u, nil
 }
 
-// part returns the object at a key of an object. nil: there is none.
-func part(of map[string]any, name string) map[string]any {
+// trimPart returns the object at a key of an object. nil: there is none.
+func trimPart(of map[string]any, name string) map[string]any {
 	out, _ := of[name].(map[string]any)
 	return out
 }
 
-// some returns those parts of an object that have one of the names.
-func some(of map[string]any, names []string) map[string]any {
+// pick returns those parts of an object that have one of the names.
+func pick(of map[string]any, names []string) map[string]any {
 	out := make(map[string]any, len(names))
 	for _, name := range names {
 		if v, ok := of[name]; ok {

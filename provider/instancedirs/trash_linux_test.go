@@ -1,4 +1,4 @@
-package homes_test
+package instancedirs_test
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostler-project/hostler/provider/homes"
+	"github.com/hostler-project/hostler/provider/instancedirs"
 )
 
 // TestSweep: the old goes, what may still be at work stays, and so does what the provider says no
@@ -47,7 +47,7 @@ func TestSweep(t *testing.T) {
 	}
 	l, err := os.Open(at("new-locked"))
 	if err == nil {
-		err = homes.Flock(t.Context(), l)
+		err = instancedirs.Flock(t.Context(), l)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +123,7 @@ func again(t *testing.T, attr *syscall.SysProcAttr) bool {
 		t.Fatal(err)
 	}
 	defer func() {
-		if err := homes.Remove(dir); err != nil {
+		if err := instancedirs.Remove(dir); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -222,7 +222,7 @@ func TestHostileTrees(t *testing.T) {
 			if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &few); err != nil {
 				t.Fatal(err)
 			}
-			err := homes.Remove(at())
+			err := instancedirs.Remove(at())
 			if err := errors.Join(err, unix.Setrlimit(unix.RLIMIT_NOFILE, &files)); err != nil {
 				t.Fatal(err)
 			}
@@ -233,7 +233,7 @@ func TestHostileTrees(t *testing.T) {
 			if fi, err := os.Stat(precious); err != nil || fi.Mode().Perm() != 0o500 {
 				t.Errorf("where a link leads: %v, %v", fi.Mode(), err)
 			}
-			if err := homes.Remove(at()); err != nil {
+			if err := instancedirs.Remove(at()); err != nil {
 				t.Errorf("what is gone: %v", err)
 			}
 		})
@@ -281,7 +281,7 @@ func TestRemoveTogether(t *testing.T) {
 		var all sync.WaitGroup
 		for range 6 {
 			all.Go(func() {
-				if err := homes.Remove(top); err != nil {
+				if err := instancedirs.Remove(top); err != nil {
 					t.Error(err)
 				}
 			})
@@ -313,7 +313,7 @@ func TestMounts(t *testing.T) {
 		if err = errors.Join(err, unix.Mount(at("precious"), at(inside), "", unix.MS_BIND, "")); err != nil {
 			t.Fatal(err)
 		}
-		if err := homes.Remove(at("tree")); !errors.Is(err, unix.EBUSY) {
+		if err := instancedirs.Remove(at("tree")); !errors.Is(err, unix.EBUSY) {
 			t.Errorf("a mount at %s: %v", inside, err)
 		}
 		if _, err := os.Stat(at("precious/sub/file")); err != nil {
@@ -331,7 +331,7 @@ func TestMounts(t *testing.T) {
 				}
 			}
 		}
-		if err := homes.Remove(at("tree")); err != nil {
+		if err := instancedirs.Remove(at("tree")); err != nil {
 			t.Error(err)
 		}
 		gone(t, at("tree"))
@@ -351,7 +351,7 @@ func TestMounts(t *testing.T) {
 	if err := unix.Rename(at("merged/x/a/b"), at("merged/x/up")); !errors.Is(err, unix.EXDEV) {
 		t.Fatalf("a lower directory is renamed: %v", err)
 	}
-	if err := homes.Remove(at("merged/x")); err != nil {
+	if err := instancedirs.Remove(at("merged/x")); err != nil {
 		t.Error(err)
 	}
 	gone(t, at("merged/x"))

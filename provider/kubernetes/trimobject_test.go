@@ -45,7 +45,7 @@ func TestSlim(t *testing.T) {
 		t.Fatal(err)
 	}
 	lean := object()
-	if _, err := slim(lean); err != nil {
+	if _, err := trimObject(lean); err != nil {
 		t.Fatal(err)
 	}
 	got, err := readPod(lean)
@@ -53,8 +53,8 @@ func TestSlim(t *testing.T) {
 		t.Errorf("of a lean one is read %+v, want %+v: %v", got, want, err)
 	}
 	for _, of := range []map[string]any{
-		lean.Object, part(lean.Object, "metadata"), part(lean.Object, "spec"), part(lean.Object, "status"),
-		part(part(lean.Object, "metadata"), "annotations"),
+		lean.Object, trimPart(lean.Object, "metadata"), trimPart(lean.Object, "spec"), trimPart(lean.Object, "status"),
+		trimPart(trimPart(lean.Object, "metadata"), "annotations"),
 	} {
 		if len(of) == 0 || of["theirs"] != nil {
 			t.Errorf("it is left %v", of)

@@ -30,10 +30,10 @@ const (
 	mostOfOne   = 16               // of one sandbox: an idle connection counts too
 )
 
-// answering makes sure that a process answers questions for names. The installation's lock is held,
+// startDNS makes sure that a process answers questions for names. The installation's lock is held,
 // so no such process ends meanwhile.
-func (n *Network) answering() error {
-	f, err := os.OpenFile(n.answerLock(), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+func (n *Network) startDNS() error {
+	f, err := os.OpenFile(n.dnsLock(), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (n *Network) trim() {
 	}
 }
 
-func (n *Network) answerLock() string { return filepath.Join(n.o.Dir, "answers.lock") }
+func (n *Network) dnsLock() string { return filepath.Join(n.o.Dir, "answers.lock") }
 
 // Keep makes sure that a process answers for names, if the policy has any: the last one may have
 // been killed.
@@ -105,10 +105,10 @@ func (n *Network) Keep(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	if entries, err := os.ReadDir(n.kept.boxDir()); err != nil || len(entries) == 0 {
+	if entries, err := os.ReadDir(n.kept.dirPath()); err != nil || len(entries) == 0 {
 		return nil // nobody asks
 	}
-	return n.answering()
+	return n.startDNS()
 }
 
 // Answer answers the questions for names of sandboxes with a policy of names. It asks the name
@@ -119,7 +119,7 @@ func Answer(ctx context.Context, dir, installation, resolv string, log *slog.Log
 	if err != nil {
 		return err
 	}
-	lock, err := os.OpenFile(n.answerLock(), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	lock, err := os.OpenFile(n.dnsLock(), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func Answer(ctx context.Context, dir, installation, resolv string, log *slog.Log
 	}
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	a := &answerer{n: n, told: newTeller(log), resolv: resolv}
+	a := &dnsServer{n: n, told: newTeller(log), resolv: resolv}
 	at := netip.AddrPortFrom(n.gateway(), n.answers()).String()
 	lc := net.ListenConfig{Control: freebind}
 	udp, err := lc.ListenPacket(ctx, "udp4", at)
@@ -165,15 +165,15 @@ func Answer(ctx context.Context, dir, installation, resolv string, log *slog.Log
 		case <-time.After(answerLooks):
 		}
 		n.trim()
-		if gone, err := n.deserted(ctx, lock); err != nil || gone {
+		if gone, err := n.unused(ctx, lock); err != nil || gone {
 			return err
 		}
 	}
 }
 
-// deserted reports whether no sandbox is left, and then gives the lock up, while none can come.
-func (n *Network) deserted(ctx context.Context, answers *os.File) (bool, error) {
-	if entries, err := os.ReadDir(n.kept.boxDir()); err == nil && len(entries) > 0 {
+// unused reports whether no sandbox is left, and then gives the lock up, while none can come.
+func (n *Network) unused(ctx context.Context, answers *os.File) (bool, error) {
+	if entries, err := os.ReadDir(n.kept.dirPath()); err == nil && len(entries) > 0 {
 		return false, nil
 	}
 	if _, err := os.Stat(n.o.Dir); err != nil {
@@ -184,7 +184,7 @@ func (n *Network) deserted(ctx context.Context, answers *os.File) (bool, error) 
 		return true, err
 	}
 	defer unlock()
-	if entries, err := os.ReadDir(n.kept.boxDir()); err == nil && len(entries) > 0 {
+	if entries, err := os.ReadDir(n.kept.dirPath()); err == nil && len(entries) > 0 {
 		return false, nil
 	}
 	return true, answers.Close()
@@ -214,8 +214,8 @@ func freebind(_, _ string, c syscall.RawConn) (err error) {
 	return err
 }
 
-// answerer answers for one installation's sandboxes. It is used by many goroutines.
-type answerer struct {
+// dnsServer answers for one installation's sandboxes. It is used by many goroutines.
+type dnsServer struct {
 	n      *Network
 	told   *teller
 	slots  slots
@@ -255,7 +255,7 @@ func (s *slots) give(who netip.Addr) {
 	}
 }
 
-func (a *answerer) packets(ctx context.Context, c *net.UDPConn) {
+func (a *dnsServer) packets(ctx context.Context, c *net.UDPConn) {
 	buf := make([]byte, 4096)
 	for {
 		size, from, err := c.ReadFromUDPAddrPort(buf)
@@ -276,7 +276,7 @@ func (a *answerer) packets(ctx context.Context, c *net.UDPConn) {
 }
 
 // streams answers questions that come over TCP, until the listener closes.
-func (a *answerer) streams(ctx context.Context, l net.Listener) {
+func (a *dnsServer) streams(ctx context.Context, l net.Listener) {
 	for {
 		c, err := l.Accept()
 		if err != nil {
@@ -320,7 +320,7 @@ func writeFramed(w io.Writer, b []byte) error {
 }
 
 // lead allows a sandbox's policy to reach addresses.
-func (a *answerer) lead(b box, entries []int, addrs []netip.Addr, ttl time.Duration) error {
+func (a *dnsServer) lead(b sandboxNet, entries []int, addrs []netip.Addr, ttl time.Duration) error {
 	a.table.Lock()
 	defer a.table.Unlock()
 	t, err := openTable(a.n.table, a.n.links)

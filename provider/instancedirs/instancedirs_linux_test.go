@@ -1,4 +1,4 @@
-package homes_test
+package instancedirs_test
 
 import (
 	"context"
@@ -17,18 +17,21 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/provider/homes"
+	"github.com/hostler-project/hostler/provider/instancedirs"
 )
 
 type marker struct {
-	homes.Owner
+	instancedirs.Owner
 	Word string `json:"word,omitempty"`
 }
 
 // open opens a directory of homes, as another process would.
-func open(t testing.TB, place string, inPlace bool) *homes.Dir[marker] {
+func open(t testing.TB, place string, inPlace bool) *instancedirs.Dir[marker] {
 	t.Helper()
-	return &homes.Dir[marker]{Place: place, Installation: "mine", Source: "suite", InPlace: inPlace, Log: slog.New(slog.DiscardHandler)}
+	return &instancedirs.Dir[marker]{
+		Place: place, Installation: "mine", Source: "suite",
+		InPlace: inPlace, Log: slog.New(slog.DiscardHandler),
+	}
 }
 
 // ways runs a test for homes that are renamed when they are whole, and for those that are made in
@@ -54,7 +57,7 @@ func tree(t *testing.T, dir string) (out []string) {
 }
 
 // made makes a home and lets its lock go.
-func made(t *testing.T, d *homes.Dir[marker], id compute.ID, word string) marker {
+func made(t *testing.T, d *instancedirs.Dir[marker], id compute.ID, word string) marker {
 	t.Helper()
 	l, m, err := d.Make(t.Context(), marker{d.Owner(id), word})
 	if err != nil {
@@ -110,7 +113,7 @@ func TestMake(t *testing.T) {
 			t.Errorf("there is %v", got)
 		}
 		for _, bad := range []marker{
-			{}, {Owner: homes.Owner{Installation: "theirs", Source: "suite", ID: "c"}}, {Owner: d.Owner("../c")},
+			{}, {Owner: instancedirs.Owner{Installation: "theirs", Source: "suite", ID: "c"}}, {Owner: d.Owner("../c")},
 			{Owner: d.Owner("")},
 		} {
 			if l, _, err := d.Make(t.Context(), bad); err == nil {
@@ -123,7 +126,7 @@ func TestMake(t *testing.T) {
 		if _, _, err := d.Make(cancelled, marker{Owner: d.Owner("c")}); !errors.Is(err, context.Canceled) {
 			t.Errorf("made though ended: %v", err)
 		}
-		if _, _, err := d.Lock(t.Context(), "c"); !errors.Is(err, homes.ErrNone) {
+		if _, _, err := d.Lock(t.Context(), "c"); !errors.Is(err, instancedirs.ErrNone) {
 			t.Errorf("one that there is not: %v", err)
 		}
 		d.Trust = func() error { return errDenied }
@@ -159,13 +162,13 @@ func TestForeign(t *testing.T) {
 				}
 			}
 			before := tree(t, home)
-			if l, _, err := d.Make(t.Context(), marker{Owner: d.Owner(compute.ID(name))}); !errors.Is(err, homes.ErrForeign) {
+			if l, _, err := d.Make(t.Context(), marker{Owner: d.Owner(compute.ID(name))}); !errors.Is(err, instancedirs.ErrForeign) {
 				t.Errorf("Make of %s: %v, %v", name, l, err)
 			}
-			if l, _, err := d.Lock(t.Context(), compute.ID(name)); !errors.Is(err, homes.ErrNone) {
+			if l, _, err := d.Lock(t.Context(), compute.ID(name)); !errors.Is(err, instancedirs.ErrNone) {
 				t.Errorf("Lock of %s: %v, %v", name, l, err)
 			}
-			if m, err := d.Read(compute.ID(name)); !errors.Is(err, homes.ErrNone) {
+			if m, err := d.Read(compute.ID(name)); !errors.Is(err, instancedirs.ErrNone) {
 				t.Errorf("Read of %s: %+v, %v", name, m, err)
 			}
 			d.Sweep(t.Context(), 0)
@@ -240,7 +243,7 @@ func TestKilledAtEachStep(t *testing.T) {
 						t.Error(err)
 					}
 				case "lock":
-					if _, _, err := e.Lock(t.Context(), "a"); !errors.Is(err, homes.ErrNone) {
+					if _, _, err := e.Lock(t.Context(), "a"); !errors.Is(err, instancedirs.ErrNone) {
 						t.Errorf("killed at %s, then there is %v", died, err)
 					}
 				}
@@ -279,7 +282,7 @@ func TestRace(t *testing.T) {
 					var m marker
 					var err error
 					if (n+round)%3 == 0 {
-						if l, m, err = d.Lock(t.Context(), id); errors.Is(err, homes.ErrNone) {
+						if l, m, err = d.Lock(t.Context(), id); errors.Is(err, instancedirs.ErrNone) {
 							continue
 						}
 					} else {
@@ -337,11 +340,11 @@ func TestRace(t *testing.T) {
 
 func TestFull(t *testing.T) {
 	for _, err := range []error{unix.ENOSPC, unix.EDQUOT, unix.EMFILE, unix.ENFILE} {
-		if !homes.Full(&os.PathError{Err: err}) {
+		if !instancedirs.Full(&os.PathError{Err: err}) {
 			t.Error(err)
 		}
 	}
-	if homes.Full(unix.EACCES) || homes.Full(nil) {
+	if instancedirs.Full(unix.EACCES) || instancedirs.Full(nil) {
 		t.Error("full of nothing")
 	}
 }
@@ -355,8 +358,8 @@ func FuzzPlain(f *testing.F) {
 		f.Add(name)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		d := homes.Dir[marker]{Place: "/state"}
-		if homes.Plain(compute.ID(name)) &&
+		d := instancedirs.Dir[marker]{Place: "/state"}
+		if instancedirs.Plain(compute.ID(name)) &&
 			(d.Path(compute.ID(name)) != "/state/instances/"+name || strings.Count(name, "/") > 0 || len(name) > 255 || name[0] == '-') {
 			t.Errorf("got %q", name)
 		}

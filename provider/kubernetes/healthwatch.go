@@ -13,49 +13,49 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// mourned is how long the end of a deleted object is remembered.
-const mourned = 2 * time.Minute
+// deletedTTL is how long the end of a deleted object is remembered.
+const deletedTTL = 2 * time.Minute
 
 // deletes is how long our own deletion of an object is remembered. An object that its node or
 // finalizers hold is deleted again and again.
 const deletes = time.Hour
 
-// tombstone is what is remembered of an object that is gone and that we did not delete.
-type tombstone struct {
+// deletedPod is what is remembered of an object that is gone and that we did not delete.
+type deletedPod struct {
 	of  *record
 	why string
 	at  time.Time
 }
 
-// mourn remembers why an object is gone. The caller holds mu.
-func (w *watch) mourn(r *record) {
+// rememberDeleted remembers why an object is gone. The caller holds mu.
+func (w *watch) rememberDeleted(r *record) {
 	defer w.toll(r, true) // after the tombstone is made
 	// our note stays, as the watch may report the end later than a call
 	if _, ours := w.ours[r.Metadata.UID]; ours {
 		return
 	}
 	now := time.Now()
-	for name, g := range w.tombstones {
-		if now.Sub(g.at) > mourned {
-			delete(w.tombstones, name)
+	for name, g := range w.deleted {
+		if now.Sub(g.at) > deletedTTL {
+			delete(w.deleted, name)
 		}
 	}
 	why := r.end()
-	if first := w.tombstones[r.Metadata.Name]; why == "" && first.of != nil && first.of.id() == r.id() {
+	if first := w.deleted[r.Metadata.Name]; why == "" && first.of != nil && first.of.id() == r.id() {
 		// agent-sandbox replaces a pod that was evicted under the same name. The reason of the
 		// eviction is the reason of the instance's end.
 		return
 	}
 	w.news = true
-	w.tombstones[r.Metadata.Name] = tombstone{r, cmp.Or(why, "it was deleted, by somebody else"), now}
+	w.deleted[r.Metadata.Name] = deletedPod{r, cmp.Or(why, "it was deleted, by somebody else"), now}
 }
 
 // learn takes the reason of an object's end from the watch, if a call had found it gone before. The
 // caller holds mu.
 func (w *watch) learn(r *record) {
-	if g := w.tombstones[r.Metadata.Name]; g.of != nil && g.of.Metadata.UID == r.Metadata.UID && r.end() != "" && g.why != r.end() {
+	if g := w.deleted[r.Metadata.Name]; g.of != nil && g.of.Metadata.UID == r.Metadata.UID && r.end() != "" && g.why != r.end() {
 		g.of, g.why, w.news = r, r.end(), true
-		w.tombstones[r.Metadata.Name] = g
+		w.deleted[r.Metadata.Name] = g
 		w.toll(r, true)
 	}
 }
@@ -72,7 +72,7 @@ func (w *watch) deleting(uid string, taken bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := time.Now()
-	if now.Sub(w.swept) > mourned {
+	if now.Sub(w.swept) > deletedTTL {
 		w.swept = now
 		maps.DeleteFunc(w.ours, func(_ string, d deletion) bool { return now.Sub(d.at) > deletes })
 	}
@@ -86,11 +86,11 @@ func (w *watch) ourDeletion(uid string) deletion {
 	return w.ours[uid]
 }
 
-// epitaph says why the object with a name is gone. "": nothing is known.
-func (w *watch) epitaph(name string) string {
+// deletionReason says why the object with a name is gone. "": nothing is known.
+func (w *watch) deletionReason(name string) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.tombstones[name].why
+	return w.deleted[name].why
 }
 
 // ends adds to out which of the meant objects have ended, or are being deleted by others, and the
@@ -101,8 +101,8 @@ func (w *watch) ends(ctx context.Context, meant func(*record) bool, out map[comp
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, g := range w.tombstones {
-		if meant(g.of) && time.Since(g.at) <= mourned {
+	for _, g := range w.deleted {
+		if meant(g.of) && time.Since(g.at) <= deletedTTL {
 			out[g.of.id()] = g.why
 		}
 	}

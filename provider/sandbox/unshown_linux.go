@@ -9,15 +9,15 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 )
 
-// lacks are places of the host that should be shown and cannot, so that they are empty inside: a
+// unshown are places of the host that should be shown and cannot, so that they are empty inside: a
 // file system whose users cannot be mapped, one that takes no layer over it, a new mount.
-type lacks struct {
+type unshown struct {
 	mu  sync.Mutex
 	why map[string]string // by path
 }
 
 // note adds the lacks that are new, and returns them.
-func (l *lacks) note(all []enter.Lack) []enter.Lack {
+func (l *unshown) note(all []enter.Lack) []enter.Lack {
 	if len(all) == 0 {
 		return nil
 	}
@@ -37,7 +37,7 @@ func (l *lacks) note(all []enter.Lack) []enter.Lack {
 }
 
 // all lists them by path.
-func (l *lacks) all() []enter.Lack {
+func (l *unshown) all() []enter.Lack {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var out []enter.Lack
@@ -49,7 +49,7 @@ func (l *lacks) all() []enter.Lack {
 }
 
 // tell logs what a sandbox lacks, each thing once.
-func (l *lacks) tell(log *slog.Logger, source string, all []enter.Lack) {
+func (l *unshown) tell(log *slog.Logger, source string, all []enter.Lack) {
 	for _, one := range l.note(all) {
 		log.Warn("sandboxes do not show a directory of this machine, it is empty there", "source", source, "path", one.At, "err", one.Why)
 	}

@@ -14,14 +14,14 @@ import (
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 )
 
-// trees gathers the mounts that a plan needs.
-type trees struct {
+// bindMounts gathers the mounts that a plan needs.
+type bindMounts struct {
 	users int // descriptor of the sandbox's user name space, for root; else -1
 	fds   []int
 	lacks []enter.Lack // places that are missing
 }
 
-func (t *trees) close() {
+func (t *bindMounts) close() {
 	for _, fd := range t.fds {
 		_ = unix.Close(fd)
 	}
@@ -30,7 +30,7 @@ func (t *trees) close() {
 
 // tree returns a directory or file of the host as a piece's tree. For root it is a mount in which
 // the host's users are the sandbox's. An ordinary user's sandbox opens the path itself.
-func (t *trees) tree(path string) (enter.Tree, error) {
+func (t *bindMounts) tree(path string) (enter.Tree, error) {
 	if t.users < 0 {
 		return enter.Tree{Path: path}, nil
 	}
@@ -39,7 +39,7 @@ func (t *trees) tree(path string) (enter.Tree, error) {
 
 // mount clones a mount and changes its attributes. The clone must be private: mounts on a peer of
 // the host's mount appear on the host, and the host's appear on it.
-func (t *trees) mount(path string, attr *unix.MountAttr, recursive uint) (enter.Tree, error) {
+func (t *bindMounts) mount(path string, attr *unix.MountAttr, recursive uint) (enter.Tree, error) {
 	fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|recursive)
 	if err != nil {
 		return enter.Tree{}, &os.PathError{Op: "clone the mount of", Path: path, Err: err}
@@ -60,7 +60,7 @@ func (t *trees) mount(path string, attr *unix.MountAttr, recursive uint) (enter.
 
 // host composes a root of the host's own files, seen through a layer that hides the rest.
 type host struct {
-	t      *trees
+	t      *bindMounts
 	hidden *hidden
 	mounts []mask.Mount
 	home   string
@@ -68,7 +68,7 @@ type host struct {
 }
 
 // hostPieces returns the pieces of the host's own root.
-func (t *trees) hostPieces(hidden *hidden, home string) ([]enter.Piece, error) {
+func (t *bindMounts) hostPieces(hidden *hidden, home string) ([]enter.Piece, error) {
 	h := &host{t: t, hidden: hidden, mounts: hidden.mounts, home: home}
 	if !hidden.Shows("/") {
 		h.dirs(home)

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// shared is a value that is fetched at most once at a time, however many goroutines want it.
-type shared[T any] struct {
+// singleflight is a value that is fetched at most once at a time, however many goroutines want it.
+type singleflight[T any] struct {
 	fetch func(context.Context) (T, error)
 	turn  chan struct{} // one slot: its holder fetches
 
@@ -18,13 +18,13 @@ type shared[T any] struct {
 	err   error
 }
 
-// newShared returns a shared value that fetch reads.
-func newShared[T any](fetch func(context.Context) (T, error)) *shared[T] {
+// newSingleflight returns a shared value that fetch reads.
+func newSingleflight[T any](fetch func(context.Context) (T, error)) *singleflight[T] {
 	listed := func(ctx context.Context) (T, error) {
 		v, err := fetch(ctx)
 		return v, astray(err)
 	}
-	return &shared[T]{fetch: listed, turn: make(chan struct{}, 1)}
+	return &singleflight[T]{fetch: listed, turn: make(chan struct{}, 1)}
 }
 
 // keptError is how long an error is reused at most, whatever age the caller accepts. Trouble
@@ -32,17 +32,17 @@ func newShared[T any](fetch func(context.Context) (T, error)) *shared[T] {
 const keptError = time.Second
 
 // fresh returns the result of a fetch that began after the call, in whichever goroutine.
-func (s *shared[T]) fresh(ctx context.Context) (T, error) { return s.since(ctx, time.Now()) }
+func (s *singleflight[T]) fresh(ctx context.Context) (T, error) { return s.since(ctx, time.Now()) }
 
 // recent returns the result of a fetch that began no longer than age ago. An error is never older
 // than keptError.
-func (s *shared[T]) recent(ctx context.Context, age time.Duration) (T, error) {
+func (s *singleflight[T]) recent(ctx context.Context, age time.Duration) (T, error) {
 	return s.since(ctx, time.Now().Add(-age))
 }
 
 // since returns the result of a fetch that began at then or later. One goroutine fetches for all
 // that wait.
-func (s *shared[T]) since(ctx context.Context, then time.Time) (T, error) {
+func (s *singleflight[T]) since(ctx context.Context, then time.Time) (T, error) {
 	var none T
 	trouble := time.Now().Add(-keptError)
 	if then.After(trouble) {
@@ -75,7 +75,7 @@ func (s *shared[T]) since(ctx context.Context, then time.Time) (T, error) {
 
 // known returns the last result if its fetch began no earlier than then, or for an error, no
 // earlier than trouble.
-func (s *shared[T]) known(then, trouble time.Time) (T, error, bool) { //nolint:revive // a value, its error, and whether there is one
+func (s *singleflight[T]) known(then, trouble time.Time) (T, error, bool) { //nolint:revive // a value, its error, and whether there is one
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
@@ -86,7 +86,7 @@ func (s *shared[T]) known(then, trouble time.Time) (T, error, bool) { //nolint:r
 }
 
 // drop forgets the last result.
-func (s *shared[T]) drop() {
+func (s *singleflight[T]) drop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.begun = time.Time{}

@@ -15,38 +15,40 @@ import (
 	"github.com/hostler-project/hostler/provider/egress"
 )
 
-// box is the record of a sandbox with a network, in a file named by its address. It is read when
-// the table is made anew and when the sandbox's questions for names are answered.
-type box struct {
+// sandboxNet is the record of a sandbox with a network, in a file named by its address. It is
+// read when the table is made anew and when the sandbox's questions for names are answered.
+type sandboxNet struct {
 	ID     compute.ID `json:"id"`
 	Egress []string   `json:"egress"`
 	addr   netip.Addr
 	policy egress.Policy
 }
 
-// boxStore keeps the records of boxes in a directory of the network.
-type boxStore struct{ dir string }
+// sandboxStore keeps the records of boxes in a directory of the network.
+type sandboxStore struct{ dir string }
 
-func (s *boxStore) boxDir() string { return filepath.Join(s.dir, "egress") }
+func (s *sandboxStore) dirPath() string { return filepath.Join(s.dir, "egress") }
 
-func (s *boxStore) boxFile(addr netip.Addr) string { return filepath.Join(s.boxDir(), addr.String()) }
+func (s *sandboxStore) filePath(addr netip.Addr) string {
+	return filepath.Join(s.dirPath(), addr.String())
+}
 
 // note writes a box. fresh is false if the address had one before.
-func (s *boxStore) note(b box) (fresh bool, err error) {
+func (s *sandboxStore) note(b sandboxNet) (fresh bool, err error) {
 	text, err := json.Marshal(b)
 	if err != nil {
 		return false, err
 	}
-	if err := os.Mkdir(s.boxDir(), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := os.Mkdir(s.dirPath(), 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return false, err
 	}
-	_, err = os.Lstat(s.boxFile(b.addr))
-	return errors.Is(err, fs.ErrNotExist), replace(s.boxFile(b.addr), string(text)+"\n")
+	_, err = os.Lstat(s.filePath(b.addr))
+	return errors.Is(err, fs.ErrNotExist), replace(s.filePath(b.addr), string(text)+"\n")
 }
 
-// box reads the box of an address.
-func (s *boxStore) box(addr netip.Addr) (b box, err error) {
-	text, err := os.ReadFile(s.boxFile(addr))
+// sandboxNet reads the box of an address.
+func (s *sandboxStore) box(addr netip.Addr) (b sandboxNet, err error) {
+	text, err := os.ReadFile(s.filePath(addr))
 	if err == nil {
 		err = json.Unmarshal(text, &b)
 	}
@@ -61,12 +63,12 @@ func (s *boxStore) box(addr netip.Addr) (b box, err error) {
 }
 
 // boxes reads all boxes. A box that cannot be read is left out, so it reaches nothing.
-func (s *boxStore) boxes() ([]box, error) {
-	entries, err := os.ReadDir(s.boxDir())
+func (s *sandboxStore) boxes() ([]sandboxNet, error) {
+	entries, err := os.ReadDir(s.dirPath())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	var out []box
+	var out []sandboxNet
 	for _, e := range entries {
 		if addr, err := netip.ParseAddr(e.Name()); err == nil {
 			if b, err := s.box(addr); err == nil {
@@ -87,11 +89,11 @@ func (n *Network) admit(t *table, id compute.ID, addr netip.Addr) error {
 			Hint: "give addresses or ranges, or use hostler's own program, which does"}
 	}
 	if n.o.Egress.Named() {
-		if err := n.answering(); err != nil {
+		if err := n.startDNS(); err != nil {
 			return err
 		}
 	}
-	b := box{ID: id, Egress: n.o.Egress.Words(), addr: addr, policy: n.o.Egress}
+	b := sandboxNet{ID: id, Egress: n.o.Egress.Words(), addr: addr, policy: n.o.Egress}
 	fresh, err := n.kept.note(b)
 	if err != nil {
 		return err
@@ -110,7 +112,7 @@ func (n *Network) admit(t *table, id compute.ID, addr netip.Addr) error {
 
 // dismiss forgets the addresses that no sandbox has any more, except those that stay.
 func (n *Network) dismiss(t *table, stay func(netip.Addr) bool) error {
-	entries, err := os.ReadDir(n.kept.boxDir())
+	entries, err := os.ReadDir(n.kept.dirPath())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -122,7 +124,7 @@ func (n *Network) dismiss(t *table, stay func(netip.Addr) bool) error {
 		if perr == nil {
 			err = errors.Join(err, t.expel(addr))
 		}
-		err = errors.Join(err, os.Remove(filepath.Join(n.kept.boxDir(), e.Name())))
+		err = errors.Join(err, os.Remove(filepath.Join(n.kept.dirPath(), e.Name())))
 	}
 	return err
 }

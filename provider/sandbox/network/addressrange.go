@@ -33,9 +33,9 @@ func candidates() []netip.Prefix {
 // maxTries is how many addresses are tried, from a random one on, before the range counts as full.
 const maxTries = 4096
 
-// survey finds the range, the way out and its MTU. It records the range, so it compares it with the
-// routes only once.
-func (n *Network) survey(s *socket) error {
+// findRange finds the range, the way out and its MTU. It records the range, so it compares it
+// with the routes only once.
+func (n *Network) findRange(s *socket) error {
 	memo := filepath.Join(n.o.Dir, "range")
 	text, err := os.ReadFile(memo)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

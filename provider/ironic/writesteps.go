@@ -16,8 +16,8 @@ import (
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
-// surely reports whether a request was refused, so that nothing was begun.
-func surely(err error) bool {
+// wasRefused reports whether a request was refused, so that nothing was begun.
+func wasRefused(err error) bool {
 	switch openstack.ReasonOf(err) {
 	case openstack.Conflicting, openstack.BadRequest, openstack.Missing, openstack.Denied:
 		return true
@@ -136,12 +136,12 @@ func (c *Commander) step(ctx context.Context, id string) (done bool, err error) 
 	}
 	m := r.Extra.Mark
 	if m == nil || m.State != caching || m.Installation != c.o.Installation || m.Instance != "" ||
-		r.Instance != "" && !cacheHolds(c.o.Installation, r) {
+		r.Instance != "" && !heldByCache(c.o.Installation, r) {
 		return true, nil // it is used for something else now
 	}
 	state := r.state()
 	switch {
-	case r.Reservation != "" || r.barred() != "":
+	case r.Reservation != "" || r.blockedReason() != "":
 		return false, nil
 	case r.broken():
 		return true, c.markAs(ctx, r, failed, false)
@@ -182,7 +182,7 @@ func (c *Commander) cleaning(ctx context.Context, r *record, m *mark) (done bool
 	case state == stateManageable && (m.Step == "" || m.Step == r.Updated):
 		// the state has not changed since, so the request did not arrive
 		more, err := c.steps(ctx, c.way(r), m)
-		if err != nil && surely(err) { // for instance, the image is gone
+		if err != nil && wasRefused(err) { // for instance, the image is gone
 			return true, errors.Join(err, c.markAs(ctx, r, failed, false))
 		}
 		if err != nil {
@@ -223,7 +223,7 @@ func (c *Commander) giveUp(ctx context.Context, id string) error {
 		return err
 	}
 	m := r.Extra.Mark
-	if m == nil || m.State != caching || r.state() != stateAvailable || !cacheHolds(c.o.Installation, r) {
+	if m == nil || m.State != caching || r.state() != stateAvailable || !heldByCache(c.o.Installation, r) {
 		return nil
 	}
 	return c.letGo(ctx, r, failed)

@@ -8,8 +8,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// sighting is what this process has seen of a server. It only decides how patient we are.
-type sighting struct {
+// observation is what this process has seen of a server. It only decides how patient we are.
+type observation struct {
 	building time.Time // first seen to be in BUILD
 	active   time.Time // first seen to be ACTIVE
 	refused  time.Time // when it first refused the log-in
@@ -17,49 +17,49 @@ type sighting struct {
 	lacking  string    // the cloud's id of the last server of this name that found no host
 }
 
-// sightings are of the servers of this source.
-type sightings struct {
+// observations are of the servers of this source.
+type observations struct {
 	mu    sync.Mutex
-	known map[compute.ID]*sighting
+	known map[compute.ID]*observation
 }
 
 // see changes and returns what this process knows of a server.
-func (all *sightings) see(id compute.ID, f func(*sighting)) sighting {
+func (all *observations) see(id compute.ID, f func(*observation)) observation {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	s := all.known[id]
 	if s == nil {
-		s = &sighting{}
+		s = &observation{}
 		all.known[id] = s
 	}
 	f(s)
 	return *s
 }
 
-func (all *sightings) forget(id compute.ID) {
+func (all *observations) forget(id compute.ID) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	delete(all.known, id)
 }
 
-// turns are the locks of instances.
-type turns struct {
+// keyLocks are the locks of instances.
+type keyLocks struct {
 	mu   sync.Mutex
-	busy map[compute.ID]*turn
+	busy map[compute.ID]*keyLock
 }
 
-// turn is an instance's lock: goroutines that make or delete it wait for it.
-type turn struct {
+// keyLock is an instance's lock: goroutines that make or delete it wait for it.
+type keyLock struct {
 	slot chan struct{}
 	want int
 }
 
 // lock waits until no other goroutine makes or deletes an instance.
-func (all *turns) lock(ctx context.Context, id compute.ID) (unlock func(), err error) {
+func (all *keyLocks) lock(ctx context.Context, id compute.ID) (unlock func(), err error) {
 	all.mu.Lock()
 	t := all.busy[id]
 	if t == nil {
-		t = &turn{slot: make(chan struct{}, 1)}
+		t = &keyLock{slot: make(chan struct{}, 1)}
 		all.busy[id] = t
 	}
 	t.want++
