@@ -1,18 +1,9 @@
 package strategy
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os/exec"
-	"slices"
-	"strings"
-	"syscall"
 	"time"
-	"unicode"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/linux/proc"
@@ -41,78 +32,26 @@ func (p *Program) Ask(ctx context.Context, in []byte) (answer []byte, said strin
 	if most <= 0 {
 		most = usualMost
 	}
-	inner, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	cmd := exec.CommandContext(inner, p.Path)
-	out, bad := &bounded{most: most, over: cancel}, &tail{}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), out, bad
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	defer proc.Tie(cmd.SysProcAttr)()
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second // for its children in the background that have our pipes open
-	err = cmd.Run()
-	if s := bad.line(); s != "" {
-		said = ": it said: " + s
+	got := proc.Executable{Path: p.Path, Timeout: timeout, Most: most}.Run(ctx, in)
+	if got.Stderr != "" {
+		said = ": it said: " + got.Stderr
 	}
 	fail := func(kind error, hint, text string, args ...any) ([]byte, string, error) {
-		return out.data, said, &compute.Error{Kind: kind, Err: fmt.Errorf(text, args...), Hint: hint}
+		return got.Answer, said, &compute.Error{Kind: kind, Err: fmt.Errorf(text, args...), Hint: hint}
 	}
-	var exit *exec.ExitError
 	switch {
 	case ctx.Err() != nil:
-		return out.data, said, ctx.Err()
-	case out.full:
+		return got.Answer, said, ctx.Err()
+	case got.TooLong:
 		return fail(compute.ErrFailed, "", "its answer is longer than %d bytes", most)
-	case errors.Is(inner.Err(), context.DeadlineExceeded):
+	case got.Late:
 		return fail(compute.ErrTimeout, "", "no answer within %v%s", timeout, said)
-	case errors.As(err, &exit):
-		return fail(compute.ErrFailed, "", "it ended with %v%s", exit.ProcessState, said)
-	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission),
-		errors.Is(err, syscall.ENOEXEC):
-		return fail(compute.ErrInvalid, "see that the executable is there, may be executed and begins with #! or is a program", "%w", err)
-	case err != nil && !errors.Is(err, exec.ErrWaitDelay) && !errors.Is(err, syscall.EPIPE):
-		// a program need not read all
-		return fail(compute.ErrFailed, "", "%w", err)
+	case got.Exited() != nil:
+		return fail(compute.ErrFailed, "", "it ended with %v%s", got.Exited().ProcessState, said)
+	case got.NoProgram():
+		return fail(compute.ErrInvalid, proc.NoProgramHint, "%w", got.Err)
+	case got.Failed():
+		return fail(compute.ErrFailed, "", "%w", got.Err)
 	}
-	return out.data, said, nil
-}
-
-// bounded keeps what is written up to a limit. Beyond it calls over, which ends the program.
-type bounded struct {
-	data []byte
-	most int
-	full bool
-	over func()
-}
-
-func (b *bounded) Write(p []byte) (int, error) {
-	if len(b.data)+len(p) > b.most {
-		b.full = true
-		b.over()
-		return 0, io.ErrShortWrite
-	}
-	b.data = append(b.data, p...)
-	return len(p), nil
-}
-
-// tail keeps the end of what is written.
-type tail struct{ data []byte }
-
-func (t *tail) Write(p []byte) (int, error) {
-	const keep = 1500 // bytes
-	t.data = append(t.data, p...)
-	if over := len(t.data) - keep; over > 0 {
-		t.data = slices.Delete(t.data, 0, over)
-	}
-	return len(p), nil
-}
-
-// line returns it on one line, fit for a terminal.
-func (t *tail) line() string {
-	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(string(t.data), "?"))), " ")
+	return got.Answer, said, nil
 }
