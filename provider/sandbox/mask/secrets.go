@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// entry is a line of the table of what is hidden, for the rules and for the documentation.
-type entry struct {
+// secret is a line of the table of what is hidden, for the rules and for the documentation.
+type secret struct {
 	Path  string // in homes relative to each home, else absolute; elements may have a *
 	Empty bool   // the directory itself stays, because programs expect it; only what is in it goes
 	Why   string
@@ -20,8 +20,8 @@ func Markdown() string {
 	shownMarkdown(&b)
 	for _, part := range []struct {
 		title   string
-		entries []entry
-	}{{"Hidden in each home", inHomes()}, {"Hidden on the host", onHost()}} {
+		entries []secret
+	}{{"Hidden in each home", secretsInHomes()}, {"Hidden on the host", secretsOnHost()}} {
 		fmt.Fprintf(&b, "| %s | why |\n|---|---|\n", part.title)
 		for _, e := range part.entries {
 			what := ""
@@ -35,11 +35,11 @@ func Markdown() string {
 	return b.String()
 }
 
-// inHomes returns what is hidden in every account's home directory, the caller's own among them.
-// Other people's homes are hidden as a whole, so this is for the caller's and for those of the
-// system's accounts.
-func inHomes() []entry {
-	return []entry{
+// secretsInHomes returns what is hidden in every account's home directory, the caller's own
+// among them. Other people's homes are hidden as a whole, so this is for the caller's and for
+// those of the system's accounts.
+func secretsInHomes() []secret {
+	return []secret{
 		{".ssh", false, "ssh keys, known hosts, configuration with names of machines"},
 		{".gnupg", false, "OpenPGP keys"},
 		{".age", false, "age keys"},
@@ -267,9 +267,9 @@ func inHomes() []entry {
 	}
 }
 
-// onHost returns what is hidden beside the homes.
-func onHost() []entry {
-	return []entry{
+// secretsOnHost returns what is hidden beside the homes.
+func secretsOnHost() []secret {
+	return []secret{
 		{"/home", true, "other people's homes; the caller's own is put back"},
 		{"/etc/shadow*", false, "hashes of passwords, with their copies"},
 		{"/etc/shadow-", false, "the copy, also when it is not there yet"},
