@@ -207,7 +207,7 @@ type controller struct {
 	slap    server.Slap  // nil: it is no SlapOS master
 }
 
-// server is a configuration and its engine.
+// served is a configuration and its engine.
 type served struct {
 	engine *pool.Pool
 	cfg    *config.Config

@@ -42,7 +42,7 @@ type slots chan struct{}
 
 func newSlots(n int) slots { return make(slots, max(n, 1)) }
 
-// report takes one, if one is free.
+// take takes one, if one is free.
 func (s slots) take() bool {
 	select {
 	case s <- struct{}{}:

@@ -160,7 +160,7 @@ func (s *applySet) apply(ctx context.Context, same bool) error {
 	return err
 }
 
-// reportWaiting writes the status of each object: whether it is in force, and the numbers of
+// writeStatus writes the status of each object: whether it is in force, and the numbers of
 // sources.
 func (s *applySet) writeStatus(ctx context.Context) error {
 	all, err := s.r.opt.Reader().Status(ctx)

@@ -102,7 +102,7 @@ func (h *hall) put(kind apiwatch.EventType, o *unstructured.Unstructured) *unstr
 	return o.DeepCopy()
 }
 
-// reportWaiting has all watches tell of a change. mu is held.
+// tell has all watches tell of a change. mu is held.
 func (h *hall) tell(change apiwatch.Event) {
 	for w := range h.watches {
 		w <- change

@@ -37,7 +37,7 @@ type cluster struct {
 	returned atomic.Bool // it answers again, and that was not handled yet
 }
 
-// acquireFor returns the client, and makes it from the kubeconfig at the first call.
+// ask returns the client, and makes it from the kubeconfig at the first call.
 func (c *cluster) ask() (dynamic.Interface, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

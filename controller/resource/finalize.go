@@ -99,8 +99,9 @@ func release(ctx context.Context, c Client, uid string, all []compute.Lease) err
 // errLookupPending means that the object is queued again when its leases are known.
 var errLookupPending = errors.New("it is being found out")
 
-// lookup looks up the leases of objects whose instance is not known. One list serves all objects
-// that ask while the last list is made. So deleting thousands of waiting objects costs a few lists.
+// leaseLookup looks up the leases of objects whose instance is not known. One list serves all
+// objects that ask while the last list is made. So deleting thousands of waiting objects costs a
+// few lists.
 type leaseLookup struct {
 	bell chan struct{} // one slot
 
@@ -109,7 +110,7 @@ type leaseLookup struct {
 	found map[types.NamespacedName]lookupResult
 }
 
-// lookUpLeases is the result for one object.
+// lookupResult is the result for one object.
 type lookupResult struct {
 	of     types.UID
 	leases []compute.Lease // of its namespace
@@ -122,7 +123,7 @@ func newLeaseLookup() *leaseLookup {
 	}
 }
 
-// acquireFor requests a lookup for an object and does not wait. The object is queued again when
+// ask requests a lookup for an object and does not wait. The object is queued again when
 // it is done.
 func (c *leaseLookup) ask(l *Lease) {
 	c.mu.Lock()

@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// quota identifies the requests of a namespace at a source.
+// quotaKey identifies the requests of a namespace at a source.
 type quotaKey struct{ namespace, source string }
 
 func quotaKeyOf(l *Lease) quotaKey { return quotaKey{l.Namespace, l.Spec.Source} }

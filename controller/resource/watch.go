@@ -119,7 +119,7 @@ func (w *watch[S, T]) get(name types.NamespacedName) *object[S, T] {
 	return w.all[name]
 }
 
-// compareLeases returns all objects.
+// list returns all objects.
 func (w *watch[S, T]) list() []*object[S, T] {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -200,7 +200,7 @@ func (r *round) observe(ctx context.Context) error {
 	return nil
 }
 
-// plausibility returns why nothing is done by what was seen; "": it is plausible.
+// implausible returns why nothing is done by what was seen; "": it is plausible.
 func (r *round) implausible() string {
 	c := &r.state.confirmed
 	return plausibility(r.fleet, r.state.seen, c.Shrunk && c.Until.After(r.now))

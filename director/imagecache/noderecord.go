@@ -198,7 +198,7 @@ func (f *NodeRecord) next(what nodeOutcome, now time.Time, p backoff) *NodeRecor
 	return &rest
 }
 
-// lastFleet returns what a node shows of the directive: done, foiled, lost, or goesOn if that is
+// outcome returns what a node shows of the directive: done, foiled, lost, or goesOn if that is
 // open.
 func (f *NodeRecord) outcome(n *metal.Node) nodeOutcome {
 	switch {

@@ -121,7 +121,7 @@ func (a *api) request(ctx context.Context, op string, id compute.ID, method, pat
 	}
 }
 
-// bootConfigDigest gives an error this service's name. An error that is not about one node names
+// named gives an error this service's name. An error that is not about one node names
 // the cloud.
 func (a *api) named(err error) error {
 	var e *compute.Error

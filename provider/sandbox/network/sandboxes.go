@@ -46,7 +46,7 @@ func (s *sandboxStore) note(b sandboxNet) (fresh bool, err error) {
 	return errors.Is(err, fs.ErrNotExist), replace(s.filePath(b.addr), string(text)+"\n")
 }
 
-// sandboxNet reads the box of an address.
+// box reads the box of an address.
 func (s *sandboxStore) box(addr netip.Addr) (b sandboxNet, err error) {
 	text, err := os.ReadFile(s.filePath(addr))
 	if err == nil {
