@@ -47,7 +47,7 @@ func readApplying(cfg *config.Config) (s appliedConf, err error) {
 func newBook(
 	h *host.Host,
 	leases func(context.Context, compute.LeaseQuery) ([]compute.Lease, error), changed func(context.Context) error,
-) *applied.Book {
+) *applied.Store {
 	return applied.New(applied.Options{Store: h.Store(), Changed: changed, Check: func(
 		ctx context.Context, c applied.Candidate,
 	) (map[string]string, []string, error) {

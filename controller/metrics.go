@@ -19,7 +19,7 @@ import (
 	"github.com/hostler-project/hostler/store"
 )
 
-// metrics are a controller's metrics: what it counts, and what it looks up at each scrape. A nil
+// metricSet are a controller's metrics: what it counts, and what it looks up at each scrape. A nil
 // one measures nothing.
 type metricSet struct {
 	Reg      *metric.Registry

@@ -21,7 +21,7 @@ import (
 	"github.com/hostler-project/hostler/controller/apiprocess"
 	"github.com/hostler-project/hostler/controller/applied"
 	"github.com/hostler-project/hostler/controller/callers"
-	"github.com/hostler-project/hostler/controller/metal"
+	"github.com/hostler-project/hostler/controller/imagecache"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/controller/server/access"
 	"github.com/hostler-project/hostler/controller/server/login"
@@ -126,7 +126,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	all.Go(func() { k.doDue(ctx) })
 	all.Go(func() { k.planner.follow(ctx) })
 	if !o.NoFill {
-		images := &metal.Loop{Log: log, Host: h, Registry: m.Reg, Leads: k.leads, Now: func() (*config.Config, <-chan struct{}) {
+		images := &imagecache.Loop{Log: log, Host: h, Registry: m.Reg, Leads: k.leads, Now: func() (*config.Config, <-chan struct{}) {
 			now := k.now.Load()
 			return now.cfg, now.over
 		}}
@@ -193,8 +193,8 @@ type controller struct {
 	wanted  bell                   // there may be something to make
 	mu      sync.Mutex             // one reload at a time
 
-	others bell          // others may have applied something
-	book   *applied.Book // applies things
+	others bell           // others may have applied something
+	book   *applied.Store // applies things
 
 	replies *replyStore // to requests with a key
 	tokens  *auth.TokenRegistry
@@ -207,7 +207,7 @@ type controller struct {
 	slap    server.Slap  // nil: it is no SlapOS master
 }
 
-// server is a configuration and its engine.
+// served is a configuration and its engine.
 type served struct {
 	engine *pool.Pool
 	cfg    *config.Config
@@ -287,7 +287,7 @@ func serverOptions(
 			Sources:  func(name string) bool { _, err := k.now.Load().cfg.Source(name); return err == nil },
 			Private:  func(source, image string) bool { return ownerOnly(k.now.Load().cfg, source, image) },
 		},
-		Life: server.Life{
+		Lifecycle: server.Lifecycle{
 			Ready: ready, Reload: k.reload, Ring: k.ring, Ending: ctx.Done(),
 			Work: func(ctx context.Context) error { _, err := k.now.Load().engine.RunDue(ctx); return err },
 		},

@@ -69,7 +69,7 @@ func TestLeaseEndedFirst(t *testing.T) {
 		Callers: server.Callers{Authenticate: func(*http.Request) (auth.Principal, error) {
 			return auth.Principal{Name: "ann", Roles: map[string]auth.Role{"": auth.User}}, nil
 		}},
-		Life: server.Life{Ready: func(context.Context) error { return nil }},
+		Lifecycle: server.Lifecycle{Ready: func(context.Context) error { return nil }},
 	}))
 	defer srv.Close()
 	c, err := client.New(client.Options{URL: srv.URL, Token: "ann"})

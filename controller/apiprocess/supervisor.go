@@ -353,7 +353,7 @@ func (f *Supervisor) startProcess() (*process, error) {
 	return p, err
 }
 
-// start starts it. alone: in a user namespace of its own.
+// startIn starts it. alone: in a user namespace of its own.
 func (f *Supervisor) startIn(s setup, alone bool) (*process, error) {
 	program := "/proc/self/exe" // this very program, also when another is in its place by now
 	if runtime.GOOS != "linux" {

@@ -2,16 +2,12 @@ package server
 
 import (
 	"context"
-	"net/http"
 	"time"
-
-	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/controller/server/access"
 	"github.com/hostler-project/hostler/controller/server/request"
-	"github.com/hostler-project/hostler/controller/server/route"
 )
 
 type auditList struct {
@@ -24,18 +20,6 @@ type auditList struct {
 // audits serves the audit log.
 type audits struct {
 	log access.Log // nil: there is none
-}
-
-// add adds the route of the audit log.
-func (s *audits) add(t *route.Table) {
-	if s.log == nil {
-		return
-	}
-	route.Add(t, huma.Operation{
-		OperationID: "list-audit", Extensions: route.Needs(auth.Audit), Method: http.MethodGet, Path: "/v1/audit",
-		Summary: "Who did what, and what was refused to whom", Tags: []string{"people"},
-		Description: "For operators that of their projects, for administrators all. What was done in the last moment is not in it yet.",
-	}, s.listAudit)
 }
 
 // listAudit returns the entries of the projects that the caller may audit.

@@ -8,28 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
-	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/controller/server/request"
 	"github.com/hostler-project/hostler/controller/server/route"
 	"github.com/hostler-project/hostler/observe/trace"
 )
-
-// add adds the route of the metrics.
-func (s Telemetry) add(t *route.Table) {
-	if s.Metrics == nil {
-		return
-	}
-	t.AddRaw(&huma.Operation{
-		OperationID: "metrics", Extensions: route.Needs(auth.Meter), Method: http.MethodGet, Path: "/metrics",
-		Summary: "Metrics of this controller", Tags: []string{"people"},
-		Description: "In the text format of Prometheus.",
-		Responses: map[string]*huma.Response{"200": {Description: "families of samples", Content: map[string]*huma.MediaType{
-			"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}},
-		}}},
-	}, s.Metrics.ServeHTTP)
-}
 
 // observed gives each request an id and reports it to the metrics and traces, however it ends.
 func (s Telemetry) observed(table *route.Table, next http.Handler) http.Handler {

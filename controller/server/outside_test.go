@@ -24,8 +24,8 @@ func seen(t *testing.T, opt server.Options) string {
 	e := engine(t)
 	opt.Engine = func() server.Engine { return whole(e) }
 	opt.Callers.Authenticate, opt.Identity, opt.Version = authenticate, func() api.Identity { return api.Identity{} }, "test"
-	if opt.Life.Ready == nil {
-		opt.Life.Ready = func(context.Context) error { return nil }
+	if opt.Lifecycle.Ready == nil {
+		opt.Lifecycle.Ready = func(context.Context) error { return nil }
 	}
 	srv := httptest.NewServer(server.New(opt))
 	t.Cleanup(srv.Close)
@@ -150,7 +150,7 @@ func TestReadyHangs(t *testing.T) {
 	var looks atomic.Int32
 	hang, ending := make(chan struct{}), make(chan struct{})
 	url := seen(t, server.Options{
-		Life: server.Life{Ending: ending, Ready: func(context.Context) error {
+		Lifecycle: server.Lifecycle{Ending: ending, Ready: func(context.Context) error {
 			if looks.Add(1) == 1 {
 				<-hang // whatever its context says
 			}

@@ -120,7 +120,7 @@ func newTown(t testing.TB, change func(*server.Options)) *town {
 			}
 			return nil
 		}},
-		Life: server.Life{
+		Lifecycle: server.Lifecycle{
 			Ready:  func(context.Context) error { return nil },
 			Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil },
 		},

@@ -29,7 +29,7 @@ type inode struct{ dev, ino uint64 }
 
 // copyTree copies what a stack of directories shows to the path to, which must not exist. Nobody
 // may change the directories meanwhile.
-func copyTree(ctx context.Context, from below, to string) error {
+func copyTree(ctx context.Context, from lowerDirs, to string) error {
 	c := &copier{ctx: ctx, seen: map[inode]string{}, layers: from.layers}
 	return c.dir(from.dirs, to)
 }

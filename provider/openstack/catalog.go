@@ -37,18 +37,18 @@ type Network struct {
 // Catalog is what a cloud offers a project. Each list is cached, and fetched again when something
 // is missing in it. Any number of goroutines may use it.
 type Catalog struct {
-	flavors  *shared[*flavor.Table]
-	images   *shared[[]images.Image]
-	networks *shared[[]Network]
-	groups   *shared[[]compute.Named]
-	zones    *shared[[]compute.Named]
-	sgroups  *shared[[]compute.Named] // server groups
+	flavors  *singleflight[*flavor.Table]
+	images   *singleflight[[]images.Image]
+	networks *singleflight[[]Network]
+	groups   *singleflight[[]compute.Named]
+	zones    *singleflight[[]compute.Named]
+	sgroups  *singleflight[[]compute.Named] // server groups
 }
 
 func newCatalog(s *Session) *Catalog {
 	return &Catalog{
-		flavors: newShared(s.listFlavors), images: newShared(s.listImages), networks: newShared(s.listNetworks),
-		groups: newShared(s.listGroups), zones: newShared(s.listZones), sgroups: newShared(s.listServerGroups),
+		flavors: newSingleflight(s.listFlavors), images: newSingleflight(s.listImages), networks: newSingleflight(s.listNetworks),
+		groups: newSingleflight(s.listGroups), zones: newSingleflight(s.listZones), sgroups: newSingleflight(s.listServerGroups),
 	}
 }
 
@@ -90,7 +90,7 @@ func (c *Catalog) Zones(ctx context.Context) ([]compute.Named, error) {
 }
 
 // known looks in a list, and if the thing is missing, once more in a fresh list.
-func known[T, V any](ctx context.Context, s *shared[T], look func(T) (V, error)) (V, error) {
+func known[T, V any](ctx context.Context, s *singleflight[T], look func(T) (V, error)) (V, error) {
 	then := time.Now()
 	var none V
 	list, err := s.recent(ctx, keptCatalog)

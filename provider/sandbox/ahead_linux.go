@@ -99,7 +99,7 @@ func (a *ahead) keep(ctx context.Context) error {
 	defer a.starter.groups.leave(ending)
 	defer a.putAway(ending)
 	for {
-		world, like := a.mounts(), a.starter.groups.limits(owner{})
+		world, like := a.mounts(), a.starter.groups.limits(instanceRecord{})
 		a.mu.Lock()
 		good := a.good(like, world) && time.Since(a.since) < stale
 		a.mu.Unlock()
@@ -124,7 +124,7 @@ func (a *ahead) keep(ctx context.Context) error {
 
 // putOut starts a process ahead.
 func (a *ahead) putOut(ctx context.Context, world string, like limits) {
-	f, err := a.starter.start(ctx, aheadName(), owner{}, enter.Ahead)
+	f, err := a.starter.start(ctx, aheadName(), instanceRecord{}, enter.Ahead)
 	if err != nil {
 		a.log.Debug("no process can be started ahead", "source", a.o.Source, "err", err)
 		_ = a.starter.abandon(context.WithoutCancel(ctx), f)

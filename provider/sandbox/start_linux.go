@@ -75,7 +75,7 @@ func (s *starter) abandon(ctx context.Context, f first) error {
 
 // start starts a first process in its name spaces and a control group of that name. It is to be
 // abandoned even after an error.
-func (s *starter) start(ctx context.Context, name string, own owner, words ...string) (m first, err error) {
+func (s *starter) start(ctx context.Context, name string, own instanceRecord, words ...string) (m first, err error) {
 	m.Group = name
 	control, theirs, err := socketpair()
 	if err != nil {

@@ -81,7 +81,7 @@ func probe() error {
 	}
 	defer t.close()
 	if err := t.ensure(&plan{
-		flows: maxFlows, gateway: n.gateway(), answers: n.answers(), boxes: func() ([]box, error) { return nil, nil },
+		flows: maxFlows, gateway: n.gateway(), answers: n.answers(), boxes: func() ([]sandboxNet, error) { return nil, nil },
 	}); err != nil {
 		return err
 	}

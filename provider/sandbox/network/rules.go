@@ -58,7 +58,7 @@ type plan struct {
 	group   uint16          // of the netlink log that refusals are sent to
 	flows   uint32          // how many connections a sandbox may have at once
 	off     map[string]bool // defences that a test has switched off
-	boxes   func() ([]box, error)
+	boxes   func() ([]sandboxNet, error)
 }
 
 // mark returns the name of an empty chain that stands for the plan.
