@@ -116,7 +116,7 @@ func rank(later bool) int {
 func (p *Pool) Instances(ctx context.Context, q compute.InstanceQuery) (out []compute.Instance, err error) {
 	err = p.core.Store.View(ctx, func(tx store.Tx) error {
 		is, err := tx.Instances(q)
-		out = state.Values(is)
+		out = state.Copies(is)
 		return err
 	})
 	return out, err
@@ -126,7 +126,7 @@ func (p *Pool) Instances(ctx context.Context, q compute.InstanceQuery) (out []co
 func (p *Pool) Leases(ctx context.Context, q compute.LeaseQuery) (out []compute.Lease, err error) {
 	err = p.core.Store.View(ctx, func(tx store.Tx) error {
 		ls, err := tx.Leases(q)
-		out = state.Values(ls)
+		out = state.Copies(ls)
 		return err
 	})
 	return out, err

@@ -139,7 +139,7 @@ func (pc *Throughput) Durations(source string, now time.Time) (lease, making tim
 	return t.hold(now), t.made
 }
 
-// known reports whether the journal was read.
+// Known reports whether the journal was read.
 func (pc *Throughput) Known() bool {
 	pc.mu.Lock()
 	defer pc.mu.Unlock()

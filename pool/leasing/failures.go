@@ -13,6 +13,10 @@ import (
 	"github.com/hostler-project/hostler/store"
 )
 
+// backoffsBroken: after so many different wants have failed, for other reasons than lack of
+// room, the source itself fails.
+const backoffsBroken = 3
+
 const (
 	pauseFirst = 10 * time.Second
 	// The time between two tries for room at a place that was full doubles each time. A try may
@@ -166,7 +170,7 @@ func (p *Records) demandFailed(tx store.Tx, rec *store.SourceRecord, w demand.De
 				several++
 			}
 		}
-		if several >= sources.BackoffsBroken {
+		if several >= backoffsBroken {
 			rec.Backoff, rec.Unreachable, text = h.Backoff, time.Time{}, h.LastError
 			if err := tx.SaveSource(rec); err != nil {
 				return err

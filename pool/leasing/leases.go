@@ -10,8 +10,18 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/pool/state"
 	"github.com/hostler-project/hostler/store"
 )
+
+// Leases finds, renews and ends leases.
+type Leases struct {
+	core    *state.Core
+	clock   *state.Clock
+	records *Records
+}
+
+func NewLeases(c *state.Core, cl *state.Clock, r *Records) *Leases { return &Leases{c, cl, r} }
 
 // LookUp finds an instance by its name, or by the name or id of a living lease. The lease is nil if
 // the instance has none. If several leases have parts of it, it returns the caller's own.

@@ -20,13 +20,6 @@ type Records struct {
 	templates *sources.Templates
 }
 
-// Leases finds, renews and ends leases.
-type Leases struct {
-	core    *state.Core
-	clock   *state.Clock
-	records *Records
-}
-
 // Apply writes what was decided, in the order in which it was. ended, if it is not nil, tells why
 // the request has ended meanwhile.
 func (p *Records) Apply(tx store.Tx, changes []allocate.Change, ended func() error) error {
@@ -148,7 +141,7 @@ func (p *Records) ToDiscarding(tx store.Tx, i *compute.Instance, why allocate.Re
 			return err
 		}
 	}
-	state.Rest(i, why)
+	state.ClearWork(i, why)
 	i.Attempts, i.Retry = 0, time.Time{}
 	_, err := p.core.Set(tx, i, compute.Discarding, compute.Event{Text: why.Text})
 	return err
@@ -271,5 +264,3 @@ func (p *Records) Wants(ctx context.Context, s *allocate.Source, req compute.Req
 func NewRecords(c *state.Core, p *sources.Providers, t *sources.Templates) *Records {
 	return &Records{c, p, t}
 }
-
-func NewLeases(c *state.Core, cl *state.Clock, r *Records) *Leases { return &Leases{c, cl, r} }

@@ -9,8 +9,23 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/pool/leasing"
+	"github.com/hostler-project/hostler/pool/sources"
+	"github.com/hostler-project/hostler/pool/state"
 	"github.com/hostler-project/hostler/store"
 )
+
+// Ahead has providers keep computers standing ahead of need.
+type Ahead struct {
+	core      *state.Core
+	providers *sources.Providers
+	records   *leasing.Records
+	said      map[int64]aheadCall // what they were told, by source key
+}
+
+func NewAhead(c *state.Core, p *sources.Providers, r *leasing.Records) *Ahead {
+	return &Ahead{core: c, providers: p, records: r, said: map[int64]aheadCall{}}
+}
 
 // Computers that a provider keeps standing ahead of need are no instances, and have no records. The
 // wanted number is noted in the store, with the source's record, before the provider is told it. So

@@ -21,6 +21,19 @@ import (
 	"github.com/hostler-project/hostler/store"
 )
 
+// Creation makes instances, sets them up and checks them, up to their hand-out or the cache.
+type Creation struct {
+	core      *state.Core
+	providers *sources.Providers
+	templates *sources.Templates
+	records   *leasing.Records
+	leases    *leasing.Leases
+}
+
+func NewCreation(c *state.Core, p *sources.Providers, t *sources.Templates, r *leasing.Records, l *leasing.Leases) *Creation {
+	return &Creation{c, p, t, r, l}
+}
+
 // finish makes and checks grants and confirms them to their user, or gives all of them back. again
 // says that another attempt may succeed: a cached instance was unfit, or a child of a pool, now in
 // skip, could not make its part.

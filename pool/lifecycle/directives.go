@@ -14,6 +14,9 @@ import (
 	"github.com/hostler-project/hostler/store"
 )
 
+// stopGrace is how long a computer has to stop.
+const stopGrace = time.Minute
+
 // Note writes a directive into the journal.
 func Note(tx store.Tx, d compute.Directive) error {
 	data := map[string]string{"do": string(d.Verb)}
@@ -139,7 +142,7 @@ func (p *Creation) change(ctx context.Context, j Job, verb compute.Verb) error {
 	} else if c, ok := compute.As[compute.Stopper](o.Provider); !ok {
 		err = &compute.Error{ID: j.Instance.ID, Kind: compute.ErrInvalid, Err: errors.New("its type cannot stop")}
 	} else {
-		err = c.Stop(ctx, j.Instance.ID, sources.StopGrace)
+		err = c.Stop(ctx, j.Instance.ID, stopGrace)
 	}
 	if err != nil && ctx.Err() != nil {
 		return p.core.ReleaseClaim(ctx, j.Instance)

@@ -79,7 +79,7 @@ func (p *Handouts) recordMissing(
 // provisionAll makes grants for the cache. Each that succeeds is kept, whatever becomes of the
 // others.
 func (p *Handouts) provisionAll(ctx context.Context, units []*allocate.Grant) ([]compute.ID, error) {
-	gate := make(chan struct{}, state.AtOnce)
+	gate := make(chan struct{}, atOnce)
 	var wg sync.WaitGroup
 	for _, u := range units {
 		gate <- struct{}{}

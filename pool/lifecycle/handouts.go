@@ -11,10 +11,24 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/pool/leasing"
 	"github.com/hostler-project/hostler/pool/sources"
 	"github.com/hostler-project/hostler/pool/state"
 	"github.com/hostler-project/hostler/store"
 )
+
+// Handouts is a request's way from a decision to leases that its user has.
+type Handouts struct {
+	core      *state.Core
+	providers *sources.Providers
+	records   *leasing.Records
+	creation  *Creation
+	disposal  *Disposal
+}
+
+func NewHandouts(c *state.Core, p *sources.Providers, r *leasing.Records, cr *Creation, d *Disposal) *Handouts {
+	return &Handouts{c, p, r, cr, d}
+}
 
 // CatchUp does the work that is due for a source before it is used, at most once a second in a
 // long-lived process.
@@ -174,4 +188,18 @@ func ClassOf(err error) string {
 		return ""
 	}
 	return strings.ReplaceAll(fault.KindOf(err).Error(), " ", "-")
+}
+
+// keysOf returns the keys of grants in Inflight.
+func keysOf(units []*allocate.Grant) (keys []string) {
+	for _, u := range units {
+		_ = u.Each(func(u *allocate.Grant) error {
+			keys = append(keys, string(u.Instance.ID))
+			if u.Lease != nil {
+				keys = append(keys, u.Lease.ID)
+			}
+			return nil
+		})
+	}
+	return keys
 }

@@ -15,6 +15,27 @@ import (
 	"github.com/hostler-project/hostler/store"
 )
 
+// Health asks what has become of instances, and records those that have ended.
+type Health struct {
+	core      *state.Core
+	providers *sources.Providers
+	records   *leasing.Records
+	disposal  *Disposal
+	// looks at the ready instances of sources that have many, by source key
+	sweeps map[int64]*sweep
+}
+
+func NewHealth(c *state.Core, p *sources.Providers, r *leasing.Records, d *Disposal) *Health {
+	return &Health{core: c, providers: p, records: r, disposal: d}
+}
+
+const (
+	overseeEvery = 10 * time.Second
+	overseeSoon  = time.Second // where a provider says that it has news
+	// for a source without instances: being overseen, its provider puts away what else it keeps
+	overseeIdle = time.Minute
+)
+
 // unhand puts back an instance that was taken for a request and not yet given to its user. Its
 // place did not answer, or it is in another.
 func (p *Disposal) unhand(tx store.Tx, i *compute.Instance, cause error) error {
@@ -69,19 +90,19 @@ func (p *Health) OverseeAll(ctx context.Context, l *state.SourceWorkers, with st
 		if o != nil && o.Overseer == nil || shut && (!opens || rec.Type == allocate.PoolType || hasNone(rec)) {
 			continue
 		}
-		idle, every := hasNone(rec), sources.OverseeEvery
+		idle, every := hasNone(rec), overseeEvery
 		switch {
 		case shut:
-			every = sources.OverseeIdle // a provider that does not open
+			every = overseeIdle // a provider that does not open
 		case idle: // any other look comes to it: no process stays for that
-			every = sources.OverseeIdle
+			every = overseeIdle
 		case l.News[rec.Key]:
-			every = sources.OverseeSoon
+			every = overseeSoon
 		}
 		due := l.Overseen[rec.Key].Add(every)
 		wait := due.After(now)
 		if !wait {
-			due = now.Add(sources.OverseeEvery)
+			due = now.Add(overseeEvery)
 		}
 		if !idle {
 			next = state.Sooner(next, due)

@@ -8,16 +8,31 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/pool/leasing"
+	"github.com/hostler-project/hostler/pool/sources"
 	"github.com/hostler-project/hostler/pool/state"
 	"github.com/hostler-project/hostler/store"
 )
 
-// yieldWorker says that the work of a context only waits for now, such as for the end of a pod on a
-// node that does not answer. If it is in a queue of work, it no longer holds up the work behind it.
-func yieldWorker(ctx context.Context) {
-	if step, ok := ctx.Value(state.YieldKey{}).(func()); ok {
-		step()
-	}
+// Background does what is due: ended leases, what dead processes left, surplus, the cache.
+type Background struct {
+	core      *state.Core
+	clock     *state.Clock
+	providers *sources.Providers
+	templates *sources.Templates
+	records   *leasing.Records
+	creation  *Creation
+	disposal  *Disposal
+	handouts  *Handouts
+	health    *Health
+	rollouts  *Rollouts
+}
+
+func NewBackground(
+	c *state.Core, cl *state.Clock, p *sources.Providers, t *sources.Templates, r *leasing.Records, cr *Creation,
+	d *Disposal, h *Handouts, he *Health, ro *Rollouts,
+) *Background {
+	return &Background{c, cl, p, t, r, cr, d, h, he, ro}
 }
 
 // workRounds is how often Work looks for more work that its own work has caused: the end of a
@@ -205,7 +220,7 @@ func (p *Background) assign(ctx context.Context, l *state.SourceWorkers, is []*c
 			continue
 		}
 		one.Has[i.ID] = true
-		if one.Workers == state.AtOnce {
+		if one.Workers == atOnce {
 			one.Waiting = append(one.Waiting, state.WorkItem{ID: i.ID, Work: p.disposal.workOne, Wake: p.core.Wake})
 			continue
 		}

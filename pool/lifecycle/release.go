@@ -14,6 +14,10 @@ import (
 	"github.com/hostler-project/hostler/store"
 )
 
+// openLong is how long a release waits for a provider to open. Then it has the instances discarded
+// when the provider opens again.
+const openLong = 30 * time.Second
+
 // Ours reports whether an instance that waits for work is to be worked on here and now, and no
 // other process will do it.
 func (p *Disposal) Ours(tx store.Tx, id compute.ID) (bool, error) {
@@ -61,7 +65,7 @@ func (p *Disposal) WithOpen(ctx context.Context, fn func(store.Tx) error) error 
 		if !errors.As(err, &need) {
 			return err
 		}
-		opening, cancel := context.WithTimeout(ctx, sources.OpenLong)
+		opening, cancel := context.WithTimeout(ctx, openLong)
 		o := p.providers.Open(opening, need.rec)
 		cancel()
 		if o.Err == nil {

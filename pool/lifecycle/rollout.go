@@ -10,9 +10,25 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/pool/leasing"
 	"github.com/hostler-project/hostler/pool/sources"
+	"github.com/hostler-project/hostler/pool/state"
 	"github.com/hostler-project/hostler/store"
 )
+
+// Rollouts replaces instances that are made of what is not their source's any more.
+type Rollouts struct {
+	core      *state.Core
+	templates *sources.Templates
+	records   *leasing.Records
+	disposal  *Disposal
+	handouts  *Handouts
+	Rolls     map[string]bool // sources whose instances are being replaced
+}
+
+func NewRollouts(c *state.Core, t *sources.Templates, r *leasing.Records, d *Disposal, h *Handouts) *Rollouts {
+	return &Rollouts{c, t, r, d, h, map[string]bool{}}
+}
 
 // RollOut is RollOut.
 func (p *Rollouts) RollOut(ctx context.Context, name string, tell func(text string)) error {

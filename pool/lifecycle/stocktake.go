@@ -10,7 +10,6 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/sources"
-	"github.com/hostler-project/hostler/pool/state"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -53,7 +52,7 @@ func (p *Background) tidy(ctx context.Context, stock func(*store.SourceRecord)) 
 // instance has a record before it is made and until its end is proved. So such a computer comes
 // from a request whose answer was lost, and whose process has died.
 func (p *Background) takeStock(ctx context.Context, rec *store.SourceRecord) (stray []compute.ID, err error) {
-	ctx, cancel := context.WithTimeout(ctx, state.ListPatience)
+	ctx, cancel := context.WithTimeout(ctx, listPatience)
 	defer cancel()
 	o := p.providers.Open(ctx, rec)
 	if o.Err != nil || len(o.Names) > 0 {
@@ -117,7 +116,7 @@ func (p *Background) unrecorded(ctx context.Context, rec *store.SourceRecord, o 
 // gone. It ended while no controller ran, so that no Overseer reported it. Only instances that are
 // not on the provider's list are asked for one by one. found says that there were some.
 func (p *Health) absent(ctx context.Context, rec *store.SourceRecord) (found bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, state.ListPatience)
+	ctx, cancel := context.WithTimeout(ctx, listPatience)
 	defer cancel()
 	o := p.providers.Ready(rec.Key)
 	// other providers do not promise that they know, or that what is not there has ended

@@ -9,12 +9,7 @@ import (
 	"github.com/hostler-project/hostler/store"
 )
 
-const (
-	backoffsMost = 16 // how many of a source are remembered
-	// After so many different wants have failed, for other reasons than lack of room, the source
-	// itself fails.
-	BackoffsBroken = 3
-)
+const backoffsMost = 16 // how many of a source are remembered
 
 // SaveBackoffs stores backoffs. It leaves out those that are long over and, if there are too many,
 // those that end soonest.
@@ -35,13 +30,3 @@ func SaveBackoffs(tx store.Tx, key int64, all []allocate.Backoff, now time.Time)
 	}
 	return tx.SaveNote(allocate.BackoffsNote(key), string(text))
 }
-
-const (
-	StopGrace = time.Minute
-	// openPatience is how long a look waits for providers to open, all at once. One that hangs does
-	// not hold up the others.
-	openPatience = 5 * time.Second
-	// OpenLong is how long a release waits for a provider to open. Then it has the instances
-	// discarded when the provider opens again.
-	OpenLong = 30 * time.Second
-)

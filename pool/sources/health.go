@@ -16,11 +16,8 @@ import (
 // compute.Overseer can tell; a controller asks all of them now and then.
 
 const (
-	OverseeEvery = 10 * time.Second
-	OverseeSoon  = time.Second // where a provider says that it has news
-	// for a source without instances: being overseen, its provider puts away what else it keeps
-	OverseeIdle     = time.Minute
-	OverseePatience = 10 * time.Second // for an answer, and for a check of one of its computers
+	// OverseePatience is for an answer, and for a check of one of its computers.
+	OverseePatience = 10 * time.Second
 	// until a request finds out whether it answers again, where nothing else has asked before
 	awayPause = 30 * time.Second
 )

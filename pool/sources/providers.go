@@ -13,6 +13,10 @@ import (
 	"github.com/hostler-project/hostler/store"
 )
 
+// openPatience is how long a look waits for providers to open, all at once. One that hangs does not
+// hold up the others.
+const openPatience = 5 * time.Second
+
 // Providers opens providers and notes whether their places answer. It runs hooks.
 type Providers struct {
 	core   *state.Core
@@ -20,14 +24,6 @@ type Providers struct {
 	// how many transactions under way found that a provider does not open, by source key
 	Shut  map[int64]int
 	sizes map[int64]compute.Amount // of the last instance made without a choice, by source key
-}
-
-// Templates knows what instances are made of, and the images that were promoted.
-type Templates struct {
-	core      *state.Core
-	providers *Providers
-	reads     map[int64]templateRead     // by source key, as read for transactions under way
-	inquiries map[int64]*TemplateReading // of templates, by source keys
 }
 
 // Opened is an open provider, with what the engine must know of it inside of transactions.
@@ -390,8 +386,4 @@ func (p *Providers) Lingering(i *compute.Instance) time.Duration {
 
 func NewProviders(c *state.Core) *Providers {
 	return &Providers{core: c, Opened: map[int64]*Opened{}, Shut: map[int64]int{}, sizes: map[int64]compute.Amount{}}
-}
-
-func NewTemplates(c *state.Core, p *Providers) *Templates {
-	return &Templates{core: c, providers: p, reads: map[int64]templateRead{}, inquiries: map[int64]*TemplateReading{}}
 }

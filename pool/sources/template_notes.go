@@ -16,6 +16,18 @@ import (
 	"github.com/hostler-project/hostler/store"
 )
 
+// Templates knows what instances are made of, and the images that were promoted.
+type Templates struct {
+	core      *state.Core
+	providers *Providers
+	reads     map[int64]templateRead     // by source key, as read for transactions under way
+	inquiries map[int64]*TemplateReading // of templates, by source keys
+}
+
+func NewTemplates(c *state.Core, p *Providers) *Templates {
+	return &Templates{core: c, providers: p, reads: map[int64]templateRead{}, inquiries: map[int64]*TemplateReading{}}
+}
+
 const MakeNotes = "made/" // and a record's key
 
 func makeNoteName(key int64) string { return MakeNotes + strconv.FormatInt(key, 10) }

@@ -12,6 +12,9 @@ import (
 	"github.com/hostler-project/hostler/store"
 )
 
+// Clock ends leases in time, also where a machine's clock was set.
+type Clock struct{ core *Core }
+
 // Leases end by the machine's clock, which the user may set, or NTP after a bad start. No lease is
 // to end early by that. So the clock is compared with the machine's uptime, which nobody sets and
 // which counts time asleep. The store keeps the last reading of both, as each command is a process
@@ -27,13 +30,6 @@ const (
 	clockEvery = 10 * time.Minute // how often the note is written anew
 	clockNote  = "clock"
 )
-
-// Uptime is how long a machine has run since its start, and which start that was. Readings of two
-// starts cannot be compared.
-type Uptime struct {
-	Run string // without spaces
-	For time.Duration
-}
 
 // reading is both clocks read together.
 type reading struct {

@@ -16,9 +16,6 @@ import (
 	"github.com/hostler-project/hostler/store"
 )
 
-// The engine's parts, the lowest first. Each knows only parts that stand before it here. Pool is
-// the door to them.
-
 // Core has the store, the configured sources, and what this process works on. It moves records from
 // state to state, and wakes requests that wait.
 type Core struct {
@@ -38,92 +35,6 @@ type Core struct {
 	// the queue may have requests of this process that nothing waits for
 	staleRequests bool
 	changed       chan struct{} // closed when something may have come free
-}
-
-// Clock ends leases in time, also where a machine's clock was set.
-type Clock struct{ core *Core }
-
-// Store is what the engine needs of a store. Update and View run fn in a transaction, Update
-// durably and alone. fn may be run more than once, so it must set its results anew each time.
-type Store interface {
-	Update(ctx context.Context, fn func(store.Tx) error) error
-	View(ctx context.Context, fn func(store.Tx) error) error
-	// Installation is the random id that marks all that we make.
-	Installation() string
-	// Worker is this handle's number. No two live handles have the same.
-	Worker() int64
-	// Alive reports whether the worker with this number lives.
-	Alive(worker int64) bool
-	// Version changes when another handle has written.
-	Version(ctx context.Context) (int64, error)
-	// Slot takes one of n slots of a row, until free is called or this process ends. ok is false
-	// when all are taken.
-	Slot(row int64, n int) (free func(), ok bool, err error)
-}
-
-// HookCall asks the caller of New to run a source's hooks for an instance.
-type HookCall struct {
-	// "provision", "discard", "acquire", "release", "check"; "bundles": apply the bundles again
-	// after cleaning
-	Event      string
-	Source     string
-	Definition []byte // the source's
-	Instance   compute.Instance
-	Lease      string // the token with which a hook may use the instance
-	Resume     int    // how many hooks are done already, to be skipped
-	Done       func(n int, name string) error
-	Connect    func(ctx context.Context) (compute.Conn, error) // opens a connection to the instance
-}
-
-// Options join an engine to its surroundings.
-type Options struct {
-	Store   Store
-	Sources []allocate.Source
-	// Open opens the provider of a source from its type and definition. It is called at the
-	// source's first use.
-	Open func(ctx context.Context, name, typ string, definition []byte) (compute.Provider, error)
-	// Hooks runs hooks; nil: there are none.
-	Hooks func(ctx context.Context, call HookCall) error
-	// Kept reads the definition kept with instances whose source is changed or gone from the
-	// configuration. It returns its hooks, and what happens to failed instances and when. nil: no
-	// hooks, and they are discarded.
-	Kept func(definition []byte) (hooks []string, onFailure string, confirmDead time.Duration)
-	// Gone reports whether a source was removed from the configuration: the place where it was is
-	// read, and has no source of that name. Then its ready instances are discarded, as they can be
-	// given to nobody. It must be quick, and return false if it cannot know. nil: false for all.
-	Gone func(name, place string) bool
-	// Inventory has Work compare the providers' lists with the records, and prune the journal. It
-	// is for the process that does the work others left, such as the keeper or a controller.
-	Inventory bool
-	// Projects returns a project's limits and weight; nil: all are alike, without quotas. It is
-	// called within transactions.
-	Projects func(name string) allocate.Project
-	// Inflight is shared by the engines on one handle of the store; nil: this engine is the only
-	// one.
-	Inflight *Inflight
-	// Later is asked, when an instance waits to be cleaned or discarded, whether another process,
-	// such as the keeper, will do it for this source. nil: it is done here and now. It is done here
-	// too when a request cannot be served before.
-	Later func(source, typ string) bool
-	// Left is called when work has been recorded for that other process. It must not block. nil:
-	// that process looks by itself.
-	Left func()
-	// Step is called at each recorded step, for tests that end the process there. It may be nil.
-	Step func(name string)
-	// Observe is called with what the engine has done, for metrics. It must not block. It may be
-	// nil.
-	Observe func(Sample)
-	// Uptime returns how long this machine has run, by a clock that nobody sets and that counts
-	// time asleep. nil: that the machine's clock was set is not noticed.
-	Uptime func() (Uptime, error)
-	// Host names the machine whose processes this one sees, where the store is shared with others;
-	// "": all processes on the store see each other.
-	Host string
-	// NewID makes random ids for leases.
-	NewID func() string
-	Log   *slog.Logger
-	// LeaseIdle is the idle limit of leases where neither request nor source says one; 0: none.
-	LeaseIdle time.Duration
 }
 
 // sourceState is what an engine knows of a source. Pool.mu guards it.
@@ -171,15 +82,15 @@ func (p *Core) Set(tx store.Tx, i *compute.Instance, to compute.State, e compute
 	return tx.Append(&e)
 }
 
-// Rest has nobody work on an instance, for a reason. The tries to discard it stay counted.
-func Rest(i *compute.Instance, why allocate.Reason) {
+// ClearWork has nobody work on an instance, for a reason. The tries to discard it stay counted.
+func ClearWork(i *compute.Instance, why allocate.Reason) {
 	i.Work = compute.Work{Attempts: i.Attempts}
 	i.Reason, i.Cause = why.Text, why.Cause
 }
 
 // ToReady puts an instance into the cache. The next hand-out rests on the event.
 func (p *Core) ToReady(tx store.Tx, i *compute.Instance, e compute.Event) error {
-	Rest(i, allocate.Reason{})
+	ClearWork(i, allocate.Reason{})
 	i.ReadyAt = time.Now()
 	basis, err := p.Set(tx, i, compute.Ready, e)
 	if err != nil {
@@ -192,7 +103,7 @@ func (p *Core) ToReady(tx store.Tx, i *compute.Instance, e compute.Event) error 
 // ToFailed takes an instance out of use or, if its source says so, keeps it aside for a time or for
 // good. s is nil if there is nothing to look at.
 func (p *Core) ToFailed(tx store.Tx, i *compute.Instance, s *allocate.Source, why allocate.Reason) error {
-	Rest(i, why)
+	ClearWork(i, why)
 	if _, err := p.Set(tx, i, compute.Failed, compute.Event{Text: why.Text}); err != nil || s == nil || s.OnFailure != "hold" {
 		return err
 	}
@@ -224,8 +135,9 @@ func (p *Core) Woken() <-chan struct{} {
 }
 
 const (
-	BootPatience    = 15 * time.Minute // for a new instance to answer
-	cleanupPatience = time.Minute      // for giving back what an interrupted request took
+	// BootPatience is for a new instance to answer.
+	BootPatience    = 15 * time.Minute
+	cleanupPatience = time.Minute // for giving back what an interrupted request took
 )
 
 // Progress records how far making an instance has come, and checks that it is still ours to make.
@@ -278,16 +190,8 @@ func PhaseData(ph compute.Phases) map[string]string {
 	return data
 }
 
-const (
-	AtOnce = 8 // instances worked on at a time by one call
-	// how long the provider has to prove the end, before a later try
-	DestroyPatience = 2 * time.Minute
-	// how long it has to clean, before the instance counts as failed
-	CleanPatience = 30 * time.Minute
-	ListPatience  = 5 * time.Minute  // how long it has to list its computers
-	RetryFirst    = 2 * time.Second  // pause after a failed discard, doubling
-	RetryMost     = 10 * time.Minute // at most
-)
+// RetryMost is the longest pause after a failed discard.
+const RetryMost = 10 * time.Minute
 
 // ReleaseClaim releases this worker's claim on an instance, for the next look.
 func (p *Core) ReleaseClaim(ctx context.Context, i *compute.Instance) error {
@@ -360,13 +264,13 @@ func (p *Core) Behind(ctx context.Context, i *compute.Instance) (chain []*comput
 		return err
 	})
 	if err == nil && chain[len(chain)-1].Child != "" {
-		err = ErrHollow(i.ID)
+		err = NoComputer(i.ID)
 	}
 	return chain, err
 }
 
-// ErrHollow is the error of a pool's instance that has lost the real one.
-func ErrHollow(id compute.ID) error {
+// NoComputer is the error of a pool's instance that has lost the real one.
+func NoComputer(id compute.ID) error {
 	return &compute.Error{ID: id, Kind: compute.ErrNotFound, Err: errors.New("the instance behind it is gone")}
 }
 
@@ -374,31 +278,18 @@ func ErrHollow(id compute.ID) error {
 func (p *Core) Events(ctx context.Context, q compute.EventQuery) (out []compute.Event, err error) {
 	err = p.Store.View(ctx, func(tx store.Tx) error {
 		es, err := tx.Events(q)
-		out = Values(es)
+		out = Copies(es)
 		return err
 	})
 	return out, err
 }
 
-func Values[T any](in []*T) []T {
+func Copies[T any](in []*T) []T {
 	out := make([]T, len(in))
 	for n, v := range in {
 		out[n] = *v
 	}
 	return out
-}
-
-// Sample is something that the engine has done, for metrics.
-type Sample struct {
-	// "acquire": a request was answered; "make": an instance was made, or could not be
-	What   string
-	Source string         // the source's name; "": not a configured one
-	Class  string         // the kind of its failure, "no-capacity" and so on; "": it did not fail
-	Took   time.Duration  // the whole time
-	Waited time.Duration  // of acquire: in the queue
-	Hit    bool           // of acquire: all stood ready
-	Count  int            // of acquire: leases given
-	Phases compute.Phases // of make
 }
 
 // NewCore makes the core of an engine from its options.

@@ -50,8 +50,16 @@ const (
 	YieldAfter = 2 * time.Second // how long a worker waits before it lets another begin
 )
 
-// YieldKey is the context's key of what stepAside calls.
-type YieldKey struct{}
+// yieldKey is the context's key of what YieldWorker calls.
+type yieldKey struct{}
+
+// YieldWorker says that the work of a context only waits for now, such as for the end of a pod on a
+// node that does not answer. If it is in a queue of work, it no longer holds up the work behind it.
+func YieldWorker(ctx context.Context) {
+	if step, ok := ctx.Value(yieldKey{}).(func()); ok {
+		step()
+	}
+}
 
 // WorkItem is an instance that waits for work, and how the engine that found it does that. An
 // engine by another configuration may do it otherwise.
@@ -65,7 +73,7 @@ type WorkItem struct {
 // or ctx ends.
 func (l *SourceWorkers) WorkAlong(ctx context.Context, key int64, one *SourceWorker, e WorkItem, with ReconcileOptions) {
 	news, aside := false, false
-	working := context.WithValue(ctx, YieldKey{}, func() { l.yield(ctx, key, one, &aside, with) })
+	working := context.WithValue(ctx, yieldKey{}, func() { l.yield(ctx, key, one, &aside, with) })
 	for more := true; more; e, more = l.next(ctx, key, one, e, &aside) {
 		if ctx.Err() != nil {
 			continue

@@ -291,7 +291,7 @@ func (p *Queue) takeOver(ctx context.Context, req compute.Request, w *compute.Wa
 }
 
 // Canceled is the kind of the event that a request was canceled.
-const Canceled = "Canceled"
+const Canceled = "unqueued"
 
 // backIn handles a request that is not in the queue any more. If it was canceled, that is its end.
 // If this process was taken for dead, as its connection to the store was cut for a moment, it waits

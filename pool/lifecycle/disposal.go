@@ -11,9 +11,38 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/pool/leasing"
 	"github.com/hostler-project/hostler/pool/sources"
 	"github.com/hostler-project/hostler/pool/state"
 	"github.com/hostler-project/hostler/store"
+)
+
+// Disposal cleans and discards instances, and takes them back from leases.
+type Disposal struct {
+	core      *state.Core
+	clock     *state.Clock
+	providers *sources.Providers
+	templates *sources.Templates
+	records   *leasing.Records
+	leases    *leasing.Leases
+	creation  *Creation
+}
+
+func NewDisposal(
+	c *state.Core, cl *state.Clock, p *sources.Providers, t *sources.Templates, r *leasing.Records, l *leasing.Leases, cr *Creation,
+) *Disposal {
+	return &Disposal{c, cl, p, t, r, l, cr}
+}
+
+const (
+	atOnce = 8 // instances worked on at a time by one call
+	// how long the provider has to prove the end, before a later try
+	destroyPatience = 2 * time.Minute
+	// how long it has to clean, before the instance counts as failed
+	cleanPatience = 30 * time.Minute
+	listPatience  = 5 * time.Minute // how long it has to list its computers
+	// pause after a failed discard; it doubles, up to state.RetryMost
+	retryFirst = 2 * time.Second
 )
 
 // Job is an instance that this worker has claimed, to carry it to its next stable state.
@@ -38,7 +67,7 @@ func (p *Disposal) Carry(ctx context.Context, jobs []Job) error {
 
 // abreast does several things at a time. A failure to discard is recorded and tried again later.
 func (p *Disposal) abreast(n int, do func(int) error) error {
-	gate := make(chan struct{}, state.AtOnce)
+	gate := make(chan struct{}, atOnce)
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	for k := range n {
@@ -286,7 +315,7 @@ func (p *Disposal) cleanLeaf(ctx context.Context, leaf *compute.Instance) (strin
 		return "", &compute.Error{ID: leaf.ID, Kind: compute.ErrInvalid, Err: errors.New("its type cannot clean")}
 	}
 	p.core.Step("clean:before")
-	ctx, cancel := context.WithTimeout(ctx, state.CleanPatience)
+	ctx, cancel := context.WithTimeout(ctx, cleanPatience)
 	defer cancel()
 	return c.Clean(ctx, leaf.ID)
 }
@@ -339,7 +368,7 @@ func (p *Disposal) discard(ctx context.Context, i *compute.Instance, rec *store.
 			return p.records.Gone(tx, &j, why)
 		}
 		j.Attempts++
-		j.Retry = time.Now().Add(min(state.RetryMost, state.RetryFirst<<min(j.Attempts-1, 20)))
+		j.Retry = time.Now().Add(min(state.RetryMost, retryFirst<<min(j.Attempts-1, 20)))
 		j.Worker = 0
 		if !sources.Lost(&j) {
 			why, _, _ := strings.Cut(j.Reason, triedInVain)
@@ -374,7 +403,7 @@ func (p *Disposal) destroy(ctx context.Context, i *compute.Instance, rec *store.
 	if o.Err != nil {
 		return o.Err
 	}
-	ctx, cancel := context.WithTimeout(ctx, state.DestroyPatience)
+	ctx, cancel := context.WithTimeout(ctx, destroyPatience)
 	defer cancel()
 	pause, asked := 5*time.Millisecond, time.Now()
 	for {
@@ -390,11 +419,11 @@ func (p *Disposal) destroy(ctx context.Context, i *compute.Instance, rec *store.
 			return err
 		}
 		if time.Since(asked) >= state.YieldAfter {
-			yieldWorker(ctx)
+			state.YieldWorker(ctx)
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("asked, and still there after %v", state.DestroyPatience)
+			return fmt.Errorf("asked, and still there after %v", destroyPatience)
 		case <-time.After(pause):
 		}
 		pause = min(2*pause, 5*time.Second)

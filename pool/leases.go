@@ -130,7 +130,7 @@ func (p *Pool) Connect(ctx context.Context, who compute.Who, name compute.ID) (c
 			leaf = inner[len(inner)-1]
 		}
 		if leaf.Child != "" {
-			return state.ErrHollow(i.ID)
+			return state.NoComputer(i.ID)
 		}
 		rec, err = tx.SourceByKey(leaf.SourceKey)
 		return err
