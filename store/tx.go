@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -107,4 +108,10 @@ type JournalTx interface {
 	Events(q compute.EventQuery) ([]*compute.Event, error)
 	// Prune forgets events and ended leases older than a time.
 	Prune(before time.Time) error
+}
+
+// NameTaken is the error of a new lease whose name a living one has.
+func NameTaken(has *compute.Lease) error {
+	return &compute.Error{ID: compute.ID(has.Name), Kind: compute.ErrConflict,
+		Err: fmt.Errorf("a lease of this name holds %s", has.Instance), Hint: "release it, or choose another name"}
 }

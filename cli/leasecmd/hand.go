@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -90,7 +91,11 @@ func TellSecret(secret, file string) error {
 	}
 	f, err := os.CreateTemp(filepath.Dir(file), ".hostler-*") // 0600
 	if err != nil {
-		return fault.Invalid("", "--output: %w", err)
+		var in *fs.PathError // it names a file of ours
+		if errors.As(err, &in) {
+			err = in.Err
+		}
+		return fault.Invalid("", "--output %s: %w", file, err)
 	}
 	_, err = f.WriteString(secret + "\n")
 	err = errors.Join(err, f.Close())

@@ -1,6 +1,8 @@
 package root
 
 import (
+	"cmp"
+	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -27,4 +29,16 @@ func manualText(manual string) string {
 	_, text, _ := strings.Cut(manual, "/*\n")
 	text, _, _ = strings.Cut(text, "\n*/")
 	return strings.ReplaceAll(text, "\n\t", "\n  ")
+}
+
+// checkedWriter remembers that a write failed: what prints help does not ask.
+type checkedWriter struct {
+	io.Writer
+	err error
+}
+
+func (w *checkedWriter) Write(b []byte) (int, error) {
+	n, err := w.Writer.Write(b)
+	w.err = cmp.Or(w.err, err)
+	return n, err
 }

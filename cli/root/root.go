@@ -1,6 +1,7 @@
 package root
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,9 +27,11 @@ func (p *Program) run(ctx context.Context, a *cli.App, args []string) int {
 	onceEach(root, args)
 	root.SetArgs(args)
 	root.SetIn(a.In)
-	root.SetOut(a.Out)
+	help := &checkedWriter{Writer: a.Out}
+	root.SetOut(help)
 	root.SetErr(a.Err)
 	cmd, err := root.ExecuteContextC(ctx)
+	err = cmp.Or(err, help.err)
 	return p.end(a, cmd, args, a.Interrupted(err, ""))
 }
 

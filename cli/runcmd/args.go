@@ -6,14 +6,18 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
+	"github.com/hostler-project/hostler/compute/fault"
 )
+
+// OwnStatusNames are the commands that have run's exit statuses.
+var OwnStatusNames = []string{"run", "shell", "rerun"}
 
 // OwnStatuses reports whether a command has run's exit statuses, not those of the kinds of errors.
 func OwnStatuses(cmd *cobra.Command) bool {
 	if f := cmd.Flags().Lookup("sandbox"); f != nil && f.Changed && cmd.Name() == "doctor" {
 		return true
 	}
-	return cmd.Parent() != nil && cmd.Parent().Parent() == nil && slices.Contains([]string{"run", "shell", "rerun"}, cmd.Name())
+	return cmd.Parent() != nil && cmd.Parent().Parent() == nil && slices.Contains(OwnStatusNames, cmd.Name())
 }
 
 func helpIf(cmd *cobra.Command, ask bool) error {
@@ -29,7 +33,12 @@ func splitRun(a *cli.App, cmd *cobra.Command, args []string) (name string, words
 	if cmd.ArgsLenAtDash() == 0 || len(args) == 0 {
 		return "", args, nil
 	}
-	if cmd.Flags().Changed("source") {
+	if a.Flags.Source != "" { // before the verb or after it
+		if len(args) > 1 && args[1] == "--" && a.IsSource(args[0]) {
+			return "", nil, fault.Invalid(
+				"with --source, the words are the COMMAND", "--source %s and %s: one of them", a.Flags.Source, args[0],
+			)
+		}
 		return "", args, nil
 	}
 	if args[0] == "" {

@@ -3,6 +3,7 @@ package servercmd
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -36,6 +37,10 @@ func newTokenCreate(a *cli.App) *cobra.Command {
 			}
 			if _, err := auth.ParsePermissions(req.Permissions...); err != nil {
 				return fault.Invalid("", "--permission %w", err)
+			}
+			// it may be a token that is in use
+			if _, err := os.Lstat(output); output != "" && err == nil {
+				return fault.Conflict("name another file, or remove it first", "--output %s: there is a file of this name", output)
 			}
 			c, err := a.TheController(cmd.Context(), "a token")
 			if err != nil {

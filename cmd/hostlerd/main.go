@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/cli/runcmd"
 	"github.com/hostler-project/hostler/cli/selfcmd"
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/exitstatus"
 	"github.com/hostler-project/hostler/controller/apiprocess"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/program"
@@ -32,6 +32,9 @@ func main() {
 		t := term.NewTerminal(os.Stdin, os.Stdout, os.Stderr, "hostler")
 		t.JSON = slices.Contains(os.Args, "--json")
 		t.Tell(err)
+		if len(os.Args) > 1 && slices.Contains(runcmd.OwnStatusNames, os.Args[1]) {
+			os.Exit(exitstatus.OfRun(err))
+		}
 		os.Exit(term.ExitStatus(err))
 	}
 	os.Exit(Main(os.Args, os.Stdin, os.Stdout, os.Stderr))
@@ -68,7 +71,7 @@ func Main(argv []string, in io.Reader, out, errs io.Writer) int {
 // served is the end of a process that works for hostler: it says the error and returns the status.
 func served(errs io.Writer, err error) int {
 	if err != nil {
-		fmt.Fprintln(errs, err)
+		_ = term.Printf(errs, "%v\n", err)
 		return 1
 	}
 	return 0

@@ -60,6 +60,9 @@ func (d *allocation) acquire() (Result, error) {
 	if err := d.admit(s, req.Request, req.Waiter); err != nil {
 		return Result{}, err
 	}
+	if err := d.nameTaken(); err != nil {
+		return Result{}, err
+	}
 	// leases of a request have the same numbers in both transactions where some instances are
 	// made first
 	nth := 0
@@ -88,6 +91,19 @@ func (d *allocation) acquire() (Result, error) {
 		d.plan.leave(req.Waiter)
 	}
 	return Result{units, d.plan.changes, d.pending}, nil
+}
+
+// nameTaken returns an error if a living lease has the name that the request wants for its own: it
+// shall not have a computer made in vain.
+func (d *allocation) nameTaken() error {
+	if d.req.Name == "" {
+		return nil
+	}
+	same, err := d.plan.Leases(compute.LeaseQuery{Name: d.req.Name, Projects: []string{d.req.Project}, Limit: 1})
+	if err != nil || len(same) == 0 {
+		return err
+	}
+	return store.NameTaken(same[0])
 }
 
 // Fill decides what n more instances of a source are made of for its cache, as far as there is
