@@ -37,7 +37,7 @@ func (a *App) Controller(ctx context.Context) (*client.Client, api.Self, error) 
 		if _, err := os.Lstat(path); err != nil {
 			continue
 		}
-		c, err := client.New(client.Options{Socket: path, Project: a.Project(), Reason: a.Flags.reason()})
+		c, err := client.New(client.Options{Socket: path, Project: a.Project(), Reason: a.Flags.reason(), Slow: a.saySlow})
 		if err != nil {
 			return nil, api.Self{}, err
 		}
@@ -55,6 +55,9 @@ func (a *App) Controller(ctx context.Context) (*client.Client, api.Self, error) 
 	}
 	return nil, api.Self{}, nil
 }
+
+// saySlow says that a controller does not answer.
+func (a *App) saySlow(controller string) { a.Say("the controller %s does not answer yet", controller) }
 
 // TheController returns the controller, for features that only a controller has.
 func (a *App) TheController(ctx context.Context, what string) (*client.Client, error) {

@@ -33,6 +33,9 @@ type Options struct {
 	// the project of all requests; nil: none is named
 	Project *string
 	TLS     *tls.Config // for URL; nil: the system's
+	// Slow is called when a question has had no answer for two seconds, with the controller's name.
+	// It must not block. nil: nobody is told.
+	Slow func(controller string)
 }
 
 // Client is a connection to one controller. All methods may be called concurrently.
@@ -45,8 +48,16 @@ type wire struct {
 	token   string
 	project *string
 	reason  string
+	slow    func(controller string)
 	http    *http.Client
 }
+
+const (
+	slowAfter = 2 * time.Second
+	// silentMost is how long a question, which changes nothing, waits for the beginning of its
+	// answer.
+	silentMost = time.Minute
+)
 
 var _ compute.Leaser = (*Client)(nil)
 
@@ -60,7 +71,7 @@ func New(opt Options) (*Client, error) {
 		ForceAttemptHTTP2: opt.Socket == "" && opt.Dial == nil, Proxy: http.ProxyFromEnvironment,
 	}
 	c := &Client{&wire{
-		token: opt.Token, project: opt.Project, reason: opt.Reason,
+		token: opt.Token, project: opt.Project, reason: opt.Reason, slow: opt.Slow,
 		http: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}}
 	if opt.Dial != nil {
@@ -167,9 +178,34 @@ func (w *wire) doAs(ctx context.Context, key, method, path string, query url.Val
 	return w.send(ctx, r, out)
 }
 
+// errSilent ends a question that a controller does not answer.
+var errSilent = fmt.Errorf("it took the question and has not answered within %v", silentMost)
+
+// begun sends a request and returns the beginning of its answer; the caller calls done when it
+// has read the rest. What asks and changes nothing does not wait for ever: the controller may be
+// stopped.
+func (w *wire) begun(r *http.Request) (answer *http.Response, done func(), err error) {
+	if r.Method != http.MethodGet {
+		answer, err = w.http.Do(r)
+		return answer, func() {}, err
+	}
+	if w.slow != nil {
+		slow := time.AfterFunc(slowAfter, func() { w.slow(w.name) })
+		defer slow.Stop()
+	}
+	ctx, cancel := context.WithCancelCause(r.Context())
+	silent := time.AfterFunc(silentMost, func() { cancel(errSilent) })
+	defer silent.Stop()
+	if answer, err = w.http.Do(r.WithContext(ctx)); err != nil && context.Cause(ctx) == errSilent {
+		err = errSilent
+	}
+	return answer, func() { cancel(nil) }, err
+}
+
 // send sends a request and reads the answer into out, unless out is nil.
 func (w *wire) send(ctx context.Context, r *http.Request, out any) error {
-	answer, err := w.http.Do(r)
+	answer, done, err := w.begun(r)
+	defer done()
 	if err != nil {
 		return w.unreachable(ctx, err)
 	}
