@@ -1,6 +1,9 @@
 package leasecmd
 
 import (
+	"cmp"
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
@@ -20,10 +23,33 @@ ends it.`,
 			if err != nil {
 				return err
 			}
-			return engine.Hold(cmd.Context(), a.Who(cmd.Context(), engine, args...), reason, asIDs(args)...)
+			done := held(cmd.Context(), engine, args)
+			if err := engine.Hold(cmd.Context(), a.Who(cmd.Context(), engine, args...), reason, asIDs(args)...); err != nil {
+				return err
+			}
+			for _, line := range done {
+				a.Say("%s", line)
+			}
+			return nil
 		},
 		ValidArgsFunction: a.CompleteInstances,
 	}
 	cmd.Flags().StringVar(&reason, "reason", "", "say why, in `WORDS` that status shows")
 	return cmd
+}
+
+// held says, before names are held, what will have become of them: a lease's name is gone then.
+func held(ctx context.Context, engine cli.Engine, names []string) (lines []string) {
+	for _, name := range names {
+		i, l, err := engine.Resolve(ctx, name)
+		if err != nil {
+			continue // holding it gives the error
+		}
+		line := string(i.ID) + ": held"
+		if l != nil {
+			line += "; the lease " + cmp.Or(l.Name, l.ID) + " has ended"
+		}
+		lines = append(lines, line+"; hostler discard "+string(i.ID)+" ends it")
+	}
+	return lines
 }
