@@ -7,7 +7,7 @@ import (
 
 // Reconcile begins all work that is due, each source's by itself, and returns when there will be
 // more; zero: none is known. It waits for no provider. Its work ends with ctx. It is for a
-// process that lives on and calls it again when Done is called; Work does the same and waits for
+// process that lives on and calls it again when Done is called; RunDue does the same and waits for
 // the end. Engines that share an Inflight begin nothing twice.
 func (p *Pool) Reconcile(ctx context.Context, with ReconcileOptions) (next time.Time, err error) {
 	l := &p.core.Inflight.Workers

@@ -35,8 +35,8 @@ type Result struct {
 	Pending bool // the leases are not told yet
 }
 
-// Acquire decides what a request gets. It returns *errShort if that is nothing for now, and
-// errTaken if it is not in the queue any more.
+// Acquire decides what a request gets. It returns *ShortError if that is nothing for now, and
+// ErrNotQueued if it is not in the queue any more.
 func Acquire(v *View, req Request) (Result, error) {
 	d := newAllocation(v)
 	d.req, d.asks = req, DemandOf(req.Request)

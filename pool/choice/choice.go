@@ -19,7 +19,7 @@ import (
 	"github.com/hostler-project/hostler/pool/demand"
 )
 
-// choice is what a request wants other than its source's own; "": the source's.
+// Choice is what a request wants other than its source's own; "": the source's.
 type Choice struct {
 	Image, Flavor, Location, UserData string
 
@@ -38,7 +38,7 @@ func (c Choice) String() string {
 	return demand.Demand{Image: c.Image, Flavor: c.Flavor, Location: c.Location, Data: demand.Digest(c.UserData)}.Choice()
 }
 
-// resolve replaces the names in a choice by what they mean.
+// Resolve replaces the names in a choice by what they mean.
 func (c Choice) Resolve(ctx context.Context, source string, p compute.Provider) (Choice, error) {
 	for _, part := range []struct {
 		kind string
@@ -89,7 +89,7 @@ func (c *Choice) fit(p compute.Provider) error {
 	return nil
 }
 
-// pick returns the id that a name means, or the name where any may be tried. exact: the name must
+// Pick returns the id that a name means, or the name where any may be tried. exact: the name must
 // be whole, or the id.
 func Pick(ctx context.Context, p compute.Provider, kind, name string, exact bool) (string, error) {
 	chooser, ok := compute.As[compute.Chooser](p)
@@ -125,7 +125,7 @@ func Pick(ctx context.Context, p compute.Provider, kind, name string, exact bool
 	return "", err
 }
 
-// note records a choice with a new instance.
+// Record records a choice with a new instance.
 func (c Choice) Record(i *compute.Instance) {
 	if c == (Choice{}) {
 		return

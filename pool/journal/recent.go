@@ -27,7 +27,7 @@ type Recent struct {
 	out     map[compute.ID]time.Time // when instances were handed out that have not come back
 }
 
-// take reads events, in their order. It passes over those that were read before: two callers may
+// Read reads events, in their order. It passes over those that were read before: two callers may
 // have looked at once.
 func (r *Recent) Read(windows map[string]time.Duration, events []*compute.Event) {
 	r.mu.Lock()
@@ -78,14 +78,14 @@ func (r *Recent) Read(windows map[string]time.Duration, events []*compute.Event)
 	}
 }
 
-// query returns the query for the new events.
+// Query returns the query for the new events.
 func (r *Recent) Query() compute.EventQuery {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return compute.EventQuery{After: r.last, Newest: recentEvents}
 }
 
-// of returns the demand of a source.
+// Demand returns the demand of a source.
 func (r *Recent) Demand(name string, window time.Duration, now time.Time) compute.Demand {
 	r.mu.Lock()
 	defer r.mu.Unlock()

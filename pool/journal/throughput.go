@@ -15,7 +15,7 @@ const (
 	throughputLast   = 100 // how many durations count, as with a gauge
 )
 
-// throughput is how fast sources come free and are made, by the journal. The zero value has read
+// Throughput is how fast sources come free and are made, by the journal. The zero value has read
 // nothing.
 type Throughput struct {
 	mu      sync.Mutex
@@ -35,7 +35,7 @@ type sourceThroughput struct {
 	made  time.Duration        // the last creation; 0: not known
 }
 
-// query returns the query for the events that were not read yet.
+// Query returns the query for the events that were not read yet.
 func (pc *Throughput) Query() compute.EventQuery {
 	pc.mu.Lock()
 	defer pc.mu.Unlock()
@@ -51,7 +51,7 @@ func (pc *Throughput) of(source string) *sourceThroughput {
 	return t
 }
 
-// take reads events, in their order. It passes over those that were read before.
+// Read reads events, in their order. It passes over those that were read before.
 func (pc *Throughput) Read(events []*compute.Event) {
 	pc.mu.Lock()
 	defer pc.mu.Unlock()
@@ -127,7 +127,7 @@ func (t *sourceThroughput) hold(now time.Time) time.Duration {
 	return time.Duration(sum / float64(len(t.held)))
 }
 
-// durations returns how long leases of a source last and its instances take to be made; 0: not
+// Durations returns how long leases of a source last and its instances take to be made; 0: not
 // known.
 func (pc *Throughput) Durations(source string, now time.Time) (lease, making time.Duration) {
 	pc.mu.Lock()

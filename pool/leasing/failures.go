@@ -1,7 +1,6 @@
 package leasing
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"time"
@@ -16,47 +15,6 @@ import (
 // backoffsBroken: after so many different wants have failed, for other reasons than lack of
 // room, the source itself fails.
 const backoffsBroken = 3
-
-const (
-	pauseFirst = 10 * time.Second
-	// The time between two tries for room at a place that was full doubles each time. A try may
-	// make a computer in vain. A waiting request may learn this much later that there is room,
-	// unless this engine freed it: that ends the pause.
-	pauseFull     = 5 * time.Second
-	pauseFullMost = time.Minute
-)
-
-// pauseAfter returns how long nothing is made after so many failures in a row.
-func pauseAfter(failures int) time.Duration {
-	switch n := failures - allocate.BreakAt; {
-	case n < 0:
-		return 0
-	case n >= 6:
-		return allocate.PauseMost
-	default:
-		return min(allocate.PauseMost, pauseFirst<<n)
-	}
-}
-
-// noRoom counts an answer that there is no room. Of several answers to requests made at once one is
-// enough: then it reports false.
-func noRoom(b *compute.Backoff, now time.Time, cause error) bool {
-	if b.Paused.After(now) && (b.Failures != 0 || b.Full != 0) {
-		return false
-	}
-	b.LastError, b.Failures, b.Full = compute.Said(cause), 0, b.Full+1
-	b.Paused = now.Add(min(pauseFullMost, pauseFull<<min(b.Full-1, 10)))
-	return true
-}
-
-// failedOnce counts a failure to create, and returns for how long nothing is made.
-func failedOnce(b *compute.Backoff, now time.Time, cause error) (pause time.Duration) {
-	b.LastError, b.Failures, b.Full = compute.Said(cause), b.Failures+1, 0
-	if pause = pauseAfter(b.Failures); pause > 0 {
-		b.Paused = now.Add(pause)
-	}
-	return pause
-}
 
 // Failed counts a failure to create or set up against the source, or against the want. It does not
 // count if the instance is of what the source's instances were made of before.
@@ -81,14 +39,14 @@ func (p *Records) Failed(tx store.Tx, u *allocate.Grant, i *compute.Instance) er
 	now := time.Now()
 	// full is not broken: the waiting requests look again after a while
 	if errors.Is(cause, compute.ErrNoCapacity) {
-		if !noRoom(&rec.Backoff, now, cause) {
+		if !allocate.NoRoom(&rec.Backoff, now, cause) {
 			return nil
 		}
 		rec.Unreachable = time.Time{} // it answers, at least
 		return tx.SaveSource(rec)
 	}
 	rec.Unreachable = time.Time{}
-	if failedOnce(&rec.Backoff, now, cause) > 0 {
+	if allocate.FailedOnce(&rec.Backoff, now, cause) > 0 {
 		if err := appendPaused(tx, rec.Name, rec.LastError, rec.Paused); err != nil {
 			return err
 		}
@@ -155,11 +113,11 @@ func (p *Records) demandFailed(tx store.Tx, rec *store.SourceRecord, w demand.De
 	h := &all[n]
 	switch {
 	case errors.Is(cause, compute.ErrNoCapacity):
-		if !noRoom(&h.Backoff, now, cause) {
+		if !allocate.NoRoom(&h.Backoff, now, cause) {
 			return nil
 		}
 	default:
-		pause := failedOnce(&h.Backoff, now, cause)
+		pause := allocate.FailedOnce(&h.Backoff, now, cause)
 		if pause == 0 {
 			break
 		}
@@ -230,36 +188,4 @@ func (p *Records) InVainFor(tx store.Tx, key int64, u *allocate.Grant) error {
 	h := allocate.Backoff{Demand: u.Beyond, Backoff: compute.Backoff{Full: allocate.BreakAt, Paused: now,
 		LastError: sources.CauseOf(u.Err)}}
 	return sources.SaveBackoffs(tx, key, append(all, h), now)
-}
-
-// MakeWay discards ready instances that would do for no waiting request, as far as one waits for
-// room. done says that there were some. It only records them: the work is done with what is due.
-func (p *Records) MakeWay(ctx context.Context) (done bool, err error) {
-	err = p.core.Store.View(ctx, func(tx store.Tx) error {
-		ways, err := allocate.Victims(p.View(tx))
-		done = len(ways) > 0
-		return err
-	})
-	if err != nil || !done {
-		return false, err
-	}
-	err = p.core.Store.Update(ctx, func(tx store.Tx) error {
-		ways, err := allocate.Victims(p.View(tx))
-		if err != nil {
-			return err
-		}
-		done = len(ways) > 0
-		for _, w := range ways {
-			if err := p.ToDiscarding(tx, w.Instance, w.Why); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil || !done {
-		return false, err
-	}
-	p.core.Step("queue:way")
-	p.core.Opt.Left()
-	return true, nil
 }

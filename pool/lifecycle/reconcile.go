@@ -39,7 +39,7 @@ func NewBackground(
 // pool's instance causes some for its child's, and so on.
 const workRounds = 8
 
-// RunDue is RunDue.
+// RunDue does all work that is due for the named sources, or for all, and waits for its end.
 func (p *Background) RunDue(ctx context.Context, names ...string) (next time.Time, err error) {
 	keys, err := p.KeysOf(ctx, names)
 	if err != nil {

@@ -30,7 +30,8 @@ func NewRollouts(c *state.Core, t *sources.Templates, r *leasing.Records, d *Dis
 	return &Rollouts{c, t, r, d, h, map[string]bool{}}
 }
 
-// RollOut is RollOut.
+// RollOut replaces all ready instances of a source that are made of something else than is
+// wanted now.
 func (p *Rollouts) RollOut(ctx context.Context, name string, tell func(text string)) error {
 	s, err := p.core.Find(name)
 	if err != nil {

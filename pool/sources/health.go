@@ -42,7 +42,7 @@ func AsUnreachable(err error) *UnreachableError {
 }
 
 // Reaches checks, after an error that may come from it, whether the place behind a provider
-// answers. If not it returns an errAway. Other errors stay.
+// answers. If not it returns an UnreachableError. Other errors stay.
 func (p *Providers) Reaches(ctx context.Context, o *Opened, key int64, err error) error {
 	if o.Overseer == nil || ctx.Err() != nil ||
 		!errors.Is(err, compute.ErrUnavailable) && !errors.Is(err, compute.ErrTimeout) && !errors.Is(err, context.DeadlineExceeded) {

@@ -74,7 +74,7 @@ func (pr Promotion) counts(s *allocate.Source) bool {
 	return pr.Source == s.Name && pr.Place == s.Place && pr.Own == s.Image
 }
 
-// Promotions is Promotions.
+// Promotions returns the promotions that count, by source.
 func (p *Templates) Promotions(ctx context.Context) (map[string]Promotion, error) {
 	all, err := RecordedPromotions(ctx, p.core.Store)
 	maps.DeleteFunc(all, func(name string, pr Promotion) bool {

@@ -28,8 +28,8 @@ type TemplateReading struct {
 	done  chan struct{} // closed at its end
 	now   string        // set before that
 	told  bool          // set before that: the read succeeded
-	ended time.Time     // guarded by Pool.mu; zero: it is under way
-	said  bool          // the log says that it takes long; guarded by Pool.mu
+	ended time.Time     // guarded by Core.Mu; zero: it is under way
+	said  bool          // the log says that it takes long; guarded by Core.Mu
 }
 
 // templated returns a source's provider if it is Templated; nil: it is not, or not open.

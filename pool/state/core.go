@@ -37,7 +37,7 @@ type Core struct {
 	changed       chan struct{} // closed when something may have come free
 }
 
-// sourceState is what an engine knows of a source. Pool.mu guards it.
+// sourceState is what an engine knows of a source. Core.Mu guards it.
 type sourceState struct {
 	Key        int64     // of its record; 0: not known yet
 	Looked     time.Time // when what is due was last looked for
@@ -127,7 +127,7 @@ func (p *Core) Wake() {
 	}
 }
 
-// Woken returns the channel that the next ring closes.
+// Woken returns the channel that the next Wake closes.
 func (p *Core) Woken() <-chan struct{} {
 	p.Mu.Lock()
 	defer p.Mu.Unlock()
@@ -274,7 +274,7 @@ func NoComputer(id compute.ID) error {
 	return &compute.Error{ID: id, Kind: compute.ErrNotFound, Err: errors.New("the instance behind it is gone")}
 }
 
-// Events is Events.
+// Events returns the events that a query selects.
 func (p *Core) Events(ctx context.Context, q compute.EventQuery) (out []compute.Event, err error) {
 	err = p.Store.View(ctx, func(tx store.Tx) error {
 		es, err := tx.Events(q)

@@ -8,7 +8,7 @@ import (
 
 // Inflight is what a process is at work on now: instances that are being made, cleaned or
 // discarded, pending leases, and requests in the queue. A record with this worker's number that
-// is not on its desk was abandoned because the store could not be written: the next look may
+// is not on Inflight was abandoned because the store could not be written: the next look may
 // take it. Engines on one handle of a store have one worker's number and share an Inflight. The
 // zero value is ready.
 type Inflight struct {
