@@ -96,7 +96,10 @@ func (e busyError) problem() api.Problem {
 // caller likes. free gives it back; nil: there is none, and the caller has been told so.
 func (f *relay) reserve(w http.ResponseWriter, r *http.Request) (free func()) {
 	switch {
-	case r.Header.Get("Upgrade") != "":
+	case f.kinds.Upgrades(r):
+		if !f.isKnown(w, r, meta{}, http.MethodGet, selfPath) {
+			return nil
+		}
 		if !f.upgraded.take() {
 			writeProblem(w, tooManyUpgraded.problem())
 			return nil
@@ -110,8 +113,9 @@ func (f *relay) reserve(w http.ResponseWriter, r *http.Request) (free func()) {
 			return nil
 		}
 	}
+	r.Header.Del("Upgrade") // it means nothing here, and a body counts as any other
 	n := r.ContentLength
-	if most := f.mostBody(r); n < 0 || n > most {
+	if most := f.kinds.MostBody(r); n < 0 || n > most {
 		n = most
 	}
 	switch {

@@ -148,6 +148,30 @@ func TestSlaposBodies(t *testing.T) {
 	}
 }
 
+// TestUpgradeOfBodies: a body counts as any other where its request asks for another protocol, for
+// each operation that reads one: it is not read before the engine has found its caller.
+func TestUpgradeOfBodies(t *testing.T) {
+	e := &engine{unknown: true}
+	at := serve(t, e)
+	_, kinds := server.Checked("test", func(http.ResponseWriter, *http.Request, []byte) {})
+	all := kinds.Bodies()
+	if len(all) < 10 {
+		t.Errorf("got operations with bodies %v, want more", all)
+	}
+	for _, pattern := range all {
+		method, path, _ := strings.Cut(pattern, " ")
+		if path == loginPath {
+			continue // it has places of its own
+		}
+		path = strings.NewReplacer("{", "", "}", "").Replace(path)
+		c := send(t, at, head(method, path)+"Connection: Upgrade\r\nUpgrade: x\r\nContent-Length: 60000000\r\n\r\n[")
+		if got := status(c); got != http.StatusUnauthorized {
+			t.Errorf("%s: got status %d, want %d before the body", pattern, got, http.StatusUnauthorized)
+		}
+		_ = c.Close()
+	}
+}
+
 // TestSlowReaders: answers that are not read hold but a part of the connections to the engine.
 func TestSlowReaders(t *testing.T) {
 	var long, most atomic.Int64
@@ -191,7 +215,13 @@ func TestSlowReaders(t *testing.T) {
 // TestUpgraded: upgraded connections have but a part of the connections to the engine.
 func TestUpgraded(t *testing.T) {
 	at := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Upgrade") == "" {
+		switch {
+		case r.Header.Get("Authorization") == "":
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		case r.URL.Path == selfPath:
+			return
+		case r.Header.Get("Upgrade") == "":
 			w.WriteHeader(http.StatusTeapot)
 			return
 		}
@@ -204,7 +234,15 @@ func TestUpgraded(t *testing.T) {
 		_, _ = io.WriteString(c, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 		_, _ = io.Copy(io.Discard, c) // until its caller goes
 	}), few(8))
-	upgrade := head("GET", "/v1/instances/a/connect") + "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+	const wants = "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+	for range 8 { // strangers, and what upgrades nothing, hold none
+		send(t, at, head("POST", "/v1/leases")+wants+"Content-Length: 100\r\n\r\n{")
+		send(t, at, head("GET", "/v1/instances/a/connect")+wants+"Content-Length: 100\r\n\r\n{")
+		if got := status(send(t, at, head("GET", "/v1/instances/a/connect")+wants+"\r\n")); got != http.StatusUnauthorized {
+			t.Errorf("a stranger: got status %d, want %d", got, http.StatusUnauthorized)
+		}
+	}
+	upgrade := head("GET", "/v1/instances/a/connect") + "Authorization: Bearer a\r\n" + wants + "\r\n"
 	one := send(t, at, upgrade)
 	got := map[int]int{status(one): 1}
 	for range 5 {
@@ -213,7 +251,9 @@ func TestUpgraded(t *testing.T) {
 	if got[http.StatusSwitchingProtocols] != 2 || got[http.StatusServiceUnavailable] != 4 {
 		t.Errorf("got %v, want 2 of 8 connections upgraded, and 4 refusals", got)
 	}
-	quickly(t, "beside upgraded connections", at)
+	if got := status(send(t, at, head("GET", "/v1/leases")+"Authorization: Bearer a\r\n\r\n")); got != http.StatusTeapot {
+		t.Errorf("beside upgraded connections: got status %d, want %d", got, http.StatusTeapot)
+	}
 	_ = one.Close()
 	until(t, "place for another", func() bool { return status(send(t, at, upgrade)) == http.StatusSwitchingProtocols })
 }

@@ -64,7 +64,7 @@ type relay struct {
 	transport http.RoundTripper
 	proxy     *httputil.ReverseProxy
 	table     http.Handler // the operations, and the page
-	mostBody  func(*http.Request) int64
+	kinds     *server.Kinds
 	slapos    http.Handler // nil: there is no SlapOS master
 	limits
 }
@@ -80,8 +80,8 @@ func newRelay(s setup, dial func() (net.Conn, error)) *relay {
 		ModifyResponse: func(r *http.Response) error { r.Header.Del(server.RefusedHeader); return f.bufferShort(r) },
 	}
 	f.limits = newLimits(s)
-	checked, mostBody := server.Checked(s.Version, f.serve)
-	f.table, f.mostBody = web.Handler(checked), mostBody
+	checked, kinds := server.Checked(s.Version, f.serve)
+	f.table, f.kinds = web.Handler(checked), kinds
 	if s.Slapos {
 		f.slapos = LimitBodyTime(http.HandlerFunc(f.toSlapos))
 	}
