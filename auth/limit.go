@@ -128,19 +128,19 @@ func (l *Limits) stranger(address string) (wait time.Duration, ok bool) {
 	if l.opt.Failures < 0 || address == "" {
 		return 0, true
 	}
-	return l.failures.take(network(address), l.opt.now(), 0)
+	return l.failures.take(Network(address), l.opt.now(), 0)
 }
 
 // failed counts a failed authentication of an address.
 func (l *Limits) failed(address string) {
 	if l.opt.Failures >= 0 && address != "" {
-		l.failures.take(network(address), l.opt.now(), 1)
+		l.failures.take(Network(address), l.opt.now(), 1)
 	}
 }
 
-// network returns what failures of an address are counted by. For IPv6 it is the /64 network, as
+// Network returns what strangers at an address are counted by. For IPv6 it is the /64 network, as
 // one customer has all of its addresses. For IPv4 it is the address itself.
-func network(address string) string {
+func Network(address string) string {
 	ip, err := netip.ParseAddr(address)
 	if err != nil || ip.Unmap().Is4() {
 		return address

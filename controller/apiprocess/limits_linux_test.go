@@ -3,13 +3,16 @@ package apiprocess
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -30,6 +33,12 @@ func send(t *testing.T, at, text string) net.Conn {
 	if err != nil {
 		t.Fatalf("Dial: %v", err)
 	}
+	return sends(t, c, text)
+}
+
+// sends sends what is said by a connection.
+func sends(t *testing.T, c net.Conn, text string) net.Conn {
+	t.Helper()
 	t.Cleanup(func() { _ = c.Close() })
 	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 	if _, err := io.WriteString(c, text); err != nil {
@@ -64,22 +73,164 @@ func quickly(t *testing.T, what string, at string) {
 	}
 }
 
-// TestConnections: of strangers' connections so many are kept, and the next is closed.
+// elsewhere is send from another network.
+func elsewhere(t *testing.T, at, text string) net.Conn {
+	t.Helper()
+	c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).Dial("tcp", at)
+	if err != nil {
+		t.Fatalf("Dial: %v", err)
+	}
+	return sends(t, c, text)
+}
+
+// TestConnections: of strangers' connections a network has half, and another its part too.
 func TestConnections(t *testing.T) {
 	at := serve(t, &engine{}, few(1))
 	var all []net.Conn
-	for range minConns {
-		c := send(t, at, head("GET", "/v1/leases")+"\r\n")
+	for range minConns { // one makes room until its request has been read
+		all = append(all, send(t, at, head("POST", "/v1/leases")+"Content-Length: 10\r\n\r\n{"))
+	}
+	ask := head("GET", "/v1/leases") + "\r\n"
+	if got := status(send(t, at, ask)); got != 0 {
+		t.Errorf("one more: got status %d, want it closed", got)
+	}
+	if got := status(elsewhere(t, at, ask)); got != http.StatusTeapot {
+		t.Errorf("from another network: got status %d, want %d", got, http.StatusTeapot)
+	}
+	for _, c := range all {
+		_ = c.Close()
+	}
+	until(t, "place for another connection", func() bool { return asks(at) == http.StatusTeapot })
+}
+
+// TestIdleConnections: where a network has all of its places, the connection that has been idle
+// longest makes room for another.
+func TestIdleConnections(t *testing.T) {
+	at := serve(t, &engine{}, few(1))
+	ask := head("GET", "/v1/leases") + "\r\n"
+	var all []net.Conn
+	for range minConns/2 + 1 {
+		c := send(t, at, ask)
 		if got := status(c); got != http.StatusTeapot {
 			t.Fatalf("connection %d: got status %d, want %d", len(all)+1, got, http.StatusTeapot)
 		}
 		all = append(all, c)
 	}
-	if got := status(send(t, at, head("GET", "/v1/leases")+"\r\n")); got != 0 {
-		t.Errorf("one more: got status %d, want it closed", got)
+	until(t, "end of one of the longest idle", func() bool {
+		return slices.ContainsFunc(all[:minConns/4], func(c net.Conn) bool {
+			_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
+			_, err := c.Read(make([]byte, 1))
+			return err != nil && !os.IsTimeout(err)
+		})
+	})
+	for _, c := range all[minConns/4:] {
+		if got := status(sends(t, c, ask)); got != http.StatusTeapot {
+			t.Errorf("another: got status %d, want %d", got, http.StatusTeapot)
+		}
 	}
-	_ = all[0].Close()
-	until(t, "place for another connection", func() bool { return asks(at) == http.StatusTeapot })
+}
+
+// TestRequests: of the requests that are served a network has half, and another its part too.
+// Health is told in any case, and no refusal waits for its reader.
+func TestRequests(t *testing.T) {
+	f := newRelay(setup{Version: "test", Sockets: 1}, func() (net.Conn, error) { select {} })
+	ask := func(from, path string) *httptest.ResponseRecorder {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		r := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+		r.RemoteAddr, r.ProtoMajor = from+":1", 2
+		w := httptest.NewRecorder()
+		defer func() { _ = recover() }() // the caller has hung up
+		f.ServeHTTP(w, r)
+		return w
+	}
+	for range minConns / 2 {
+		if _, ok := f.requests.Take("192.0.2.1", 1); !ok {
+			t.Fatal("got less than half of the requests")
+		}
+	}
+	if w := ask("192.0.2.1", "/v1/leases"); w == nil || w.Code != http.StatusServiceUnavailable || w.Body.Len() > 0 {
+		t.Errorf("got %v, want a refusal without a body", w)
+	}
+	if w := ask("192.0.2.1", "/healthz"); w == nil || w.Code != http.StatusOK {
+		t.Errorf("health: got %v, want status %d", w, http.StatusOK)
+	}
+	if w := ask("192.0.2.2", "/v1/leases"); w != nil {
+		t.Errorf("from another network: got %v, want it to be served", w)
+	}
+}
+
+// TestDescriptions: what anybody may read slowly holds but a part, of which a network has half, and
+// what there is no room for is refused at once.
+func TestDescriptions(t *testing.T) {
+	at := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/openapi.json" {
+			w.WriteHeader(http.StatusTeapot)
+			return
+		}
+		for piece := make([]byte, 1<<20); r.Context().Err() == nil; {
+			if _, err := w.Write(piece); err != nil {
+				return
+			}
+		}
+	}), few(32))
+	ask := head("GET", "/openapi.json") + "\r\n"
+	first, second, other := status(send(t, at, ask)), status(send(t, at, ask)), status(elsewhere(t, at, ask))
+	if first != http.StatusOK || second != http.StatusServiceUnavailable || other != http.StatusOK {
+		t.Errorf("got status %d, %d, and %d from another network, want the second refused", first, second, other)
+	}
+	quickly(t, "beside descriptions that are not read", at)
+}
+
+// TestWaiting: requests that wait hold but a part of the connections to the engine, of which a
+// caller has half.
+func TestWaiting(t *testing.T) {
+	at := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			<-r.Context().Done()
+		}
+		w.WriteHeader(http.StatusTeapot)
+	}), few(8))
+	got := make(chan int)
+	wait := func(who string) {
+		body := `{"source":"a","wait":600}`
+		more := fmt.Sprintf("Authorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s", who, len(body), body)
+		c := send(t, at, head("POST", "/v1/leases")+more)
+		go func() { got <- status(c) }()
+	}
+	for range 4 {
+		wait("a")
+	}
+	for range 2 {
+		if n := <-got; n != http.StatusServiceUnavailable {
+			t.Errorf("got status %d, want %d", n, http.StatusServiceUnavailable)
+		}
+	}
+	wait("b")
+	select {
+	case n := <-got:
+		t.Errorf("got status %d, want two requests of one caller that wait, and one of another", n)
+	case <-time.After(time.Second):
+	}
+	quickly(t, "beside requests that wait", at)
+}
+
+// TestProbedAside: the engine's own question is answered where all connections to it are used.
+func TestProbedAside(t *testing.T) {
+	begun := make(chan struct{}, 1)
+	at := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/leases" {
+			begun <- struct{}{}
+			<-r.Context().Done()
+		}
+	}), few(1), func(f *Supervisor) { f.probing = probing{every: 20 * time.Millisecond, time: 500 * time.Millisecond} })
+	process := apiProcess(t, os.Getpid())
+	send(t, at, head("GET", "/v1/leases")+"\r\n")
+	<-begun
+	time.Sleep(2 * time.Second) // four times as long as a process may be without an answer
+	if now := apiProcess(t, os.Getpid()); now != process {
+		t.Errorf("got process %d, want still %d", now, process)
+	}
 }
 
 // TestBodiesAtOnce: of larger bodies so many bytes are held at once. Smaller ones do not wait.
@@ -194,12 +345,21 @@ func TestSlowReaders(t *testing.T) {
 	}), few(8))
 	got := map[int]int{}
 	var all []net.Conn
-	for range 12 {
-		all = append(all, send(t, at, head("GET", "/v1/sources")+"\r\n"))
+	ask := func(who string) {
+		all = append(all, send(t, at, head("GET", "/v1/sources")+"Authorization: Bearer "+who+"\r\n\r\n"))
 		got[status(all[len(all)-1])]++
 	}
+	for range 6 {
+		ask("a")
+	}
+	if got[http.StatusOK] != 2 || got[http.StatusServiceUnavailable] != 4 {
+		t.Errorf("got %v, want 2 long answers of one caller by 8 connections, and 4 refusals", got)
+	}
+	for _, who := range []string{"b", "c", "d", "e", "f", "g"} {
+		ask(who)
+	}
 	if got[http.StatusOK] != 4 || got[http.StatusServiceUnavailable] != 8 {
-		t.Errorf("got %v, want 4 long answers of 8 connections, and 8 refusals", got)
+		t.Errorf("got %v, want 4 long answers by 8 connections, and 8 refusals", got)
 	}
 	quickly(t, "beside answers that are not read", at)
 	for _, c := range all {
@@ -245,8 +405,8 @@ func TestUpgraded(t *testing.T) {
 	upgrade := head("GET", "/v1/instances/a/connect") + "Authorization: Bearer a\r\n" + wants + "\r\n"
 	one := send(t, at, upgrade)
 	got := map[int]int{status(one): 1}
-	for range 5 {
-		got[status(send(t, at, upgrade))]++
+	for _, who := range []string{"a", "b", "a", "b", "c"} {
+		got[status(send(t, at, strings.Replace(upgrade, "Bearer a", "Bearer "+who, 1)))]++
 	}
 	if got[http.StatusSwitchingProtocols] != 2 || got[http.StatusServiceUnavailable] != 4 {
 		t.Errorf("got %v, want 2 of 8 connections upgraded, and 4 refusals", got)
