@@ -112,6 +112,57 @@ func TestAtOnce(t *testing.T) {
 	nested(10)
 }
 
+// TestAllAtOnce: of what all callers have in progress one has half at most.
+func TestAllAtOnce(t *testing.T) {
+	l := auth.NewLimits(auth.LimitOptions{AtOnce: -1, All: 8})
+	var enter func(name string, most int) int
+	enter = func(name string, most int) (n int) {
+		if most > 0 {
+			l.Known(auth.Principal{Name: name}, func(auth.Excess) {}, func() { n = 1 + enter(name, most-1) })
+		}
+		return n
+	}
+	if n := enter("ann", 100); n != 4 {
+		t.Errorf("got %d requests of ann, want 4 of 8", n)
+	}
+	if n := enter("ann", 100); n != 4 {
+		t.Errorf("got %d requests of ann after those, want 4 of 8", n)
+	}
+}
+
+// TestScopes: who has a token for a lease alone does not shut its owner out, nor those who have
+// other such tokens.
+func TestScopes(t *testing.T) {
+	l := auth.NewLimits(auth.LimitOptions{Requests: 0.01, RequestBurst: 20, AtOnce: 4})
+	ann := auth.Principal{Name: "ann"}
+	guest, other := auth.Principal{Name: "ann", Lease: "l1"}, auth.Principal{Name: "ann", Lease: "l2"}
+	count := func(p auth.Principal) (n int) {
+		for served := true; served && n < 100; {
+			served = false
+			l.Known(p, func(auth.Excess) {}, func() { served = true })
+			if served {
+				n++
+			}
+		}
+		return n
+	}
+	if g, o, a := count(guest), count(other), count(ann); g != 10 || o != 10 || a != 20 {
+		t.Errorf("got %d requests of a guest, %d of another and %d of the owner, want 10, 10 and 20", g, o, a)
+	}
+	l = auth.NewLimits(auth.LimitOptions{AtOnce: 4})
+	inside := 0
+	l.Known(guest, func(auth.Excess) {}, func() {
+		l.Known(guest, func(auth.Excess) {}, func() {
+			l.Known(guest, func(auth.Excess) { inside++ }, func() {})
+			l.Known(other, func(auth.Excess) {}, func() { inside++ })
+			l.Known(ann, func(auth.Excess) {}, func() { inside++ })
+		})
+	})
+	if inside != 3 {
+		t.Errorf("got %d of 3, want a third request of a guest refused, and those of others served", inside)
+	}
+}
+
 // from is a request from an address; "": by the socket.
 func from(address string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)

@@ -77,7 +77,9 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	first.mark = h.Mark()
 	k.now.Store(first)
 	k.book = k.appliedBook()
-	k.openAuth()
+	if err := k.openAuth(); err != nil {
+		return err
+	}
 	refused.audit.Store(k.audit)
 	k.tellFaults(faultsOf(h.Config()))
 	k.planner = &planner{k: k}

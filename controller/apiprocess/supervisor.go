@@ -38,7 +38,7 @@ type Supervisor struct {
 	Strict    bool // it does not serve if it cannot be confined
 
 	probing probing                      // usualProbing, unless a test says otherwise
-	sockets int                          // likewise maxSockets,
+	sockets int                          // likewise MaxConnections,
 	bodies  int64                        // and maxBodies
 	state   atomic.Pointer[processState] // of the process that serves; nil: none
 	senders chan *fdSender               // gives the sender to the process that serves
@@ -340,7 +340,7 @@ func (f *Supervisor) startProcess() (*process, error) {
 		return nil, err
 	}
 	if s.Sockets == 0 {
-		if s.Sockets, err = maxSockets(); err != nil {
+		if s.Sockets, err = MaxConnections(); err != nil {
 			return nil, err
 		}
 	}
@@ -392,9 +392,9 @@ func (f *Supervisor) startIn(s setup, alone bool) (*process, error) {
 	return p, nil
 }
 
-// maxSockets is how many connections the API process may have to this one: a quarter of the files
-// that this one may open. Each request that waits has one.
-func maxSockets() (int, error) {
+// MaxConnections is how many connections the API process may have to this one: a quarter of the
+// files that this one may open. Each request that waits has one.
+func MaxConnections() (int, error) {
 	var files unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
 		return 0, err
