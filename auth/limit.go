@@ -22,7 +22,10 @@ type LimitOptions struct {
 	// requests of one principal in progress, including streams and waiting ones; default 2000
 	AtOnce int
 	// requests in progress of all principals, of which one has half at most; 0: no limit
-	All      int
+	All int
+	// bytes of long answers that are being written, of which one principal has half at most;
+	// default 128 MiB
+	Bytes    int
 	Remember int // principals and addresses to remember; default 10000
 	now      func() time.Time
 }
@@ -38,6 +41,7 @@ type Limits struct {
 	scoped   buckets // requests of one scope, half of those
 	failures buckets
 	all      *Shares // requests in progress, by name
+	bytes    *Shares // of answers that are being written, by name
 
 	mu   sync.Mutex
 	busy map[string]int // requests in progress, by what they count for
@@ -56,6 +60,7 @@ func NewLimits(opt LimitOptions) *Limits {
 		opt: opt, requests: buckets{rate: opt.Requests, burst: opt.RequestBurst, most: most},
 		scoped:   buckets{rate: opt.Requests / 2, burst: max(opt.RequestBurst/2, 1), most: most},
 		all:      NewShares(int64(cmp.Or(opt.All, math.MaxInt))),
+		bytes:    NewShares(int64(cmp.Or(opt.Bytes, 128<<20))),
 		failures: buckets{rate: opt.Failures, burst: opt.FailureBurst, most: most},
 	}
 }
@@ -157,6 +162,15 @@ func (l *Limits) count(name string, n int) {
 	if l.busy[name] += n; l.busy[name] == 0 {
 		delete(l.busy, name)
 	}
+}
+
+// Hold counts bytes of an answer that is being written to a principal, until free is called. If ok
+// is false, the principal reads too many.
+func (l *Limits) Hold(p Principal, bytes int) (free func(), ok bool) {
+	if p.Own {
+		return func() {}, true // the controller's own user
+	}
+	return l.bytes.Take(p.Name, int64(bytes))
 }
 
 // stranger reports whether an address may try to authenticate. If not, wait says how long to wait.

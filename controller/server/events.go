@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
-	"slices"
 	"strconv"
 	"time"
 
@@ -55,7 +54,7 @@ func (s *journal) add(t *route.Table) {
 	}, func(ctx context.Context, in *struct {
 		Selection
 		After  int64  `query:"after" minimum:"0" doc:"only what follows the event of this id; left out: the newest"`
-		Limit  int    `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"so many at most"`
+		Limit  int    `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"so many at most; fewer where they are large"`
 		Fields Fields `query:"fields" example:"id,kind,instance" doc:"only these fields of each; those that are left out are not there, whatever the schema requires. None: all"`
 	}) (*eventList, error) {
 		q, p := in.compute(), request.Caller(ctx)
@@ -70,10 +69,11 @@ func (s *journal) add(t *route.Table) {
 			return nil, err
 		}
 		out := &eventList{}
-		page, next := cut(all, in.Limit, func(e compute.Event) int64 { return e.ID })
-		out.Body.Next = next
-		page = slices.DeleteFunc(page, func(e compute.Event) bool { return !s.rules.SeesEvent(p, &e) })
-		out.Body.Events, err = choose(page, in.Fields)
+		row := func(e compute.Event) int64 { return e.ID }
+		list, last, err := page(ctx, all, in.Limit, in.Fields, row, func(e compute.Event) (compute.Event, bool) {
+			return e, s.rules.SeesEvent(p, &e)
+		})
+		out.Body.Events, out.Body.Next = list, next(last)
 		return out, err
 	})
 	schema := t.Schema(reflect.TypeFor[compute.Event](), "Event")

@@ -90,7 +90,13 @@ func (g *Gate) known(
 	g.underway.enter(now)
 	defer g.underway.leave(now)
 	asked, a := p, request.Begin(r, rule.Operation, p)
-	r = r.WithContext(request.WithEntry(ctx, a))
+	r = r.WithContext(request.WithHold(request.WithEntry(ctx, a), func(bytes int) bool {
+		free, ok := g.Limits.Hold(p, bytes)
+		if ok {
+			context.AfterFunc(ctx, free)
+		}
+		return ok
+	}))
 	defer func() {
 		if seen, ok := w.(*request.Writer); ok && (rule.Act || a.Outcome == "denied") && declared {
 			g.Audit.end(a, seen.Status())
