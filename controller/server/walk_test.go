@@ -261,6 +261,39 @@ func TestAcross(t *testing.T) {
 	}
 }
 
+// TestTokensOfProjects: a token for one project sees and revokes those of that project alone.
+func TestTokensOfProjects(t *testing.T) {
+	w := newTown(t, nil)
+	made := func(of auth.Token) (id, token string) {
+		token = w.token(of)
+		_, text := w.ask(http.MethodGet, "/v1/self", "", token)
+		var self struct{ Via string }
+		if err := json.Unmarshal([]byte(text), &self); err != nil {
+			t.Fatalf("self: %v in %s", err, text)
+		}
+		return strings.TrimPrefix(self.Via, "token "), token
+	}
+	_, ci := made(auth.Token{Owner: "ann", Bound: true, Project: "a"})
+	same, _ := made(auth.Token{Owner: "ann", Bound: true, Project: "a"})
+	for name, of := range map[string]auth.Token{
+		"of all": {Owner: "ann"}, "of no project": {Owner: "ann", Bound: true},
+	} {
+		id, token := made(of)
+		if _, text := w.ask(http.MethodGet, "/v1/tokens", "", ci); strings.Contains(text, id) || !strings.Contains(text, same) {
+			t.Errorf("%s: got %s, want the tokens of project a alone, such as %s", name, text, same)
+		}
+		if status, _ := w.ask(http.MethodDelete, "/v1/tokens/"+id, "", ci); status != http.StatusNotFound {
+			t.Errorf("%s: got status %d of its end, want %d", name, status, http.StatusNotFound)
+		}
+		if status, _ := w.ask(http.MethodGet, "/v1/self", "", token); status != http.StatusOK {
+			t.Errorf("%s: got status %d, want it to be good still", name, status)
+		}
+	}
+	if status, text := w.ask(http.MethodDelete, "/v1/tokens/"+same, "", ci); status != http.StatusNoContent {
+		t.Errorf("one of the same project: got status %d %s, want %d", status, text, http.StatusNoContent)
+	}
+}
+
 // TestTokensOfSources: a token for one source sees and takes that one alone.
 func TestTokensOfSources(t *testing.T) {
 	w := newTown(t, nil)
