@@ -323,6 +323,26 @@ func TestTokensOfSources(t *testing.T) {
 	}
 }
 
+// TestAuditOfNames: the audit log keeps some of a long name, and nothing that a terminal obeys.
+func TestAuditOfNames(t *testing.T) {
+	w := newTown(t, nil)
+	for _, name := range []string{strings.Repeat("x", 60<<10), "%C2%9B2J%E2%80%AEevil%1B"} {
+		if status, _ := w.ask(http.MethodDelete, "/v1/leases/"+name, "", w.tokens["ann"], api.ReasonHeader, "\u009b2Jwhy"); status != 404 {
+			t.Errorf("%.20s: got status %d, want 404", name, status)
+		}
+	}
+	text := ""
+	for end := time.Now().Add(10 * time.Second); !strings.Contains(text, "evil") && time.Now().Before(end); {
+		_, text = w.ask(http.MethodGet, "/v1/audit?limit=2", "", w.tokens["root"])
+	}
+	if len(text) > 8<<10 {
+		t.Errorf("got %d bytes of two entries, want few", len(text))
+	}
+	if !strings.Contains(text, "evil") || !strings.Contains(text, "2Jwhy") || strings.ContainsAny(text, "\u009b\u202e\x1b") {
+		t.Errorf("got %.2000s, want the name without what a terminal obeys", text)
+	}
+}
+
 // TestAudit: what is done is in the audit log, with who did it and why, and what is refused too;
 // secrets are not.
 func TestAudit(t *testing.T) {

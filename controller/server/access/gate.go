@@ -115,10 +115,11 @@ func (g *Gate) known(
 	by := fetch.Asker{Name: asked.Name, Via: asked.Via, From: auth.RemoteHost(r), Project: asked.Project, Operator: asked.Admin()}
 	r = r.WithContext(request.WithCaller(fetch.For(r.Context(), by), asked))
 	if kind, name := named(pattern, r.URL.Path); name != "" && rule.Act {
-		a.Thing = name
+		project := ""
 		if kind == "lease" || kind == "name" {
-			a.Project = g.Rules.ProjectOf(ctx, asked, rule.Needs, name)
+			project = g.Rules.ProjectOf(ctx, asked, rule.Needs, name)
 		}
+		a.About(project, name)
 	}
 	switch {
 	case declared && !asked.Somewhere(rule.Needs):
