@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -111,6 +112,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 		listeners.close()
 		return err
 	}
+	handler = auth.Forwarded(func() []netip.Prefix { return k.now.Load().proxies }, handler)
 	var all sync.WaitGroup
 	defer all.Wait()
 	answering, quiet := context.WithCancel(context.WithoutCancel(ctx))
@@ -222,6 +224,8 @@ type served struct {
 	out    http.RoundTripper // limited by the guard
 	hosts  []string          // names of the controller, besides its own
 
+	proxies []netip.Prefix // networks whose word for the address of a request counts
+
 	auth      *callers.Settings   // [auth]
 	resources resourcing          // [resources]
 	slapos    *slapos.Settings    // [slap]
@@ -253,7 +257,7 @@ func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, stric
 	if err != nil {
 		return nil, err
 	}
-	hosts, err := readHosts(cfg, settings.Address)
+	hosts, proxies, err := readHosts(cfg, settings.Address)
 	if err != nil {
 		return nil, err
 	}
@@ -264,7 +268,7 @@ func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, stric
 	master, err := slapos.ReadSettings(cfg)
 	return &served{
 		engine: engine, cfg: cfg, direct: opt, over: make(chan struct{}), hooks: hooks, signIn: signIn, guard: guard,
-		out: guard.Transport(nil), hosts: hosts, auth: settings, resources: objects, slapos: master,
+		out: guard.Transport(nil), hosts: hosts, proxies: proxies, auth: settings, resources: objects, slapos: master,
 		roles: callers.NewRoles(settings.Admins, cfg.Projects), limited: limitedSources(cfg),
 	}, err
 }

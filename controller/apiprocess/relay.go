@@ -30,7 +30,7 @@ var forwardedHeaders = []string{
 	"Accept", "Accept-Encoding", "Authorization", "Content-Type", "Cookie", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range",
 	"If-Unmodified-Since", "Last-Event-Id", "Origin", "Range", "Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Websocket-Extensions",
 	"Sec-Websocket-Key", "Sec-Websocket-Protocol", "Sec-Websocket-Version", "Traceparent", "Tracestate", "Upgrade", "User-Agent",
-	"X-Access-Token", "X-Forwarded-Prefix", "X-Forwarded-Proto", passedHeader,
+	"X-Access-Token", "X-Forwarded-For", "X-Forwarded-Prefix", "X-Forwarded-Proto", passedHeader,
 	api.KeyHeader, api.PageHeader, api.ProjectHeader, api.ReasonHeader, request.Header,
 }
 

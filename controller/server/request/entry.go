@@ -30,8 +30,8 @@ func Begin(r *http.Request, operation string, p auth.Principal) *Entry {
 	return e
 }
 
-// kept is what the audit log keeps of a caller's text: so much of it, and what a terminal would obey
-// or not show as it is written in Go. more stands for the rest.
+// kept is what the audit log keeps of a caller's text: so much of it, and what a terminal would
+// obey or not show as it is written in Go. more stands for the rest.
 func kept(text, more string) string {
 	if len(text) > MaxReason {
 		text = strings.ToValidUTF8(text[:MaxReason], "") + more
