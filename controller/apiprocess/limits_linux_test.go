@@ -323,6 +323,44 @@ func TestUpgradeOfBodies(t *testing.T) {
 	}
 }
 
+// TestSlaposUploads: of the bodies that are passed on as they come a caller has half, and another
+// its part too.
+func TestSlaposUploads(t *testing.T) {
+	at := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !server.IsRefused(r) {
+			_, _ = io.Copy(io.Discard, r.Body)
+		}
+	}), few(64), func(f *Supervisor) { f.Slapos = true })
+	got := make(chan int, 8)
+	post := func(who string) {
+		c := send(t, at, head("POST", "/slapos/a")+"Authorization: Bearer "+who+"\r\nContent-Length: 900000\r\n\r\n{")
+		go func() { got <- status(c) }()
+	}
+	for range 3 {
+		post("a")
+	}
+	if n := <-got; n != http.StatusServiceUnavailable {
+		t.Errorf("a third of one caller: got status %d, want %d", n, http.StatusServiceUnavailable)
+	}
+	post("b")
+	select {
+	case n := <-got:
+		t.Errorf("got status %d, want another caller's to be read", n)
+	case <-time.After(bodyTime / 4):
+	}
+}
+
+// TestTimeOfBody: the more of a body has come, the faster it has to be.
+func TestTimeOfBody(t *testing.T) {
+	for n, want := range map[int64]time.Duration{
+		0: 5 * time.Second, 10 << 10: 15 * time.Second, 32 << 10: 37 * time.Second, 1 << 20: 99 * time.Second, 65 << 20: 1123 * time.Second,
+	} {
+		if got := timeOfBody(n); got != want {
+			t.Errorf("after %d bytes: got %v, want %v", n, got, want)
+		}
+	}
+}
+
 // TestSlowReaders: answers that are not read hold but a part of the connections to the engine.
 func TestSlowReaders(t *testing.T) {
 	var long, most atomic.Int64
