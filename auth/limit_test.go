@@ -191,7 +191,7 @@ func TestUnknown(t *testing.T) {
 }
 
 // TestRequestLog: what was not done is left out when there is too much of it, and counted; what was
-// done never is.
+// done never is. One caller's entries, and those of what is only wrong, hide no other's denial.
 func TestRequestLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got []auth.Act
@@ -199,12 +199,23 @@ func TestRequestLog(t *testing.T) {
 		for range 300 {
 			l.Add(auth.Act{Who: "ann", Outcome: "denied"}, false)
 			l.Add(auth.Act{Outcome: "denied"}, false)
+			l.Add(auth.Act{Who: "ann", Outcome: "not-found"}, false)
 		}
-		if len(got) != 250 {
-			t.Errorf("got %d entries of refusals, want 250", len(got))
+		if len(got) != 150 {
+			t.Errorf("got %d entries of refusals, want 50 of each sort", len(got))
 		}
-		if l.Add(auth.Act{Who: "ann", Outcome: "failed"}, true); len(got) != 251 || got[250].Missed != 0 {
+		l.Add(auth.Act{Who: "bob", Outcome: "denied"}, false)
+		if last := got[len(got)-1]; last.Who != "bob" || last.Missed != 750 {
+			t.Errorf("got last %v, want that of another, with 750 left out before", last)
+		}
+		if l.Add(auth.Act{Who: "ann", Outcome: "failed"}, true); len(got) != 152 || got[151].Missed != 0 {
 			t.Errorf("got %d entries, want also that of a change", len(got))
+		}
+		for i := range 1000 { // together they have no more than all may
+			l.Add(auth.Act{Who: fmt.Sprint(i), Outcome: "invalid"}, false)
+		}
+		if len(got) != 302 {
+			t.Errorf("got %d entries, want 150 more of many callers", len(got))
 		}
 		time.Sleep(time.Second)
 		l.Add(auth.Act{Who: "ann", Outcome: "denied"}, false)
@@ -212,8 +223,8 @@ func TestRequestLog(t *testing.T) {
 		for _, a := range got {
 			missed += a.Missed
 		}
-		if len(got) != 252 || missed != 350 {
-			t.Errorf("got %d entries, and %d were left out; want 252 and 350", len(got), missed)
+		if len(got) != 303 || missed != 750+850 {
+			t.Errorf("got %d entries, and %d were left out; want 303 and 1600", len(got), missed)
 		}
 	})
 }
