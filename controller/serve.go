@@ -19,7 +19,6 @@ import (
 	certs "github.com/hostler-project/hostler/auth/certificate"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/controller/apiprocess"
 	"github.com/hostler-project/hostler/controller/applied"
 	"github.com/hostler-project/hostler/controller/callers"
 	"github.com/hostler-project/hostler/controller/metal"
@@ -56,8 +55,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	if o.Drain < 0 {
 		return fault.Invalid("", "--drain: less than nothing")
 	}
-	apart, strict, err := o.Network.apiProcess(log)
-	if err != nil {
+	if err := o.Network.check(); err != nil {
 		return err
 	}
 	end := newShutdown(ctx, log, o.Drain)
@@ -101,7 +99,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 		return err
 	}
 	m.WatchSources(k.sourceStatus)
-	local, remote := apiprocess.SplitListeners(listeners.all, version.Read().Version, apart)
+	local, remote := o.Network.apiProcess(listeners.all, version.Read().Version, log)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	opt := serverOptions(ctx, k, listeners.token, remote.ReadyAnd(k.ready), traces.Of())
@@ -159,7 +157,6 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 		})
 	}
 	remote.Handler, remote.Hosts, remote.Files, remote.Slapos, remote.Log = handler, k.hosts(), k.files, k.slap != nil, log
-	remote.Strict = strict
 	remoteErr := make(chan error, 1)
 	serves := remote.Start(ctx, &all, func(err error) {
 		remoteErr <- err

@@ -35,7 +35,8 @@ type Supervisor struct {
 	Handler   http.Handler // the engine's
 	Hosts     Hosts        // the names by which it is asked
 	Log       *slog.Logger
-	Strict    bool // it does not serve if it cannot be confined
+	Strict    bool  // it does not serve if it cannot be confined
+	Lacking   error // why there is none for listeners on the network; nil: it is as it is to be
 
 	probing probing                      // usualProbing, unless a test says otherwise
 	sockets int                          // likewise MaxConnections,
@@ -82,6 +83,9 @@ type processState struct {
 
 // State describes the API process; "": there is none.
 func (f *Supervisor) State() string {
+	if f.Lacking != nil {
+		return "none: " + f.Lacking.Error()
+	}
 	if len(f.Listeners) == 0 {
 		return ""
 	}
