@@ -20,21 +20,31 @@ type LimitOptions struct {
 	Failures     float64
 	FailureBurst int // failed authentications of one address at once; default 30
 	// requests of one principal in progress, including streams and waiting ones; default 2000
-	AtOnce   int
+	AtOnce int
+	// requests in progress of all principals, of which one has half at most; 0: no limit
+	All int
+	// bytes of long answers that are being written, of which one principal has half at most;
+	// default 128 MiB
+	Bytes    int
 	Remember int // principals and addresses to remember; default 10000
 	now      func() time.Time
 }
 
 // Limits serves requests within limits. It counts requests per principal and failures per address.
+// Tokens that are limited to a project, a source or a lease count apart from their owner, and each
+// such limit has half, so that nobody who has one of them shuts its owner out.
 // Its memory is bounded: above the bound it forgets those that asked least. All methods may be
 // called concurrently.
 type Limits struct {
 	opt      LimitOptions
 	requests buckets
+	scoped   buckets // requests of one scope, half of those
 	failures buckets
+	all      *Shares // requests in progress, by name
+	bytes    *Shares // of answers that are being written, by name
 
 	mu   sync.Mutex
-	busy map[string]int // requests in progress, by the principal's name
+	busy map[string]int // requests in progress, by what they count for
 }
 
 // NewLimits makes Limits, with defaults where opt is zero.
@@ -48,6 +58,9 @@ func NewLimits(opt LimitOptions) *Limits {
 	}
 	return &Limits{
 		opt: opt, requests: buckets{rate: opt.Requests, burst: opt.RequestBurst, most: most},
+		scoped:   buckets{rate: opt.Requests / 2, burst: max(opt.RequestBurst/2, 1), most: most},
+		all:      NewShares(int64(cmp.Or(opt.All, math.MaxInt))),
+		bytes:    NewShares(int64(cmp.Or(opt.Bytes, 128<<20))),
 		failures: buckets{rate: opt.Failures, burst: opt.FailureBurst, most: most},
 	}
 }
@@ -91,36 +104,73 @@ func (l *Limits) Unknown(r *http.Request, text string, refuse func(Excess), serv
 	}
 }
 
+// countedAs returns what a principal's requests count for: its name, or else the limited tokens of
+// that name and one scope.
+func countedAs(p Principal) (whole, scope string) {
+	if scope = p.Scope(); scope == "" {
+		return p.Name, ""
+	}
+	return p.Name + "\n", p.Name + "\n" + scope
+}
+
 // request counts a request of a principal. If it may not be made now, wait says how long to wait.
 func (l *Limits) request(p Principal) (wait time.Duration, ok bool) {
 	if p.Own || l.opt.Requests < 0 {
 		return 0, true // the controller's own user
 	}
-	return l.requests.take(p.Name, l.opt.now(), 1)
+	whole, scope := countedAs(p)
+	now := l.opt.now()
+	if scope != "" {
+		if wait, ok := l.scoped.take(scope, now, 1); !ok {
+			return wait, false
+		}
+	}
+	return l.requests.take(whole, now, 1)
 }
 
 // enter counts a request as in progress until leave is called. If ok is false, the principal has
 // too many requests in progress and leave is nil.
 func (l *Limits) enter(p Principal) (leave func(), ok bool) {
-	if p.Own || l.opt.AtOnce < 0 {
+	if p.Own {
 		return func() {}, true // the controller's own user
 	}
+	whole, scope := countedAs(p)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.busy[p.Name] >= l.opt.AtOnce {
+	if most := l.opt.AtOnce; most >= 0 && (l.busy[whole] >= most || scope != "" && l.busy[scope] >= max(most/2, 1)) {
 		return nil, false
 	}
+	free, ok := l.all.Take(p.Name, 1)
+	if !ok {
+		return nil, false
+	}
+	l.count(whole, 1)
+	l.count(scope, 1)
+	return func() {
+		free()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.count(whole, -1)
+		l.count(scope, -1)
+	}, true
+}
+
+func (l *Limits) count(name string, n int) {
 	if l.busy == nil {
 		l.busy = map[string]int{}
 	}
-	l.busy[p.Name]++
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.busy[p.Name]--; l.busy[p.Name] == 0 {
-			delete(l.busy, p.Name)
-		}
-	}, true
+	if l.busy[name] += n; l.busy[name] == 0 {
+		delete(l.busy, name)
+	}
+}
+
+// Hold counts bytes of an answer that is being written to a principal, until free is called. If ok
+// is false, the principal reads too many.
+func (l *Limits) Hold(p Principal, bytes int) (free func(), ok bool) {
+	if p.Own {
+		return func() {}, true // the controller's own user
+	}
+	return l.bytes.Take(p.Name, int64(bytes))
 }
 
 // mayAuthenticate reports whether an address may try to authenticate. If not, wait says how long
@@ -129,19 +179,19 @@ func (l *Limits) mayAuthenticate(address string) (wait time.Duration, ok bool) {
 	if l.opt.Failures < 0 || address == "" {
 		return 0, true
 	}
-	return l.failures.take(network(address), l.opt.now(), 0)
+	return l.failures.take(Network(address), l.opt.now(), 0)
 }
 
 // countFailure counts a failed authentication of an address.
 func (l *Limits) countFailure(address string) {
 	if l.opt.Failures >= 0 && address != "" {
-		l.failures.take(network(address), l.opt.now(), 1)
+		l.failures.take(Network(address), l.opt.now(), 1)
 	}
 }
 
-// network returns what failures of an address are counted by. For IPv6 it is the /64 network, as
+// Network returns what strangers at an address are counted by. For IPv6 it is the /64 network, as
 // one customer has all of its addresses. For IPv4 it is the address itself.
-func network(address string) string {
+func Network(address string) string {
 	ip, err := netip.ParseAddr(address)
 	if err != nil || ip.Unmap().Is4() {
 		return address

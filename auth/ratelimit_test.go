@@ -112,6 +112,57 @@ func TestAtOnce(t *testing.T) {
 	nested(10)
 }
 
+// TestAllAtOnce: of what all callers have in progress one has half at most.
+func TestAllAtOnce(t *testing.T) {
+	l := auth.NewLimits(auth.LimitOptions{AtOnce: -1, All: 8})
+	var enter func(name string, most int) int
+	enter = func(name string, most int) (n int) {
+		if most > 0 {
+			l.Known(auth.Principal{Name: name}, func(auth.Excess) {}, func() { n = 1 + enter(name, most-1) })
+		}
+		return n
+	}
+	if n := enter("ann", 100); n != 4 {
+		t.Errorf("got %d requests of ann, want 4 of 8", n)
+	}
+	if n := enter("ann", 100); n != 4 {
+		t.Errorf("got %d requests of ann after those, want 4 of 8", n)
+	}
+}
+
+// TestScopes: who has a token for a lease alone does not shut its owner out, nor those who have
+// other such tokens.
+func TestScopes(t *testing.T) {
+	l := auth.NewLimits(auth.LimitOptions{Requests: 0.01, RequestBurst: 20, AtOnce: 4})
+	ann := auth.Principal{Name: "ann"}
+	guest, other := auth.Principal{Name: "ann", Lease: "l1"}, auth.Principal{Name: "ann", Lease: "l2"}
+	count := func(p auth.Principal) (n int) {
+		for served := true; served && n < 100; {
+			served = false
+			l.Known(p, func(auth.Excess) {}, func() { served = true })
+			if served {
+				n++
+			}
+		}
+		return n
+	}
+	if g, o, a := count(guest), count(other), count(ann); g != 10 || o != 10 || a != 20 {
+		t.Errorf("got %d requests of a guest, %d of another and %d of the owner, want 10, 10 and 20", g, o, a)
+	}
+	l = auth.NewLimits(auth.LimitOptions{AtOnce: 4})
+	inside := 0
+	l.Known(guest, func(auth.Excess) {}, func() {
+		l.Known(guest, func(auth.Excess) {}, func() {
+			l.Known(guest, func(auth.Excess) { inside++ }, func() {})
+			l.Known(other, func(auth.Excess) {}, func() { inside++ })
+			l.Known(ann, func(auth.Excess) {}, func() { inside++ })
+		})
+	})
+	if inside != 3 {
+		t.Errorf("got %d of 3, want a third request of a guest refused, and those of others served", inside)
+	}
+}
+
 // from is a request from an address; "": by the socket.
 func from(address string) *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
@@ -140,7 +191,7 @@ func TestUnknown(t *testing.T) {
 }
 
 // TestRequestLog: what was not done is left out when there is too much of it, and counted; what was
-// done never is.
+// done never is. One caller's entries, and those of what is only wrong, hide no other's denial.
 func TestRequestLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var got []auth.AuditEntry
@@ -148,12 +199,23 @@ func TestRequestLog(t *testing.T) {
 		for range 300 {
 			l.Add(auth.AuditEntry{Who: "ann", Outcome: "denied"}, false)
 			l.Add(auth.AuditEntry{Outcome: "denied"}, false)
+			l.Add(auth.AuditEntry{Who: "ann", Outcome: "not-found"}, false)
 		}
-		if len(got) != 250 {
-			t.Errorf("got %d entries of refusals, want 250", len(got))
+		if len(got) != 150 {
+			t.Errorf("got %d entries of refusals, want 50 of each sort", len(got))
 		}
-		if l.Add(auth.AuditEntry{Who: "ann", Outcome: "failed"}, true); len(got) != 251 || got[250].Missed != 0 {
+		l.Add(auth.AuditEntry{Who: "bob", Outcome: "denied"}, false)
+		if last := got[len(got)-1]; last.Who != "bob" || last.Missed != 750 {
+			t.Errorf("got last %v, want that of another, with 750 left out before", last)
+		}
+		if l.Add(auth.AuditEntry{Who: "ann", Outcome: "failed"}, true); len(got) != 152 || got[151].Missed != 0 {
 			t.Errorf("got %d entries, want also that of a change", len(got))
+		}
+		for i := range 1000 { // together they have no more than all may
+			l.Add(auth.AuditEntry{Who: fmt.Sprint(i), Outcome: "invalid"}, false)
+		}
+		if len(got) != 302 {
+			t.Errorf("got %d entries, want 150 more of many callers", len(got))
 		}
 		time.Sleep(time.Second)
 		l.Add(auth.AuditEntry{Who: "ann", Outcome: "denied"}, false)
@@ -161,8 +223,8 @@ func TestRequestLog(t *testing.T) {
 		for _, a := range got {
 			missed += a.Missed
 		}
-		if len(got) != 252 || missed != 350 {
-			t.Errorf("got %d entries, and %d were left out; want 252 and 350", len(got), missed)
+		if len(got) != 303 || missed != 750+850 {
+			t.Errorf("got %d entries, and %d were left out; want 303 and 1600", len(got), missed)
 		}
 	})
 }

@@ -117,17 +117,28 @@ func (c *Client) Events(ctx context.Context, q compute.EventQuery) ([]compute.Ev
 			query.Set(key, value)
 		}
 	}
-	if n := max(q.Newest, q.Limit); n > 0 {
-		query.Set("limit", strconv.Itoa(n))
-	}
+	most := max(q.Newest, q.Limit)
 	if q.After > 0 {
 		query.Set("after", strconv.FormatInt(q.After, 10))
 	}
-	var out struct {
-		Events []compute.Event `json:"events"`
+	var all []compute.Event
+	for {
+		if most > 0 {
+			query.Set("limit", strconv.Itoa(most-len(all)))
+		}
+		var out struct {
+			Events []compute.Event `json:"events"`
+			Next   string          `json:"next"`
+		}
+		if err := c.wire.do(ctx, http.MethodGet, "/v1/events", query, nil, &out); err != nil {
+			return nil, err
+		}
+		all = append(all, out.Events...)
+		if out.Next == "" || most > 0 && len(all) >= most {
+			return all, nil
+		}
+		query.Set("after", out.Next)
 	}
-	err := c.wire.do(ctx, http.MethodGet, "/v1/events", query, nil, &out)
-	return out.Events, err
 }
 
 // Self returns who the caller is to the controller.

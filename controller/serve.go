@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -18,7 +19,6 @@ import (
 	certs "github.com/hostler-project/hostler/auth/certificate"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/controller/apiprocess"
 	"github.com/hostler-project/hostler/controller/applied"
 	"github.com/hostler-project/hostler/controller/callers"
 	"github.com/hostler-project/hostler/controller/imagecache"
@@ -55,8 +55,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	if o.Drain < 0 {
 		return fault.Invalid("", "--drain: less than nothing")
 	}
-	apart, strict, err := o.Network.apiProcess(log)
-	if err != nil {
+	if err := o.Network.check(); err != nil {
 		return err
 	}
 	end := newShutdown(ctx, log, o.Drain)
@@ -77,7 +76,9 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	first.mark = h.Mark()
 	k.now.Store(first)
 	k.book = k.appliedBook()
-	k.openAuth()
+	if err := k.openAuth(); err != nil {
+		return err
+	}
 	refused.audit.Store(k.audit)
 	k.tellFaults(faultsOf(h.Config()))
 	k.planner = &planner{k: k}
@@ -98,7 +99,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 		return err
 	}
 	m.WatchSources(k.sourceStatus)
-	local, remote := apiprocess.SplitListeners(listeners.all, version.Read().Version, apart)
+	local, remote := o.Network.apiProcess(listeners.all, version.Read().Version, log)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	opt := serverOptions(ctx, k, listeners.token, remote.ReadyAnd(k.ready), traces.Of())
@@ -109,6 +110,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 		listeners.close()
 		return err
 	}
+	handler = auth.Forwarded(func() []netip.Prefix { return k.now.Load().proxies }, handler)
 	var all sync.WaitGroup
 	defer all.Wait()
 	answering, quiet := context.WithCancel(context.WithoutCancel(ctx))
@@ -155,7 +157,6 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 		})
 	}
 	remote.Handler, remote.Hosts, remote.Files, remote.Slapos, remote.Log = handler, k.hosts(), k.files, k.slap != nil, log
-	remote.Strict = strict
 	remoteErr := make(chan error, 1)
 	serves := remote.Start(ctx, &all, func(err error) {
 		remoteErr <- err
@@ -220,6 +221,8 @@ type served struct {
 	out    http.RoundTripper // limited by the guard
 	hosts  []string          // names of the controller, besides its own
 
+	proxies []netip.Prefix // networks whose word for the address of a request counts
+
 	auth      *callers.Settings   // [auth]
 	resources resourcing          // [resources]
 	slapos    *slapos.Settings    // [slap]
@@ -251,7 +254,7 @@ func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, stric
 	if err != nil {
 		return nil, err
 	}
-	hosts, err := readHosts(cfg, settings.Address)
+	hosts, proxies, err := readHosts(cfg, settings.Address)
 	if err != nil {
 		return nil, err
 	}
@@ -262,7 +265,7 @@ func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, stric
 	master, err := slapos.ReadSettings(cfg)
 	return &served{
 		engine: engine, cfg: cfg, direct: opt, over: make(chan struct{}), hooks: hooks, signIn: signIn, guard: guard,
-		out: guard.Transport(nil), hosts: hosts, auth: settings, resources: objects, slapos: master,
+		out: guard.Transport(nil), hosts: hosts, proxies: proxies, auth: settings, resources: objects, slapos: master,
 		roles: callers.NewRoles(settings.Admins, cfg.Projects), limited: limitedSources(cfg),
 	}, err
 }

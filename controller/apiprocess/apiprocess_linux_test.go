@@ -30,7 +30,7 @@ import (
 // TestMain is the API process too, which runs what its engine asks for before it serves.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == Subcommand {
-		started, bodyRoomTime = attack, 300*time.Millisecond
+		started, bodyRoomTime, patience = attack, 300*time.Millisecond, 300*time.Millisecond
 		os.Exit(Main())
 	}
 	if len(os.Args) == 3 && os.Args[1] == "engine" {

@@ -12,8 +12,8 @@ import (
 
 type auditList struct {
 	Body struct {
-		Acts []api.Act `json:"acts" doc:"the newest first"`
-		Next int64     `json:"next,omitempty" doc:"give it as before for those that follow; left out: there are no more"`
+		Acts chosen[api.Act] `json:"acts" doc:"the newest first"`
+		Next int64           `json:"next,omitempty" doc:"give it as before for those that follow; left out: there are no more"`
 	}
 }
 
@@ -28,7 +28,7 @@ func (s *audits) listAudit(ctx context.Context, in *struct {
 	Act    string    `query:"act" doc:"only this operation, such as acquire or create-token"`
 	Since  time.Time `query:"since" doc:"only what is newer"`
 	Before int64     `query:"before" minimum:"0" doc:"what comes before the entry of this id; left out: the newest"`
-	Limit  int       `query:"limit" minimum:"1" maximum:"10000" default:"100" doc:"so many at most"`
+	Limit  int       `query:"limit" minimum:"1" maximum:"10000" default:"100" doc:"so many at most; fewer where they are large"`
 }) (*auditList, error) {
 	projects, every := request.Caller(ctx).Projects(auth.Audit)
 	if every {
@@ -42,12 +42,11 @@ func (s *audits) listAudit(ctx context.Context, in *struct {
 		return nil, err
 	}
 	out := &auditList{}
-	out.Body.Acts = make([]api.Act, len(all))
-	for i, a := range all {
-		out.Body.Acts[i] = api.Act(a)
+	id := func(a auth.AuditEntry) int64 { return a.ID }
+	list, last, err := page(ctx, all, in.Limit, nil, id, func(a auth.AuditEntry) (api.Act, bool) { return api.Act(a), true })
+	if last == 0 && len(all) == in.Limit {
+		last = id(all[len(all)-1])
 	}
-	if len(all) == in.Limit {
-		out.Body.Next = all[len(all)-1].ID
-	}
-	return out, nil
+	out.Body.Acts, out.Body.Next = list, last
+	return out, err
 }

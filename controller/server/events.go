@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -112,7 +111,7 @@ func (s *journal) stream(c huma.Context, q compute.EventQuery) {
 type listEventsInput struct {
 	Selection
 	After  int64  `query:"after" minimum:"0" doc:"only what follows the event of this id; left out: the newest"`
-	Limit  int    `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"so many at most"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"so many at most; fewer where they are large"`
 	Fields Fields `query:"fields" example:"id,kind,instance" doc:"only these fields of each; those that are left out are not there, whatever the schema requires. None: all"`
 }
 
@@ -129,10 +128,11 @@ func (s *journal) listEvents(ctx context.Context, in *listEventsInput) (*eventLi
 		return nil, err
 	}
 	out := &eventList{}
-	page, next := cut(all, in.Limit, func(e compute.Event) int64 { return e.ID })
-	out.Body.Next = next
-	page = slices.DeleteFunc(page, func(e compute.Event) bool { return !s.rules.SeesEvent(p, &e) })
-	out.Body.Events, err = choose(page, in.Fields)
+	row := func(e compute.Event) int64 { return e.ID }
+	list, last, err := page(ctx, all, in.Limit, in.Fields, row, func(e compute.Event) (compute.Event, bool) {
+		return e, s.rules.SeesEvent(p, &e)
+	})
+	out.Body.Events, out.Body.Next = list, next(last)
 	return out, err
 }
 

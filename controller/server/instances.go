@@ -46,20 +46,17 @@ func (s *instances) listInstances(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	page, next := cut(all, in.Limit, func(i compute.Instance) int64 { return i.Row })
-	of, err := s.rules.LeasesOf(ctx, page)
+	of, err := s.rules.LeasesOf(ctx, all)
 	if err != nil {
 		return nil, err
 	}
-	list := make([]api.Instance, 0, len(page))
-	for _, i := range page {
-		if l := first(of[i.ID]); s.rules.SeesInstance(p, &i, l) {
-			list = append(list, api.NewInstance(i, l).WithShares(of[i.ID]))
-		}
-	}
 	out := &instanceList{}
-	out.Body.Next = next
-	out.Body.Instances, err = choose(list, in.Fields)
+	row := func(i compute.Instance) int64 { return i.Row }
+	list, last, err := page(ctx, all, in.Limit, in.Fields, row, func(i compute.Instance) (api.Instance, bool) {
+		l := first(of[i.ID])
+		return api.NewInstance(i, l).WithShares(of[i.ID]), s.rules.SeesInstance(p, &i, l)
+	})
+	out.Body.Instances, out.Body.Next = list, next(last)
 	return out, err
 }
 

@@ -54,15 +54,11 @@ func (s *leases) listLeases(ctx context.Context, in *struct {
 		return nil, err
 	}
 	out := &leaseList{}
-	page, next := cut(all, in.Limit, func(l compute.Lease) int64 { return l.Row })
-	list := make([]api.Lease, 0, len(page))
-	for _, l := range page {
-		if s.rules.SeesLease(p, &l) {
-			list = append(list, api.NewLease(l))
-		}
-	}
-	out.Body.Next = next
-	out.Body.Leases, err = choose(list, in.Fields)
+	row := func(l compute.Lease) int64 { return l.Row }
+	list, last, err := page(ctx, all, in.Limit, in.Fields, row, func(l compute.Lease) (api.Lease, bool) {
+		return api.NewLease(l), s.rules.SeesLease(p, &l)
+	})
+	out.Body.Leases, out.Body.Next = list, next(last)
 	return out, err
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"reflect"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
@@ -40,13 +41,12 @@ func (s *sources) listSources(ctx context.Context, in *struct {
 	}
 	out := &sourceList{}
 	sees := s.rules.SeenSources(ctx)
-	list := make([]api.Source, 0, len(all))
+	pick, err := in.Fields.picker(reflect.TypeFor[api.Source]())
 	for _, v := range all {
-		if sees(v.Name) {
-			list = append(list, source(v))
+		if err == nil && sees(v.Name) {
+			err = out.Body.Sources.add(pick, source(v))
 		}
 	}
-	out.Body.Sources, err = choose(list, in.Fields)
 	return out, err
 }
 

@@ -31,7 +31,8 @@ func NewAudit(log Log) *Audit {
 // Begins writes the entry of a long request, such as a connection into an instance, at its start.
 func (u *Audit) Begins(ctx context.Context, project, thing string) {
 	if a := request.EntryOf(ctx); a != nil && u.log != nil && !a.Written {
-		a.Written, a.Project, a.Thing, a.Outcome = true, project, thing, "done"
+		a.About(project, thing)
+		a.Written, a.Outcome = true, "done"
 		u.log.Add(a.AuditEntry)
 	}
 }
