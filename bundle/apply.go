@@ -372,6 +372,7 @@ func (a *applier) end(ctx context.Context, o *Outcome, r *run, status string) {
 	a.ended(o, r, status, err)
 }
 
+// ended completes the outcome of a script and reports it.
 func (a *applier) ended(o *Outcome, r *run, status string, err error) {
 	a.over[o.Step.ID()] = true
 	o.Took, o.Stdout, o.Stderr, o.Err = time.Since(r.began), r.stdout.String(), r.stderr.String(), err

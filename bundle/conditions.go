@@ -72,6 +72,8 @@ func parseConditions(text string) ([]condition, error) {
 	return out, nil
 }
 
+// knownFact reports whether a condition may name a fact. tool.NAME and fact.NAME allow any name
+// without blanks, slashes, quotes and the like.
 func knownFact(name string) bool {
 	kind, rest, ok := strings.Cut(name, ".")
 	if ok {

@@ -118,6 +118,7 @@ type parser struct {
 	timeout time.Duration
 }
 
+// take takes one entry over into the definition. Its errors name no place: the caller adds it.
 func (p *parser) take(e Entry) error {
 	key := strings.ReplaceAll(e.Key, "_", "-")
 	place := fmt.Sprintf("%s:%d", e.File, e.Line)
@@ -173,6 +174,7 @@ func (p *parser) take(e Entry) error {
 	)
 }
 
+// top reads a key that stands before any section.
 func (p *parser) top(key string, e Entry, place string) (err error) {
 	switch key {
 	case "description":
@@ -215,6 +217,7 @@ func (p *parser) top(key string, e Entry, place string) (err error) {
 	return err
 }
 
+// script reads a key of a section [script NAME].
 func (p *parser) script(s *Script, key, text string) (err error) {
 	switch key {
 	case "timeout":
@@ -233,6 +236,7 @@ func (p *parser) script(s *Script, key, text string) (err error) {
 	return err
 }
 
+// file reads a key of a section [file PATH].
 func (p *parser) file(f *File, key, text string) (err error) {
 	switch key {
 	case "source":
@@ -326,6 +330,7 @@ func isName(s string) bool {
 	return s != ""
 }
 
+// list splits at commas and line ends. It drops blanks around entries, and empty entries.
 func list(s string) []string {
 	var out []string
 	for _, f := range strings.FieldsFunc(s, func(c rune) bool { return c == ',' || c == '\n' }) {
@@ -343,6 +348,7 @@ func oneOf(s string, words ...string) error {
 	return fmt.Errorf("%q is none of %s", s, strings.Join(words, ", "))
 }
 
+// duration reads Go's form of a duration, or days such as 1.5d. The least is one second.
 func duration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if days, ok := strings.CutSuffix(s, "d"); ok && err != nil {

@@ -72,6 +72,8 @@ func (a *applier) diffs(ctx context.Context, l *remoteShell) error {
 	return <-ended
 }
 
+// diff compares the file's old content with the step's, and masks secrets. A size below 0 says
+// that there was no file.
 func (a *applier) diff(st *Step, was []byte, size int64) (string, error) {
 	r, err := st.Open()
 	if err != nil {

@@ -193,6 +193,8 @@ func padded(value, spec string) (string, error) {
 	return strings.Repeat(string(fill), left) + value + strings.Repeat(string(fill), pad-left), nil
 }
 
+// digits reads the number at the beginning of s, and returns what follows. Without a digit the
+// number is 0.
 func digits(s string) (int, string, error) {
 	rest := strings.TrimLeft(s, "0123456789")
 	if rest == s {

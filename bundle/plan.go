@@ -428,6 +428,7 @@ func openRegular(f fs.FS, name string) (fs.File, error) {
 	return r, nil
 }
 
+// open opens the file and records its mode.
 func (c *content) open() (fs.File, error) {
 	r, err := openRegular(c.fs, c.name)
 	if err != nil {

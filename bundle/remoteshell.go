@@ -29,6 +29,8 @@ func newToken() string {
 	return hex.EncodeToString(b[:])
 }
 
+// command returns a command that runs a text of ours in a POSIX shell, after the common one. It
+// runs as root unless as is set.
 func (l *remoteShell) command(token, text string, stdin io.Reader, stdout, stderr io.Writer, args ...string) *compute.Command {
 	as := l.as
 	if as == "" {
@@ -99,6 +101,7 @@ type tail struct {
 	all  int64
 }
 
+// Write keeps the last max bytes, and counts all. It never fails.
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -137,6 +140,8 @@ func newFrameReader(token string, to io.Writer) *frameReader {
 	return &frameReader{to: to, mark: []byte("\x1e" + token + " "), ended: make(chan string, 1)}
 }
 
+// Write passes on output up to the mark. It holds back an end that may be the beginning of a
+// mark, until the next write shows that.
 func (f *frameReader) Write(p []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -123,6 +123,7 @@ func readRemoteState(r io.Reader, token string) (*remoteState, error) {
 	}
 }
 
+// take reads one line of a section. It skips lines that it does not understand.
 func (s *remoteState) take(section, line string) {
 	one, rest, _ := strings.Cut(line, " ")
 	switch section {
@@ -157,6 +158,7 @@ func (s *remoteState) take(section, line string) {
 	}
 }
 
+// recorded reads one line of the record that earlier runs left. It skips incomplete lines.
 func (s *remoteState) recorded(kind string, f []string) {
 	switch kind {
 	case "salt":

@@ -205,6 +205,7 @@ type writtenFiles struct {
 	next  func(n int)
 }
 
+// Write calls next for each line that ends in p. It never fails.
 func (k *writtenFiles) Write(p []byte) (int, error) {
 	for range bytes.Count(p, []byte("\n")) {
 		if k.began {

@@ -286,6 +286,8 @@ func (g *loader) findReplacedApplied() {
 	}
 }
 
+// hostlerConf reads a root's hostler.conf, if there is one. It takes all settings, and returns
+// the first error.
 func (g *loader) hostlerConf(r *Root, p *rootDir) error {
 	file := r.Path + "/hostler.conf"
 	data, err := p.read("hostler.conf", maxFile)

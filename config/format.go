@@ -291,6 +291,8 @@ func parseYAML(file string, data []byte) ([]entry, error) {
 	return entries, nil
 }
 
+// scalar returns a YAML scalar as text. Null is "", and an integer is in decimal. False says
+// that it is a list or a map.
 func scalar(n *yaml.Node) (string, bool) {
 	if n.Kind == yaml.AliasNode && n.Alias != nil {
 		n = n.Alias

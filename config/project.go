@@ -197,6 +197,8 @@ func (p *Project) setKey(e entry) *Error {
 	return nil
 }
 
+// member gives a user or a group a role in the project. It refuses admin, which is a role in the
+// whole controller.
 func member(of map[string]string, name, role string) error {
 	switch {
 	case role == "admin":

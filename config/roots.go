@@ -102,6 +102,7 @@ type rootDir struct {
 	root *os.Root // for a tree; nil: links may lead anywhere
 }
 
+// openPlace opens a root for reading. Only a tree has a directory that links cannot leave.
 func openPlace(r *Root) (*rootDir, error) {
 	p := &rootDir{path: r.Path}
 	if r.Tree {
@@ -137,6 +138,7 @@ func (p *rootDir) read(name string, limit int64) ([]byte, error) {
 	return readRegular(f, limit)
 }
 
+// readRegular reads a regular file of at most limit bytes. Its errors do not name the file.
 func readRegular(f *os.File, limit int64) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {

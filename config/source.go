@@ -447,6 +447,7 @@ func list(s string) []string {
 	return out
 }
 
+// parseBool reads yes, true, on or 1 and their opposites, in any case.
 func parseBool(s string) (bool, error) {
 	switch strings.ToLower(s) {
 	case "yes", "true", "on", "1":

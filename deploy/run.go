@@ -252,6 +252,8 @@ func (r *run) acquire(ctx context.Context, n *Node) error {
 	return nil
 }
 
+// apply refreshes the node's instance and applies the bundles. It connects only if there is
+// something to apply.
 func (r *run) apply(ctx context.Context, n *Node) error {
 	if r.Look != nil {
 		i, err := r.Look(ctx, n.Lease)

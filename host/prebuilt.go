@@ -73,6 +73,7 @@ type lateLog struct {
 	file *os.File
 }
 
+// Write opens the file if need be. After a failure the next write tries again.
 func (l *lateLog) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

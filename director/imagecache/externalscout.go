@@ -231,6 +231,7 @@ var words = map[string]error{"failed": compute.ErrFailed, "unavailable": compute
 	"invalid": compute.ErrInvalid, "no-capacity": compute.ErrNoCapacity,
 	"timeout": compute.ErrTimeout, "not-found": compute.ErrNotFound, "conflict": compute.ErrConflict, "denied": compute.ErrDenied}
 
+// readReply reads exactly one JSON object. Unknown keys are no error.
 func readReply(data []byte, r *reply) error {
 	if len(bytes.TrimSpace(data)) == 0 {
 		return errors.New("it is empty")

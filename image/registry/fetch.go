@@ -32,6 +32,8 @@ func refusal(err error) error {
 	return err
 }
 
+// fetch uses the guard of Others for an image that a request has named, and else the store's. A
+// download may stall for a minute by default.
 func fetch(ctx context.Context, s *image.Store, r image.Reference, opt image.PullOptions) (image.Image, error) {
 	ref, err := reference(r.Registry)
 	if err != nil {

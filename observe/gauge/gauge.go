@@ -93,6 +93,7 @@ type mean struct {
 	sum    time.Duration
 }
 
+// add adds a duration. Once the number of values is last, it replaces the oldest.
 func (m *mean) add(d time.Duration) {
 	if len(m.values) < last {
 		m.values = append(m.values, d)

@@ -112,6 +112,8 @@ func fault(op string, id compute.ID, err error) error {
 	return &compute.Error{Op: "chroot." + op, ID: id, Kind: kind, Err: err}
 }
 
+// instance describes an instance by its record. The fact base is there only for an instance
+// without an image.
 func (p *Provider) instance(o instanceRecord) compute.Instance {
 	facts := map[string]string{"os": "linux", "arch": runtime.GOARCH, "layer": o.Layer}
 	if o.Image != "" {

@@ -77,6 +77,8 @@ func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	return name, fault("Snapshot", id, err)
 }
 
+// snapshot ends the instance's processes and removes its mounts before it commits. ErrNotReady
+// says that the instance was not made completely.
 func (p *Provider) snapshot(ctx context.Context, id compute.ID, own instanceRecord, spec compute.ImageSpec) (string, error) {
 	var st unix.Stat_t
 	if err := unix.Lstat(filepath.Join(p.home(id), "done"), &st); err != nil {
@@ -149,6 +151,8 @@ func (p *Provider) ImageDigest(ctx context.Context, name string, fetch bool) (st
 	return img.Digest, store.Touch(img.Digest)
 }
 
+// baseDigest hashes what describe says of each file of the base, not the files' content. The
+// prefix "base:" tells the digest from an image's.
 func (p *Provider) baseDigest(ctx context.Context) (string, error) {
 	fi, err := p.baseInfo()
 	if err != nil {

@@ -216,6 +216,8 @@ func (p *Provider) instance(ctx context.Context, c *inspection) compute.Instance
 	return in
 }
 
+// instanceOf describes a listed container. A published port becomes a fact, such as "port
+// 80/tcp" with the host's ADDRESS:PORT.
 func (p *Provider) instanceOf(l listed) compute.Instance {
 	s := shapeOf(l.Labels)
 	in := compute.Instance{

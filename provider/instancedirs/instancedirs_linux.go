@@ -105,6 +105,8 @@ func (d *Dir[M]) Look(name string) (m M, err error) {
 	return m, nil
 }
 
+// ours reads an instance's marker. It returns ErrNone for an id that can be no directory's name,
+// and ErrForeign for another owner's instance.
 func (d *Dir[M]) ours(id compute.ID) (M, error) {
 	if !Plain(id) {
 		var none M
@@ -144,6 +146,8 @@ func (d *Dir[M]) List() ([]M, error) {
 // Write replaces an instance's marker atomically. The caller holds the lock of the home.
 func (d *Dir[M]) Write(m M) error { return write(d.Path(compute.ID(m.Whose().ID)), m) }
 
+// write replaces a marker by a rename, so that a reader sees the old or the new one. It does not
+// sync.
 func write(home string, marker any) error {
 	b, err := json.Marshal(marker)
 	if err != nil {

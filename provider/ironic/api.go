@@ -186,6 +186,7 @@ func (a *api) change(ctx context.Context, op string, id compute.ID, method, path
 	}
 }
 
+// sleep waits for d, or until ctx ends: then it returns ctx's error.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

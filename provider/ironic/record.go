@@ -36,6 +36,8 @@ type record struct {
 // properties are those of a node, numbers or texts.
 type properties map[string]any
 
+// text returns a property as text. It is "" if the property is missing, null, a list or an
+// object.
 func (p properties) text(key string) string {
 	switch v := p[key].(type) {
 	case string:

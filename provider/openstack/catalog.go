@@ -216,6 +216,7 @@ func near(names []string, want string) string {
 	return text
 }
 
+// listFlavors returns all flavors. The number of GPUs comes from a flavor's extra specs.
 func (s *Session) listFlavors(ctx context.Context) (*flavor.Table, error) {
 	c, err := s.Compute(ctx)
 	if err != nil {
@@ -255,6 +256,7 @@ func gpus(specs map[string]string) int {
 	return n
 }
 
+// listImages returns the active images, of any owner that the project may see.
 func (s *Session) listImages(ctx context.Context) ([]images.Image, error) {
 	c, err := s.Images(ctx)
 	if err != nil {
@@ -291,6 +293,8 @@ func (s *Session) listNetworks(ctx context.Context) ([]Network, error) {
 	return out, nil
 }
 
+// listGroups asks for this project's groups alone: an administrator would get those of all
+// projects.
 func (s *Session) listGroups(ctx context.Context) (out []compute.Named, err error) {
 	c, err := s.Network(ctx)
 	if err != nil {
@@ -311,6 +315,7 @@ func (s *Session) listGroups(ctx context.Context) (out []compute.Named, err erro
 	return out, Classify("SecurityGroups", "", err)
 }
 
+// listZones returns the available zones by name. A zone's id is its name.
 func (s *Session) listZones(ctx context.Context) (out []compute.Named, err error) {
 	c, err := s.Compute(ctx)
 	if err != nil {

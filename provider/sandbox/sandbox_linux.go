@@ -142,6 +142,8 @@ func fault(op string, id compute.ID, err error) error {
 	return &compute.Error{Op: "sandbox." + op, ID: id, Kind: kind, Err: err}
 }
 
+// instance describes a sandbox by its record. Memory and disk are in bytes, and cores are at
+// least one.
 func (p *Provider) instance(o instanceRecord) compute.Instance {
 	facts := map[string]string{"os": "linux", "arch": runtime.GOARCH, "image": o.Image}
 	l := p.groups.limits(o)
@@ -194,6 +196,7 @@ func (p *Provider) cannot(own instanceRecord) error {
 	return nil
 }
 
+// create returns a sandbox that is there already. An incomplete one is removed and made anew.
 func (p *Provider) create(ctx context.Context, own instanceRecord) (compute.Instance, error) {
 	home, own, err := p.homes.Make(ctx, own)
 	if err != nil {

@@ -249,6 +249,7 @@ func (s *starter) mapUsers(m first) error {
 		writeProc(proc+"/gid_map", "0 "+strconv.Itoa(os.Getegid())+" 1"))
 }
 
+// writeProc writes a file of /proc in one write, as the kernel demands for maps of ids.
 func writeProc(name, text string) error {
 	fd, err := unix.Open(name, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -245,6 +245,7 @@ func (h *heap) drop() {
 	}
 }
 
+// down moves an item down until no item below it comes before it.
 func (h *heap) down(i int) {
 	item := h.items[i]
 	for {

@@ -170,6 +170,8 @@ func short60(v json.RawMessage) string {
 	return string(v)
 }
 
+// seconds reads a number of seconds, fractions included. It refuses negative numbers, and a
+// billion or more.
 func seconds(v json.RawMessage) (time.Duration, error) {
 	var s float64
 	if err := value(v, &s, "a number of seconds"); err != nil {
@@ -200,6 +202,7 @@ func text(v json.RawMessage) (s string, err error) {
 	return s, nil
 }
 
+// unique returns an error with the first name that is there twice.
 func unique(names []string) error {
 	seen := make(map[string]bool, len(names))
 	for _, name := range names {
@@ -284,6 +287,7 @@ func (c *Case) nodes(v json.RawMessage) error {
 	})
 }
 
+// images reads a list of images, each with an id of its own.
 func images(v json.RawMessage) (out []metal.Image, err error) {
 	seen := map[string]bool{}
 	err = tuples(v, 2, 4, "[name, id, checksum]", func(_ int, t []json.RawMessage) error {
@@ -318,6 +322,8 @@ func image(t []json.RawMessage) (m metal.Image, err error) {
 	return m, nil
 }
 
+// retired reads the retired images. The last element is the time of retirement, in the place
+// where images have that of creation.
 func (c *Case) retired(v json.RawMessage) error {
 	return tuples(v, 2, 4, "[name, id, checksum, time]", func(_ int, t []json.RawMessage) error {
 		m, err := image(t)

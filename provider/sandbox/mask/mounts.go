@@ -33,6 +33,8 @@ func Mounts() ([]Mount, error) {
 	return readMounts(string(data)), nil
 }
 
+// readMounts reads the format of /proc/self/mountinfo, of proc(5). It skips lines that are not
+// in it.
 func readMounts(text string) []Mount {
 	var all []Mount
 	last := map[string]int{}

@@ -265,6 +265,8 @@ func (o *Options) accounts(w *walker) ([]account, error) {
 	return append(system, people...), nil
 }
 
+// readPasswd reads a file of accounts. It refuses one that is not regular, or larger than
+// maxPasswd.
 func readPasswd(file string) (string, error) {
 	fi, err := os.Stat(file)
 	if err != nil {

@@ -174,6 +174,8 @@ func (s *socket) routes() ([]routing, error) {
 	return out, nil
 }
 
+// parseRoute reads one route of rtnetlink(7). It returns false for a damaged one, and for one
+// that is not of IPv4.
 func parseRoute(b []byte) (routing, bool) {
 	if len(b) < unix.SizeofRtMsg {
 		return routing{}, false

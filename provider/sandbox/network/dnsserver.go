@@ -255,6 +255,8 @@ func (s *slots) give(who netip.Addr) {
 	}
 }
 
+// packets answers the queries that come by UDP, until its socket is closed. It drops a query for
+// which there is no free slot.
 func (a *dnsServer) packets(ctx context.Context, c *net.UDPConn) {
 	buf := make([]byte, 4096)
 	for {
@@ -304,6 +306,8 @@ func (a *dnsServer) streams(ctx context.Context, l net.Listener) {
 	}
 }
 
+// readFramed reads one message of DNS over TCP: its length in two bytes, then the message (RFC
+// 1035, 4.2.2).
 func readFramed(r io.Reader) ([]byte, error) {
 	var size [2]byte
 	if _, err := io.ReadFull(r, size[:]); err != nil {

@@ -111,6 +111,8 @@ type told struct {
 
 func newTeller(log *slog.Logger) *teller { return &teller{log: log, of: map[netip.Addr]*told{}} }
 
+// tell logs a refusal: ten of an address at once, and then one a second. It counts the others
+// for the next line.
 func (t *teller) tell(b sandboxNet, what string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -279,6 +279,8 @@ func to(p netip.Prefix, op expr.CmpOp) []expr.Any { return address(p, 16, op) }
 
 func source(p netip.Prefix) []expr.Any { return address(p, 12, expr.CmpOpEq) }
 
+// address compares the IPv4 address at an offset of the IP header with a network. The source is
+// at 12, the destination at 16.
 func address(p netip.Prefix, offset uint32, op expr.CmpOp) []expr.Any {
 	mask := make([]byte, 4)
 	for i := range p.Bits() {
