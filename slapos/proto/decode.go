@@ -147,6 +147,7 @@ func (d *decoder) children(depth int) ([]any, error) {
 	}
 }
 
+// value decodes one element. Code is refused, and so are values deeper than MaxDepth.
 func (d *decoder) value(start xml.StartElement, depth int) (any, error) {
 	if depth > MaxDepth {
 		return nil, d.fail("deeper than %d values within values", MaxDepth)
@@ -173,6 +174,8 @@ func (d *decoder) value(start xml.StartElement, depth int) (any, error) {
 	}
 }
 
+// scalar decodes the text of an element without children. Any tag but those of numbers and none
+// is a text.
 func scalar(tag, text string) (any, error) {
 	switch tag {
 	case "int", "long":
@@ -301,6 +304,8 @@ func (d *decoder) object(class Class, values []any) (*Object, error) {
 	return nil, d.fail("an object has a tuple and a dictionary, and nothing else")
 }
 
+// reference returns the value that the id names, which must be closed. The size of all values
+// repeated this way counts against MaxSize.
 func (d *decoder) reference(start xml.StartElement) (any, error) {
 	if text, err := d.text("reference"); err != nil {
 		return nil, err

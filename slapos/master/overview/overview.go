@@ -193,6 +193,8 @@ type InstanceQuery struct {
 	Match string // a text that is in the title, the release or the owner's name
 }
 
+// selects reports whether n meets every condition that is set. Match is looked for in the title,
+// the release and the owner.
 func (q *InstanceQuery) selects(n *record.Instance) bool {
 	switch {
 	case q.Roots && n.Root != n.ID, q.Root != "" && n.Root != q.Root, q.Host != "" && n.Host != q.Host:
