@@ -22,6 +22,7 @@ func tooLong(n int) error {
 	return Malformed("", "a document of %d bytes; at most %d are read", n, MaxSize)
 }
 
+// unmarshal reads a document by the fast parser, or by the whole one if that does not know it.
 func unmarshal(doc string) (any, error) {
 	if len(doc) > MaxSize {
 		return nil, tooLong(len(doc))
@@ -104,6 +105,7 @@ func (d *decoder) next() (xml.Token, error) {
 	}
 }
 
+// document reads one <marshal> with one value, and nothing behind it.
 func (d *decoder) document() (any, error) {
 	token, err := d.next()
 	if err == io.EOF {

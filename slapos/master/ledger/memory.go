@@ -262,6 +262,7 @@ func share(texts ...*string) {
 	}
 }
 
+// forget takes n out of every index. A tree of which only the root is left has no entry.
 func (m *Memory) forget(n *record.Instance) {
 	m.touchTree(n)
 	m.Count(n, -1)

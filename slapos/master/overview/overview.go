@@ -155,6 +155,8 @@ type InstanceSummary struct {
 	Said        *record.Status
 }
 
+// instanceSummary returns n with its titles; a shared instance shows the place of its host.
+// Members and Unplaced are counted for a root alone.
 func instanceSummary(m *ledger.Memory, n *record.Instance) *InstanceSummary {
 	s := &InstanceSummary{Record: n, RootTitle: n.Title, Computer: n.Computer, Partition: n.Partition}
 	if root := m.ByID[n.Root]; root != nil {
