@@ -138,6 +138,8 @@ func (c *Cloud) Recover(ctx context.Context) error {
 // errOwned says that another process has the server.
 var errOwned = errors.New("another process has it")
 
+// takeOver makes a server of an ended worker ours, or destroys it if it was half made. It does
+// nothing if the server is gone or has a live owner.
 func (c *Cloud) takeOver(ctx context.Context, name string) error {
 	us := c.opt.Store.Worker()
 	c.mu.Lock()

@@ -90,6 +90,8 @@ type files struct {
 	shell *shell
 }
 
+// copyOver uploads the files. An empty Remote means the local path, and a missing optional file
+// is skipped.
 func (fl *files) copyOver(ctx context.Context, files []File) error {
 	for _, f := range files {
 		if f.Remote == "" {
@@ -109,6 +111,7 @@ func (fl *files) copyOver(ctx context.Context, files []File) error {
 	return nil
 }
 
+// upload copies one regular file with its mode and its time of change.
 func (fl *files) upload(ctx context.Context, local, remote string) error {
 	f, err := os.Open(local)
 	if err != nil {
@@ -132,6 +135,8 @@ func (fl *files) create(ctx context.Context, content, remote string) error {
 	)
 }
 
+// put writes content to remote, as a tar stream of one file. It creates missing directories, and
+// h.Size bytes must come.
 func (fl *files) put(ctx context.Context, op, remote string, h tar.Header, content io.Reader) error {
 	ended, err := fl.shell.use(op)
 	if err != nil {
@@ -179,6 +184,8 @@ func (fl *files) put(ctx context.Context, op, remote string, h tar.Header, conte
 	return nil
 }
 
+// download copies one remote file to local. The file is written under another name first, so
+// local is never half written.
 func (fl *files) download(ctx context.Context, remote, local string) error {
 	ended, err := fl.shell.use("DownloadFile")
 	if err != nil {
@@ -245,6 +252,8 @@ func only(r io.Reader, w io.Writer, name string) error {
 	return err
 }
 
+// mkDir creates dir and its parents. Where the login may not, it tries with sudo and gives dir
+// to the login.
 func (fl *files) mkDir(ctx context.Context, dir string) error {
 	dir, err := fl.absolute(ctx, dir)
 	if err != nil {

@@ -48,6 +48,8 @@ func (l *logins) provider(ctx context.Context, login Login) (compute.Provider, e
 	}
 }
 
+// begin opens the provider for login and closes o.done. A failed one is forgotten, so the next
+// caller tries again.
 func (l *logins) begin(ctx context.Context, login Login, o *openProvider) {
 	defer close(o.done)
 	if o.p, o.err = l.open(ctx, login); o.err == nil {

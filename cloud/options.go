@@ -70,6 +70,7 @@ type Timers struct {
 	SharedDisk time.Duration // to set up NFS: 2 min
 }
 
+// complete fills in the usual value of each timer that is zero.
 func (t Timers) complete() Timers {
 	for _, one := range []struct {
 		d     *time.Duration

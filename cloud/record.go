@@ -74,6 +74,7 @@ func (b recordStore) all(ctx context.Context) (out map[string]record, err error)
 	return out, err
 }
 
+// read returns all records by the name of their server.
 func (b recordStore) read(tx store.Tx) (map[string]record, error) {
 	texts, err := tx.Notes(b.prefix())
 	if err != nil {

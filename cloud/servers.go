@@ -222,6 +222,8 @@ func memory() int {
 	return 0
 }
 
+// localAddress returns an address of this machine within cidr. With none given it returns the
+// first IPv4 address that is not loopback, else a loopback one.
 func localAddress(cidr string) (string, error) {
 	var in netip.Prefix
 	if cidr != "" {

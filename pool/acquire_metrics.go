@@ -56,6 +56,8 @@ type acquireObserver struct {
 	missed bool
 }
 
+// progress notes whether the request had to wait or to create anything, and passes p on to
+// notify. A span covers the wait.
 func (w *acquireObserver) progress(p compute.Progress) {
 	w.mu.Lock()
 	switch {

@@ -329,6 +329,8 @@ func (c *copier) rename(src *source, first *tar.Header, base string, w io.Writer
 	return errors.Join(bad.Err(), src.rest())
 }
 
+// renamed returns name with old replaced by base, or false if name is not old or below it. An
+// old of "." is above every name.
 func renamed(name, old, base string) (string, bool) {
 	tail := ""
 	if old != "." {

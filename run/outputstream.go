@@ -20,6 +20,8 @@ type outputStream struct {
 	err  error
 }
 
+// Write writes p to both writers. The first error of the main one is kept, and errors of the
+// other are ignored.
 func (w *outputStream) Write(p []byte) (int, error) {
 	if w.also != nil {
 		_, _ = w.also.Write(p)

@@ -96,6 +96,8 @@ func (t *Tree) tryController(ctx context.Context, controller string, l Limits) (
 	return err
 }
 
+// describe names the version and the directory where controller is had. An empty controller
+// means the place for processes alone.
 func (t *Tree) describe(controller string) string {
 	p := t.v2()
 	if controller != "" || p == nil || p.err != nil {

@@ -25,6 +25,7 @@ const period = 100000 // µs of the cpu quota, the kernel's default
 // least is the memory below which no program starts.
 const least = 512 << 10
 
+// check refuses limits that are out of range. Zero means no limit.
 func (l Limits) check() error {
 	switch {
 	case l.CPU != 0 && !(l.CPU >= 0.01 && l.CPU <= 1e6):

@@ -58,6 +58,8 @@ func Find(name string) (*Tree, error) {
 	return find(name, parse(mountinfo, groups), os.Geteuid()), nil
 }
 
+// find returns the places for groups of this name in the mounted hierarchies. Places of version
+// 2 come first; those that uid may not use carry an error.
 func find(name string, all []hierarchy, uid int) *Tree {
 	t := &Tree{name: name}
 	gathers := false

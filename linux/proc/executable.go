@@ -77,6 +77,8 @@ type bounded struct {
 	over func()
 }
 
+// Write keeps p unless that would exceed the bound. It then calls over and returns
+// io.ErrShortWrite.
 func (b *bounded) Write(p []byte) (int, error) {
 	if len(b.data)+len(p) > b.most {
 		b.full = true

@@ -48,6 +48,8 @@ func Acquire(v *View, req Request) (Result, error) {
 	return got, err
 }
 
+// acquire admits the request and plans a grant for each instance asked for. It fails when there
+// are too few, unless the request takes idle ones only.
 func (d *allocation) acquire() (Result, error) {
 	req, s := d.req, d.req.Source
 	r, err := d.known.record(s)
@@ -153,6 +155,7 @@ func (d *allocation) whole(
 	return d.take(s, req.Count, req.CachedOnly, lend)
 }
 
+// newLease returns a lease of i that begins now. Without a TTL it never expires by time.
 func (v *View) newLease(req compute.Request, i *compute.Instance) *compute.Lease {
 	l := &compute.Lease{ID: v.NewID(), Name: req.Name, Instance: i.ID, Source: i.Source, Owner: req.Owner,
 		Project: req.Project, Purpose: req.Purpose, Labels: req.Labels,

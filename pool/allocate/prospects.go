@@ -25,6 +25,7 @@ type prospects struct {
 	paused   []error // why sources were passed over
 }
 
+// record returns the stored record of s, which it reads once. A failed read is not kept.
 func (k *prospects) record(s *Source) (*store.SourceRecord, error) {
 	if r := k.records[s]; r != nil {
 		return r, nil

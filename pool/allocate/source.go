@@ -105,6 +105,8 @@ func Link(byName map[string]*Source, ordered []*Source) {
 	}
 }
 
+// circle returns the names along a circle that path and the sources below s form, or nil. Its
+// first and last name are the same.
 func (s *Source) circle(path []string) []string {
 	if i := slices.Index(path, s.Name); i >= 0 {
 		return append(path[i:], s.Name)

@@ -58,6 +58,8 @@ func (p *Leases) LookUp(tx store.Tx, who compute.Who, name string) (*compute.Ins
 	return i, l, err
 }
 
+// unknown returns the error for a name of no instance or lease. It returns nil if other is set,
+// as that error is told instead.
 func (p *Leases) unknown(name string, other error) error {
 	if other != nil {
 		return nil

@@ -34,6 +34,8 @@ func (p *Records) Apply(tx store.Tx, changes []allocate.Change, ended func() err
 	return nil
 }
 
+// applyOne writes one planned change in tx. It takes the plan's numbers first, so that the names
+// it planned are the ones taken.
 func (p *Records) applyOne(tx store.Tx, c allocate.Change) error {
 	for range c.Numbers {
 		if _, err := tx.NextNumber(c.Grant.Source.Name); err != nil {

@@ -56,6 +56,7 @@ type aheadCall struct {
 	failed bool
 }
 
+// ReadAhead returns the records of the work done ahead; the map is empty if there are none.
 func ReadAhead(tx store.Tx) (map[int64]aheadRecord, error) {
 	all := map[int64]aheadRecord{}
 	text, err := tx.Note(aheadNote)
@@ -68,6 +69,7 @@ func ReadAhead(tx store.Tx) (map[int64]aheadRecord, error) {
 	return all, err
 }
 
+// saveAhead replaces all records; an empty map removes the note.
 func saveAhead(tx store.Tx, all map[int64]aheadRecord) error {
 	if len(all) == 0 {
 		return tx.SaveNote(aheadNote, "")

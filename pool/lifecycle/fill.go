@@ -25,6 +25,8 @@ func (p *Background) Refresh(ctx context.Context, s *allocate.Source) error {
 	return nil
 }
 
+// Fill creates the instances that s wants and does not have, and returns their IDs once they are
+// made. The template is prepared first, and what needs recovery is recovered.
 func (p *Background) Fill(ctx context.Context, s *allocate.Source) ([]compute.ID, error) {
 	if err := p.templates.Prepare(ctx, s); err != nil {
 		return nil, err

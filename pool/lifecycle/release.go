@@ -137,6 +137,8 @@ func (p *Disposal) discardable(i *compute.Instance) error {
 	return nil
 }
 
+// DiscardNow moves i to discarding, or clears the delay before the next try. If i is made for
+// another instance that has begun, that one goes first.
 func (p *Disposal) DiscardNow(tx store.Tx, i *compute.Instance) error {
 	if i.State == compute.Discarding {
 		if i.Retry.IsZero() {

@@ -37,6 +37,8 @@ type reading struct {
 	wall time.Time
 }
 
+// reading returns the uptime and the wall clock of one moment, so the two can be compared. It is
+// not known without an uptime, or if the machine is too slow.
 func (p *Clock) reading() (r reading, known bool) {
 	if p.core.Opt.Uptime == nil {
 		return r, false

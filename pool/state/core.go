@@ -180,6 +180,7 @@ func (p *Core) CheckOwned(tx store.Tx, i *compute.Instance) error {
 	return nil
 }
 
+// PhaseData returns the phases that took any time as the data of an event, to the microsecond.
 func PhaseData(ph compute.Phases) map[string]string {
 	data := map[string]string{}
 	for name, d := range map[string]time.Duration{"wait": ph.Wait, "create": ph.Create, "connect": ph.Connect, "set_up": ph.SetUp} {

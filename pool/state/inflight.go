@@ -21,6 +21,7 @@ type Inflight struct {
 	Workers SourceWorkers
 }
 
+// Take marks the keys as in use. A key may be taken several times.
 func (d *Inflight) Take(keys ...string) {
 	d.Mu.Lock()
 	defer d.Mu.Unlock()
@@ -32,6 +33,7 @@ func (d *Inflight) Take(keys ...string) {
 	}
 }
 
+// Leave undoes one Take of each key.
 func (d *Inflight) Leave(keys ...string) {
 	d.Mu.Lock()
 	defer d.Mu.Unlock()

@@ -55,6 +55,7 @@ func (c *Client) start() {
 	})
 }
 
+// read checks the greeting of the other side, then reads frames until the connection ends.
 func (c *Client) read() error {
 	r := bufio.NewReaderSize(c.s.rwc, readAhead)
 	h, err := r.Peek(helloLen)

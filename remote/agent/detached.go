@@ -23,6 +23,8 @@ const (
 	holdBegun
 )
 
+// appendHold writes h without its function. The grace goes in milliseconds, and the offsets go
+// plus one, so that -1 is zero.
 func appendHold(b []byte, h *compute.Hold) []byte {
 	var flags uint64
 	for i, has := range [...]bool{h.Keep, h.Attach, h.Look, h.Take, h.Begun != nil} {
@@ -35,6 +37,7 @@ func appendHold(b []byte, h *compute.Hold) []byte {
 	return appendUint(appendUint(b, uint64(max(h.Out, -1)+1)), uint64(max(h.Err, -1)+1))
 }
 
+// hold reads what appendHold wrote.
 func (d *decoder) hold() *compute.Hold {
 	flags := d.int(holdKeep | holdAttach | holdLook | holdTake | holdBegun)
 	h := &compute.Hold{Keep: flags&holdKeep != 0, Attach: flags&holdAttach != 0, Look: flags&holdLook != 0, Take: flags&holdTake != 0}

@@ -350,6 +350,7 @@ func (v *server) result(st *stream, exit compute.Exit, err error) {
 // errEnded is the error for a backend's goroutine that uses a stream after its end.
 var errEnded = errors.New("the command has ended")
 
+// run runs the request's command on the connection, with the streams that the request opened.
 func (v *server) run(ctx context.Context, st *stream, req *request) (compute.Exit, error) {
 	cmd := &req.cmd
 	if req.stdin {
@@ -370,6 +371,8 @@ func (v *server) run(ctx context.Context, st *stream, req *request) (compute.Exi
 	return v.conn.Run(ctx, cmd)
 }
 
+// dial connects to the request's address, replies with the address of the other end, and copies
+// until the end.
 func (v *server) dial(ctx context.Context, st *stream, req *request) error {
 	d, ok := compute.As[compute.Dialer](v.conn)
 	if !ok {

@@ -47,6 +47,8 @@ type session struct {
 	err         error  // why it ended; nil: it lives
 }
 
+// newSession returns a session that nothing reads or writes yet. A server numbers its streams
+// evenly and a client oddly.
 func newSession(rwc io.ReadWriteCloser, server bool) *session {
 	s := &session{
 		rwc: rwc, server: server, wake: make(chan struct{}, 1), done: make(chan struct{}),
@@ -87,6 +89,7 @@ func (s *session) cause() error {
 	return s.err
 }
 
+// lost returns err as ErrLost, unless it is one already or a conflict.
 func lost(err error) error {
 	if errors.Is(err, compute.ErrLost) || errors.Is(err, compute.ErrConflict) {
 		return err
@@ -147,6 +150,8 @@ func (s *session) post(kind, ch byte, id uint32, body []byte) {
 	s.wakeWriter()
 }
 
+// postLocked queues one frame; s.mu is held. A non-nil owner is counted as flying once for each
+// buffer. After an error of the session it does nothing.
 func (s *session) postLocked(kind, ch byte, id uint32, body []byte, owner *out) {
 	if s.err != nil {
 		return

@@ -44,6 +44,7 @@ func openDevice(name string) (*os.File, error) {
 // package net does not have.
 type vsock struct{ f *os.File }
 
+// listenVsock listens on a port of AF_VSOCK, for any CID.
 func listenVsock(port uint32) (Place, error) {
 	fail := func(err error) (Place, error) {
 		return nil, &compute.Error{Op: "agent", Kind: compute.ErrFailed, Err: os.NewSyscallError("vsock", err)}

@@ -38,6 +38,8 @@ const (
 	latest  = 250 * time.Millisecond
 )
 
+// Accept waits until the other side of the port is open. It tries again at SIGIO and after
+// growing pauses, and returns io.EOF once closed.
 func (p *port) Accept() (io.ReadWriteCloser, error) {
 	for pause := soonest; ; pause = min(2*pause, latest) {
 		c, err := p.p.Accept()

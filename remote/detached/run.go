@@ -54,6 +54,7 @@ type viewer struct {
 	copies   sync.WaitGroup
 }
 
+// newRun returns a run that has not started. A grace of zero becomes the usual one.
 func newRun(c *Conn, cmd *compute.Command, now time.Time) *run {
 	r := &run{
 		c: c, id: cmd.Hold.Run, started: now, hold: *cmd.Hold, tty: cmd.TTY != nil, reads: cmd.Stdin != nil, stdin: newInput(),

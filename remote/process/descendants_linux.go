@@ -114,6 +114,8 @@ func (k *descendants) exitStatus(ws unix.WaitStatus) (unix.WaitStatus, string) {
 	return ws, ""
 }
 
+// oomKills returns how often the kernel killed for want of memory: in the run's own group, or
+// else as the option counts. It is zero if neither is there.
 func (k *descendants) oomKills() int {
 	switch {
 	case k.group != nil && k.group.memory != nil:

@@ -262,6 +262,7 @@ type tiedConn struct {
 	once sync.Once
 }
 
+// tied returns c so that it is closed when e is.
 func (e *Conn) tied(c net.Conn) net.Conn {
 	t := &tiedConn{Conn: c, gone: make(chan struct{})}
 	go func() {

@@ -75,6 +75,8 @@ func (e *Conn) behindPrefix(p *program, cmd *compute.Command, env, marks map[str
 	return p, nil
 }
 
+// farDir returns dir as the other side of the prefix has it. Empty means the connection's own
+// directory, and a relative path is below that.
 func (e *Conn) farDir(dir string) string {
 	switch {
 	case dir == "":

@@ -117,6 +117,7 @@ func (s *spec) words(all []string) {
 	}
 }
 
+// readNumber reads 4 bytes, big-endian. A short rest is dropped, and gives zero.
 func (s *spec) readNumber() uint32 {
 	if len(*s) < 4 {
 		*s = nil
@@ -127,6 +128,7 @@ func (s *spec) readNumber() uint32 {
 	return n
 }
 
+// readWord reads a length and that many bytes. A short rest is dropped, and gives an empty word.
 func (s *spec) readWord() string {
 	n := int(s.readNumber())
 	if n > len(*s) {

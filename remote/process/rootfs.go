@@ -57,6 +57,7 @@ func (s *rootFS) fsys() fs.FS {
 
 type regularFS struct{ r *os.Root }
 
+// Open opens regular files alone; anything else is EINVAL.
 func (f regularFS) Open(name string) (fs.File, error) {
 	in, err := inside(f.r, name, true)
 	if err != nil {

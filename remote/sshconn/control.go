@@ -89,6 +89,8 @@ func (l *sshLink) startControl() *sshControl {
 	return l.control
 }
 
+// start opens the control channel within 10 seconds. If that fails, c.ch stays unset and ready
+// is closed all the same.
 func (c *sshControl) start(l *sshLink) {
 	defer close(c.ready)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

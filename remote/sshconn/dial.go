@@ -148,6 +148,7 @@ func dialOver(ctx context.Context, o Options, t *openssh.Target, below *sshLink)
 	return nil, dialError(t, compute.ErrUnavailable, err, "")
 }
 
+// dialRaw connects to the target through the link below, by its ProxyCommand, or directly.
 func dialRaw(ctx context.Context, t *openssh.Target, below *sshLink) (net.Conn, error) {
 	addr := net.JoinHostPort(t.Host, t.Port)
 	switch {

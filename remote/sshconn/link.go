@@ -42,6 +42,8 @@ func (c *activityConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// newSSHLink returns a link that is watched from now on. The channel gone is closed when the
+// client ends.
 func newSSHLink(client *ssh.Client, conn *activityConn, below *sshLink, every time.Duration, count int) *sshLink {
 	l := &sshLink{client: client, conn: conn, below: below, gone: make(chan struct{}), every: every, count: max(count, 1)}
 	l.wg.Add(2)

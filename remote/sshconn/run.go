@@ -180,6 +180,8 @@ func (r *sshRun) await(ctx context.Context, control *sshControl) error {
 	}
 }
 
+// lost returns an ErrLost. A nil cause means a lost link, and a closed connection outweighs any
+// cause.
 func (r *sshRun) lost(cause error) error {
 	if r.isClosed() {
 		cause = errors.New("the connection is closed")

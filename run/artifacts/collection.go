@@ -62,6 +62,7 @@ func (b *collection) readReports(ctx context.Context, files []newfiles.File) {
 	}
 }
 
+// readReport fetches and reads a JUnit report; hidden values in it are redacted.
 func (b *collection) readReport(ctx context.Context, path string) (*junit.Report, error) {
 	var text bytes.Buffer
 	n, err := newfiles.Fetch(ctx, b.conn, b.dir, path, junit.MaxFile, &text)
@@ -132,6 +133,8 @@ func (b *collection) fetch(ctx context.Context, path string, to *os.File) (int64
 	return n, err
 }
 
+// keepOne fetches one artifact into root. A file that is there already is an error, and a part
+// of a file is removed.
 func (b *collection) keepOne(ctx context.Context, root *os.Root, name string) error {
 	if err := root.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 		return err

@@ -82,6 +82,7 @@ func (p *plain) Open(context.Context, string) (Engine, error) { return p.engine,
 
 func (p *plain) Who(context.Context, ...string) compute.Who { return compute.Who{Owner: p.owner} }
 
+// Request asks for one instance. If the options bind the lease to a process, that is this one.
 func (p *plain) Request(_ context.Context, source string, o *Options) (compute.Request, error) {
 	req := compute.Request{Source: source, Count: 1, Owner: p.owner, Name: o.Lease}
 	if !o.Bound() {

@@ -141,6 +141,8 @@ func (s *Session) ReleaseTemporary(ctx context.Context) {
 	}
 }
 
+// release gives the lease back within a minute, even if ctx is done. A failure is a warning, and
+// a lease that is gone already is none.
 func (s *Session) release(ctx context.Context, opt compute.ReleaseOptions) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
@@ -254,6 +256,7 @@ func (s *Session) Current() compute.Lease {
 	return s.Lease
 }
 
+// renew extends a temporary lease by its own TTL, and marks any other as used.
 func (s *Session) renew(ctx context.Context, lease compute.Lease) (compute.Lease, error) {
 	if s.Temporary && lease.TTL > 0 {
 		leases, err := s.Engine.Extend(ctx, s.Who, 0, s.Instance.ID)

@@ -134,6 +134,7 @@ func (m *extractor) directory(name string) error {
 	return nil
 }
 
+// file writes a new file; its mode is set at the end, whatever the umask.
 func (m *extractor) file(name string, mode fs.FileMode, content io.Reader) error {
 	f, err := m.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

@@ -92,6 +92,7 @@ func (r *Releases) Fetch(ctx context.Context, url, root string) (bool, error) {
 	return false, nil
 }
 
+// fetch unpacks into root the first entry for url that is trusted and runs here.
 func (r *Releases) fetch(ctx context.Context, url, root string) error {
 	entries, _, err := r.Entries.Entries(ctx, ReleaseKey(url))
 	if err != nil {

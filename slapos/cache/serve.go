@@ -184,6 +184,8 @@ func (d *cacheServer) writeFile(path string, write func(to io.Writer) error) err
 	return d.make(filepath.Dir(path), write, func() string { return path })
 }
 
+// make writes a file of dir under another name, syncs it, and renames it to path. The path is
+// asked for after write, so it may depend on the content.
 func (d *cacheServer) make(dir string, write func(to io.Writer) error, path func() string) (err error) {
 	f, err := os.CreateTemp(dir, unfinished+"*")
 	if err != nil {
@@ -267,6 +269,8 @@ func (d *cacheServer) file(key string) string {
 	return filepath.Join(d.Metadata, name)
 }
 
+// entries answers with the entries of a key. Those that are not here are fetched from upstream,
+// if there is one.
 func (d *cacheServer) entries(w http.ResponseWriter, r *http.Request) {
 	key := r.PathValue("key")
 	path := d.file(key)

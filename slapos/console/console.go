@@ -194,6 +194,7 @@ func (p *parser) value(depth int) (any, error) {
 	return nil, err
 }
 
+// index reads a key and the closing bracket, and returns that member of v.
 func (p *parser) index(v any, what string, depth int) (any, error) {
 	key, err := p.value(depth + 1)
 	if err != nil {
@@ -266,6 +267,7 @@ func (p *parser) simple(depth int) (any, string, error) {
 	}
 }
 
+// number reads an int64, or else a float64.
 func (p *parser) number() (any, error) {
 	end := strings.IndexFunc(p.text[1:], func(r rune) bool { return !strings.ContainsRune("0123456789.eE+-", r) }) + 1
 	if end == 0 {
@@ -327,6 +329,7 @@ func (p *parser) quoted() (string, error) {
 	}
 }
 
+// list reads values up to end; a comma before end is allowed.
 func (p *parser) list(end string, depth int) (proto.List, error) {
 	list := proto.List{}
 	for !p.accept(end) {
@@ -345,6 +348,8 @@ func (p *parser) list(end string, depth int) (proto.List, error) {
 	return list, nil
 }
 
+// dictionary reads pairs up to the closing brace; a comma before it is allowed. Of two equal
+// names the last counts.
 func (p *parser) dictionary(depth int) (proto.Dictionary, error) {
 	d := proto.Dictionary{}
 	for !p.accept("}") {

@@ -136,6 +136,8 @@ func (m *computers) InformationUnless(ctx context.Context, who access.Who, guid,
 	return body, tag, err
 }
 
+// information returns the document of a computer and its tag. The body is nil if has is the tag
+// already, and cached if it has not changed.
 func (m *computers) information(who access.Who, guid, has string) (body []byte, tag string, err error) {
 	mem, done := m.ledger.RLock()
 	defer done()
@@ -174,6 +176,7 @@ func (m *computers) information(who access.Who, guid, has string) (body []byte, 
 // sheets are where documents are written, before they are known to be so long and no longer.
 var sheets = sync.Pool{New: func() any { return new([]byte) }}
 
+// documentOf encodes c in a buffer that is used again, and returns a copy of the right size.
 func documentOf(c *proto.Computer) ([]byte, error) {
 	sheet := sheets.Get().(*[]byte)
 	body, err := proto.Append((*sheet)[:0], c.Object())

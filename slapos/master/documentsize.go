@@ -28,6 +28,7 @@ func checkLength(what, document string) error {
 	return nil
 }
 
+// checkFilterLength refuses a filter whose names and values exceed maxFilter bytes.
 func checkFilterLength(filter map[string]string) error {
 	n := 0
 	for k, v := range filter {
@@ -55,6 +56,8 @@ func (m *allocation) checkDocument(b ledger.View, was, n *record.Instance) error
 	return m.checkDocumentOf(b, n.Computer)
 }
 
+// checkDocumentOf refuses a change that makes the document of a computer larger than its node
+// takes.
 func (m *allocation) checkDocumentOf(b ledger.View, guid string) error {
 	left, err := m.ledger.DocumentRoom(b, guid)
 	if err == nil && left < 0 {

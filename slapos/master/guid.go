@@ -78,6 +78,7 @@ type ListedInstance struct {
 	Shown     string // the state that its node is told
 }
 
+// listed returns n with the title of its root and the state that its node sees.
 func listed(b ledger.View, n *record.Instance) (*ListedInstance, error) {
 	a, err := AnswerOf(b, n)
 	if err != nil {

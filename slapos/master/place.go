@@ -107,6 +107,7 @@ func (m *allocation) tooManyWait(b ledger.View, n *record.Instance) bool {
 // maxReason is the size of an instance's reasons, in bytes: each of many computers has its own.
 const maxReason = 300
 
+// join adds a reason to why, or leaves it out if the text would exceed maxReason.
 func join(why, reason string) string {
 	switch {
 	case why == "":
@@ -204,6 +205,8 @@ func (m *allocation) open(c *record.Computer, n *record.Instance) bool {
 		(c.Owner == "" || c.Owner == n.Owner || c.GUID == m.opt.Computer || n.Owner == "" && n.Filter["computer_guid"] == c.GUID)
 }
 
+// candidatesIn returns the maxTries computers with the largest share of free partitions that n
+// may go to. If none fits, why counts the causes.
 func (m *allocation) candidatesIn(mem *ledger.Memory, n *record.Instance) (guids []string, why string) {
 	type option struct {
 		guid string

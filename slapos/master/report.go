@@ -56,6 +56,8 @@ func (m *instances) InstanceDestroyed(ctx context.Context, who access.Who, compu
 	return m.destroyed(ctx, who, inPartition(who, computer, partition, ""))
 }
 
+// destroyed frees the partition of an instance that its node has destroyed. A root with placed
+// children is not freed; destruction is asked of these, and their titles are returned.
 func (m *instances) destroyed(ctx context.Context, who access.Who, of target) (children []string, err error) {
 	err = m.ledger.Do(ctx, func(b ledger.View) error {
 		children = nil
@@ -144,6 +146,7 @@ func (m *instances) SetConnection(
 	return m.connect(ctx, inPartition(who, computer, partition, reference), text)
 }
 
+// connect sets the connection parameters. Equal ones change nothing.
 func (m *instances) connect(ctx context.Context, of target, text string) error {
 	return m.ledger.Do(ctx, func(b ledger.View) error {
 		n, err := of(b)
@@ -175,6 +178,7 @@ func (m *instances) Bang(ctx context.Context, who access.Who, computer, partitio
 	return nil
 }
 
+// bang has every placed instance of the tree processed again by its node.
 func (m *trees) bang(b ledger.View, n *record.Instance) error {
 	tree, err := b.Instances(n.Root, "", "")
 	if err != nil {

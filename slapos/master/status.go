@@ -52,6 +52,8 @@ func (m *statuses) InstanceError(ctx context.Context, who access.Who, computer, 
 	return m.noteInstance(ctx, inPartition(who, computer, partition, reference), failed(message))
 }
 
+// noteInstance changes the status of an instance, if the instance is still there when it is
+// written.
 func (m *statuses) noteInstance(ctx context.Context, of target, change func(*record.Status)) error {
 	if err := m.ledger.Refresh(ctx); err != nil {
 		return err
@@ -77,6 +79,7 @@ func (m *statuses) ReleaseError(ctx context.Context, who access.Who, computer, u
 	return m.noteRelease(ctx, who, computer, url, failed(message))
 }
 
+// noteRelease changes the status of a supply. One that is not known is passed over.
 func (m *statuses) noteRelease(ctx context.Context, who access.Who, computer, url string, change func(*record.Status)) error {
 	if err := cmp.Or(who.Speaks(computer), m.ledger.Refresh(ctx)); err != nil {
 		return err

@@ -35,6 +35,8 @@ func (m *trees) propagateState(b ledger.View, top *record.Instance) error {
 	return m.propagateTo(b, top, children)
 }
 
+// propagateTo gives the instances below parent the stricter of their own state and its. Those
+// that are destroyed and shared or not placed are dropped.
 func (m *trees) propagateTo(b ledger.View, parent *record.Instance, children map[string][]*record.Instance) error {
 	for _, n := range children[parent.ID] {
 		copied := *n

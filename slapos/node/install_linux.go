@@ -283,6 +283,8 @@ func newLines(say, keep func(string)) *lines {
 	return l
 }
 
+// Write keeps the last bytes, and queues text for the reader. What exceeds maxWait is only
+// counted, so that no writer waits.
 func (l *lines) Write(text []byte) (int, error) {
 	l.last = append(l.last, text...)
 	if len(l.last) > 2*maxTail {

@@ -17,6 +17,7 @@ type fastParser struct {
 // declarations are the XML declarations that documents may begin with.
 var declarations = []string{`<?xml version='1.0' encoding='utf-8'?>`, `<?xml version="1.0" encoding="UTF-8"?>`, `<?xml version="1.0"?>`}
 
+// newFastParser returns a parser behind the declaration, if it is one of the usual ones.
 func newFastParser(doc string) fastParser {
 	q := fastParser{doc: doc}
 	if strings.HasPrefix(doc, "<?") {

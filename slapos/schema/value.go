@@ -114,6 +114,8 @@ func (w *walk) any(s map[string]any, value any, at string, r *result) {
 	}
 }
 
+// is reports whether value is of a type by its name in JSON Schema. A number without a fraction
+// is an integer.
 func is(value any, kind string) bool {
 	switch value.(type) {
 	case nil:

@@ -228,6 +228,8 @@ func (r *reader) readRest() {
 	}
 }
 
+// root takes the directory of local releases, if it is absolute. slapproxy writes "/" or "." for
+// none.
 func (r *reader) root(path string) {
 	switch path = filepath.Clean(path); {
 	case path == "." || path == "/": // slapproxy's own word for none

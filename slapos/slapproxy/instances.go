@@ -129,6 +129,7 @@ func (r *reader) add(n *instance) {
 	r.instances = append(r.instances, n)
 }
 
+// state returns the wanted state; an empty or unknown one is started.
 func (r *reader) state(p *usedPartition) string {
 	switch state := p.text("requested_state"); state {
 	case proto.Started, proto.Stopped, proto.Destroyed:

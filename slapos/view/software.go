@@ -38,6 +38,8 @@ type releaseReports struct {
 	err   error
 }
 
+// release returns a release, loaded once for all callers and kept for a while, a failure too.
+// Too many known ones are all forgotten.
 func (s *software) release(ctx context.Context, release string) (*parameter.Release, error) {
 	now := time.Now()
 	s.mu.Lock()

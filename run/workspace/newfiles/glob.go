@@ -58,6 +58,8 @@ func (p Pattern) String() string { return p.text }
 // Match reports whether the pattern matches a path.
 func (p Pattern) Match(file string) bool { return match(p.names, strings.Split(file, "/")) }
 
+// match reports whether the pattern's names match the parts of a path. A "**" takes any number
+// of parts, and at the end at least one.
 func match(names, parts []string) bool {
 	// Only the last ** needs to take one more directory, so nothing is tried twice.
 	again, from := -1, 0

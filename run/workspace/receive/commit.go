@@ -155,6 +155,8 @@ func (v *session) sweep(p *plan) error {
 	return v.sweepDir(v.tree, "", keep)
 }
 
+// sweepDir removes all below fd that keep does not name, or names as another kind: a directory
+// for a file or the other way.
 func (v *session) sweepDir(fd int, dir string, keep map[string]scan.Kind) error {
 	all, err := names(fd)
 	if err != nil {

@@ -107,6 +107,7 @@ func (l *list) marshal() ([]byte, error) {
 
 var errList = errors.New("the list of a workspace is damaged")
 
+// unmarshal reads a list and checks its sum. Whatever is wrong with it is errList.
 func unmarshal(b []byte) (*list, error) {
 	if len(b) < len(listMagic)+64 || !bytes.HasPrefix(b, []byte(listMagic)) {
 		return nil, errList
@@ -269,6 +270,7 @@ func lookAt(fd int, base string) (look, *unix.Stat_t, error) {
 	}
 }
 
+// kindOf returns the kind, or 0 for one that is not synced, such as a socket.
 func kindOf(st *unix.Stat_t) scan.Kind {
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:

@@ -121,6 +121,7 @@ func (d *decoder) header() error {
 	return nil
 }
 
+// entry reads an entry. Its path begins with as much of the path before it as the two share.
 func (d *decoder) entry(kind Kind, before string) (Entry, error) {
 	e := Entry{Kind: kind}
 	shared, err := d.number(uint64(len(before)))

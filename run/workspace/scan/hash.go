@@ -21,6 +21,8 @@ func (s *scanner) hash(ctx context.Context, sights []foundPath, which []int) err
 	return parallel(ctx, s.fd, len(which), 8, func(c *cursor, i int) error { return s.hashOne(ctx, c, &sights[which[i]]) })
 }
 
+// hashOne reads and hashes one file. It reads a file that changes meanwhile again, readTries
+// times in all.
 func (s *scanner) hashOne(ctx context.Context, c *cursor, t *foundPath) error {
 	for range readTries {
 		fd, err := c.open(t.Path)
@@ -89,6 +91,7 @@ type descriptor struct {
 	fd  int
 }
 
+// Read reads from the descriptor until ctx is done.
 func (d *descriptor) Read(b []byte) (n int, err error) {
 	if err := d.ctx.Err(); err != nil {
 		return 0, err

@@ -55,6 +55,8 @@ func readHashCache(file, root string) []cachedHash {
 
 var errMemory = errors.New("not what is remembered of this tree")
 
+// parseMemory reads the cache that was written for root. Any fault, such as a wrong sum or
+// order, is errMemory.
 func parseMemory(data []byte, root string) ([]cachedHash, error) {
 	end := len(data) - memoryLast
 	if end < len(memoryForm) || string(data[:len(memoryForm)]) != memoryForm ||

@@ -123,6 +123,8 @@ func (m *Certificates) ComputerCertificate(ctx context.Context, who access.Who, 
 	return m.certify(ctx, &record.Certificate{Of: record.CertifiedComputer, Name: guid}, m.mayCertify(who, guid))
 }
 
+// mayCertify checks that who owns the computer. An unknown computer is refused to all but a
+// caller with every right.
 func (m *Certificates) mayCertify(who access.Who, guid string) func(b ledger.View) error {
 	return func(b ledger.View) error {
 		c, err := b.Computer(guid)

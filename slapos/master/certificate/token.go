@@ -124,6 +124,7 @@ func (m *Certificates) tokenFor(ctx context.Context, token, of string) (t record
 	return t, err
 }
 
+// checkToken checks a token as useToken does, and copies it to into, but writes nothing.
 func checkToken(token, of string, into *record.Token) func(b ledger.View) error {
 	look := useToken(token, of, func(_ ledger.View, t *record.Token) error {
 		*into = *t

@@ -148,6 +148,8 @@ func (h *documents) computerForm(w http.ResponseWriter, r *http.Request, who acc
 	})
 }
 
+// releaseForm answers with the form of a release that is wanted on a computer, or with
+// ErrNotFound.
 func (h *documents) releaseForm(w http.ResponseWriter, r *http.Request, who access.Who) error {
 	guid, of := r.PathValue("guid"), r.PathValue("url")
 	supplies, err := h.master.Computers.Supplies(r.Context(), who, guid)

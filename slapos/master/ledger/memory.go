@@ -74,6 +74,8 @@ func (m *Memory) At(computer, partition string) (*record.Instance, error) {
 	return m.Computers[computer].At(partition), nil
 }
 
+// Instances returns those of a tree, a host or a computer, the oldest first; the first that is
+// not empty counts. The records are not copied.
 func (m *Memory) Instances(tree, host, computer string) ([]*record.Instance, error) {
 	var ids map[string]bool
 	switch {
@@ -138,6 +140,7 @@ func (m *Memory) apply(e record.Entry) error {
 	return nil
 }
 
+// applyComputer takes an entry in; one without data removes the record.
 func (m *Memory) applyComputer(e record.Entry) error {
 	of := m.on(e.Key)
 	if of.Record != nil {
@@ -159,6 +162,7 @@ func (m *Memory) applyComputer(e record.Entry) error {
 	return nil
 }
 
+// applySupply takes an entry in; one without data removes the supply.
 func (m *Memory) applySupply(e record.Entry) error {
 	computer, url := CutKey(e.Key)
 	on := m.on(computer)
@@ -258,6 +262,7 @@ func share(texts ...*string) {
 	}
 }
 
+// forget takes n out of every index. A tree of which only the root is left has no entry.
 func (m *Memory) forget(n *record.Instance) {
 	m.touchTree(n)
 	m.Count(n, -1)

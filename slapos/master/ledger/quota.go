@@ -31,6 +31,8 @@ func uses(n *record.Instance) (u Used) {
 // Count adds what an instance counts, sign times, to what its project's user has.
 func (m *Memory) Count(n *record.Instance, sign int) { tally(m.Used, n, sign) }
 
+// tally adds what n uses, times sign, to its owner in its project. Users and projects that use
+// nothing are removed.
 func tally(all map[string]map[string]Used, n *record.Instance, sign int) {
 	u := uses(n)
 	if u == (Used{}) {

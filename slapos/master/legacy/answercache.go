@@ -58,6 +58,8 @@ func (r *answerCache) add(key answerKey, it *cachedAnswer) {
 	r.put(key, it)
 }
 
+// put keeps an answer among the young ones. When these are full they become the older ones, and
+// those are forgotten.
 func (r *answerCache) put(key answerKey, it *cachedAnswer) {
 	size := len(key.form) + len(it.body) + 512
 	if r.young == nil || r.size+size > maxAnswerCache {

@@ -155,6 +155,8 @@ type InstanceSummary struct {
 	Said        *record.Status
 }
 
+// instanceSummary returns n with its titles; a shared instance shows the place of its host.
+// Members and Unplaced are counted for a root alone.
 func instanceSummary(m *ledger.Memory, n *record.Instance) *InstanceSummary {
 	s := &InstanceSummary{Record: n, RootTitle: n.Title, Computer: n.Computer, Partition: n.Partition}
 	if root := m.ByID[n.Root]; root != nil {
@@ -193,6 +195,8 @@ type InstanceQuery struct {
 	Match string // a text that is in the title, the release or the owner's name
 }
 
+// selects reports whether n meets every condition that is set. Match is looked for in the title,
+// the release and the owner.
 func (q *InstanceQuery) selects(n *record.Instance) bool {
 	switch {
 	case q.Roots && n.Root != n.ID, q.Root != "" && n.Root != q.Root, q.Host != "" && n.Host != q.Host:

@@ -57,6 +57,8 @@ func (s *api) hateoasURL(c *message) (any, error) {
 	}{s.opt.Base(c.r) + strings.TrimPrefix(wire.HateoasPath, "/")}, nil
 }
 
+// format records the computer's partitions and addresses. An address without an interface gets
+// the name of its partition.
 func (s *api) format(c *message) (any, error) {
 	now := &slaposrecord.Computer{GUID: c.Computer}
 	if err := access.CheckName("computer_guid", c.Computer, access.MaxID); err != nil {
@@ -116,6 +118,7 @@ func (s *api) noNodeCertificate(c *message) (any, error) {
 	return done("Ignored", s.master.Certificates.RevokeComputer(c.r.Context(), c.who, c.Computer))
 }
 
+// supply sets the state of a release on a computer; without one it is available.
 func (s *api) supply(c *message) (any, error) {
 	if err := cmp.Or(
 		access.CheckName("software_release_uri", c.Release, access.MaxURL),
@@ -273,6 +276,8 @@ func (s *api) sharedOf(c *message) (any, error) {
 	return list, nil
 }
 
+// instanceIs takes a node's word on the state of an instance. Only destroyed changes anything,
+// and it is refused while children are placed.
 func (s *api) instanceIs(c *message) (any, error) {
 	if c.ReportedState != proto.Destroyed {
 		return done("Ignored", s.master.Statuses.ReportedOf(c.r.Context(), c.who, c.Instance, c.ReportedState))

@@ -255,6 +255,7 @@ func (p *planner) at(ip netip.Addr) string {
 	return ""
 }
 
+// route plans a route that is missing. It fails if the network is reached through another link.
 func (p *planner) route(r route) {
 	if p.m.Routes[r] {
 		return
@@ -292,6 +293,8 @@ func (p *planner) link(name, kind string, user string) {
 	}
 }
 
+// tap plans a partition's tap device and the routes to it. An address that cannot be parsed is
+// none.
 func (p *planner) tap(part *Partition) {
 	t := &part.Tap
 	p.link(t.Name, "tap", part.User.Name)

@@ -139,6 +139,8 @@ func (l Limits) withDefaults(deft Limits) Limits {
 // name is what a partition is called.
 type name struct{ dir, user string }
 
+// names returns the directory and the user of each partition. The definition's own, where set,
+// replace the numbered ones.
 func names(o *Options, d *Definition) []name {
 	out := make([]name, o.Partitions)
 	for i := range out {

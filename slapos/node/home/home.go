@@ -86,6 +86,7 @@ func (d *Dir) Read(name string, most int64) ([]byte, error) {
 	return d.content(f, name, most)
 }
 
+// content reads a regular file of at most most bytes; a larger one is an error.
 func (d *Dir) content(f *os.File, name string, most int64) ([]byte, error) {
 	if i, err := f.Stat(); err != nil {
 		return nil, err

@@ -229,6 +229,7 @@ func (m *extractor) makeParents(name string) error {
 	return nil
 }
 
+// directory makes a directory and notes its mode, without writing for others.
 func (m *extractor) directory(name string, mode fs.FileMode) error {
 	if name == "." {
 		return nil
@@ -250,6 +251,8 @@ func (m *extractor) link(name, target string) error {
 	return m.root.Symlink(target, name) // wherever it leads: nothing is written through it
 }
 
+// file writes a new file, without writing for others. The free space is checked every lookEach
+// bytes.
 func (m *extractor) file(name string, mode fs.FileMode, content io.Reader) error {
 	if err := m.makeParents(name); err != nil {
 		return err

@@ -112,6 +112,7 @@ func (t *Sender) remembered() (s lastReport) {
 	return s
 }
 
+// remember writes s by a rename, so the file is never half written.
 func (t *Sender) remember(s lastReport) error {
 	text, err := json.Marshal(s)
 	if err != nil {

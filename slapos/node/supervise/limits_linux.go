@@ -109,6 +109,7 @@ func (c *core) clear(name string) bool {
 	return c.cgroups.end(t, cgroupName(name))
 }
 
+// end kills what is left in a group and removes it. It reports whether the group is gone.
 func (cg *cgroups) end(t *cgroup.Tree, id string) bool {
 	g, err := t.Open(id)
 	if err != nil {

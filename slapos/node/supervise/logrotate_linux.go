@@ -24,6 +24,8 @@ func RotatingLog(out *os.File, path string, most int64) io.Writer {
 	return &rotatingLog{out: out, path: path, most: most}
 }
 
+// Write writes to the log, and first moves it aside if it is larger than most. A log that cannot
+// be moved grows on.
 func (t *rotatingLog) Write(text []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -37,6 +39,7 @@ func (t *rotatingLog) Write(text []byte) (int, error) {
 	return t.out.Write(text)
 }
 
+// rotate moves the log to ".1" and puts a new file under the same descriptor.
 func (t *rotatingLog) rotate() error {
 	if err := os.Rename(t.path, t.path+".1"); err != nil {
 		return err

@@ -29,6 +29,7 @@ func newProcesses(mark string) *processes {
 	return &processes{mark: mark, poll: -1, bell: -1, runs: map[int]*run{}}
 }
 
+// open makes the epoll and the bell that wakes it.
 func (ps *processes) open() (err error) {
 	if ps.poll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return err

@@ -85,6 +85,8 @@ func (c *Client) Hypermedia() *Hypermedia { return c.hypermedia }
 // Close ends the connections that are kept for the next call.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
+// parseMaster reads the URL of a master. An IPv6 address may stand without brackets, and the
+// path gets a slash at its end.
 func parseMaster(text string) (*url.URL, error) {
 	scheme, rest, ok := strings.Cut(text, "://")
 	if ok {

@@ -196,6 +196,8 @@ func (h *Hypermedia) link(ctx context.Context, op, template string, variables ma
 	return h.read(ctx, op, href, into)
 }
 
+// read reads the JSON that a link leads to. From a master reached by https, no link to http is
+// followed.
 func (h *Hypermedia) read(ctx context.Context, op, href string, into any) error {
 	u, err := url.Parse(href)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {

@@ -26,6 +26,8 @@ type version struct {
 	file fs.FileInfo
 }
 
+// newIdentity loads a key pair. It looks at the files before it reads them, so a change
+// meanwhile is noticed later.
 func newIdentity(certFile, keyFile string) (*identity, error) {
 	i := &identity{certFile: certFile, keyFile: keyFile}
 	i.seen = i.look()
