@@ -369,7 +369,6 @@ func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 // cuts, not for a server that is not there.
 const again = 3
 
-// view runs fn on an idle session or a new one. The session is kept only if all went well.
 func (s *Store) view(ctx context.Context, fn func(store.Tx) error) error {
 	var r *session
 	s.mu.Lock()

@@ -71,7 +71,6 @@ type instanceArrays struct {
 	state, detail, id, source, child                                         []string
 }
 
-// columns turns the rows into one array for each column, as unnest takes them.
 func columns(is []*instance) (c instanceArrays) {
 	for _, i := range is {
 		c.row = append(c.row, i.Row)
@@ -135,7 +134,6 @@ type leaseArrays struct {
 	why, detail, id, name, instance, owner, share, project, mark                    []string
 }
 
-// leaseColumnsOf turns the rows into one array for each column, as unnest takes them.
 func leaseColumnsOf(ls []*lease) (c leaseArrays) {
 	for _, l := range ls {
 		c.row = append(c.row, l.Row)
@@ -162,7 +160,6 @@ func leaseColumnsOf(ls []*lease) (c leaseArrays) {
 	return c
 }
 
-// flushEvents returns the query that writes the events of t. A single one goes without arrays.
 func (t *tx) flushEvents() query {
 	if len(t.events) == 1 {
 		e := &t.events[0]

@@ -103,7 +103,6 @@ func (d *side) connect(s *Store) error {
 	return nil
 }
 
-// end releases the advisory locks of the side session and closes it.
 func (d *side) end() {
 	d.turns <- struct{}{}
 	defer func() { <-d.turns }()

@@ -150,7 +150,6 @@ func (s *Store) name() string {
 	return net.JoinHostPort(s.config.Host, fmt.Sprint(s.config.Port)) + "/" + s.config.Database
 }
 
-// start connects, creates the schema if needed and enlists this worker.
 func (s *Store) start(ctx context.Context) error {
 	w, err := s.dial(ctx)
 	if err != nil {
@@ -182,7 +181,6 @@ func (s *Store) Close() error {
 	return err
 }
 
-// end closes all sessions. The worker resigns first, unless its connection is lost.
 func (s *Store) end() error {
 	s.wmu.Lock()
 	defer s.wmu.Unlock()

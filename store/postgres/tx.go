@@ -226,7 +226,6 @@ type where struct {
 	args []any
 }
 
-// and adds a condition; each "?" in it becomes the next numbered parameter.
 func (w *where) and(cond string, args ...any) {
 	if w.text == "" {
 		w.text = " WHERE "

@@ -207,7 +207,7 @@ func (p *TxView) moved(e record.Entry) error {
 	return err
 }
 
-// Save writes e with the transaction's revision. A status has none, as no reader waits for it.
+// Save writes e with the revision of the transaction. A status gets none.
 func (p *TxView) Save(e record.Entry) (err error) {
 	if e.Kind == record.KindStatus {
 		return p.Tx.SaveSlap(e)
