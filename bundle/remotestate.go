@@ -128,7 +128,8 @@ func (s *remoteState) take(section, line string) {
 	one, rest, _ := strings.Cut(line, " ")
 	switch section {
 	case "sha":
-		if name, ok := strings.CutPrefix(one, `\`); ok { // sha256sum marks a path with a backslash so
+		// sha256sum marks a path with a backslash so
+		if name, ok := strings.CutPrefix(one, `\`); ok {
 			one, rest = name, strings.ReplaceAll(rest, `\\`, `\`)
 		}
 		if name := strings.TrimPrefix(strings.TrimPrefix(rest, " "), "*"); name != "" {
