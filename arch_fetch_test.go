@@ -37,7 +37,7 @@ var unguarded = map[string]string{
 	"remote":                        "forwards of the user's own ports",
 	"remote/process":                "ports that the user forwards, inside the computer",
 	"remote/openssh":                "the user's ssh agent",
-	"remote/guest":                  "sockets of its own",
+	"remote/agentcmd":               "sockets of its own",
 	"remote/sshconn":                "hosts of sources",
 	"provider/sandbox":              "sockets of its own",
 	"provider/container":            "the engine's socket",

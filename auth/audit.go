@@ -15,8 +15,8 @@ import (
 	"github.com/hostler-project/hostler/store"
 )
 
-// Act is an entry of the audit log: one request, and whether it was done or refused.
-type Act struct {
+// AuditEntry is an entry of the audit log: one request, and whether it was done or refused.
+type AuditEntry struct {
 	ID      int64     `json:"id"` // grows
 	Time    time.Time `json:"time"`
 	Who     string    `json:"who,omitempty"`     // "": the caller is not known
@@ -48,7 +48,7 @@ type Log struct {
 	bell  chan struct{} // 1 slot: there is something to write
 
 	mu      sync.Mutex
-	pending []Act
+	pending []AuditEntry
 	missed  int
 }
 
@@ -72,7 +72,7 @@ func NewLog(store store.Transactor, opt AuditOptions) *Log {
 
 // Add adds an entry without waiting. If too many entries are waiting to be written, it drops the
 // entry and counts it; a later entry has the count in Missed.
-func (l *Log) Add(a Act) {
+func (l *Log) Add(a AuditEntry) {
 	l.mu.Lock()
 	if len(l.pending) >= auditMost {
 		l.missed++
@@ -183,7 +183,7 @@ type AuditQuery struct {
 }
 
 // List returns entries, the newest first. Entries that are not written yet are missing.
-func (l *Log) List(ctx context.Context, q AuditQuery) (out []Act, err error) {
+func (l *Log) List(ctx context.Context, q AuditQuery) (out []AuditEntry, err error) {
 	before := int64(0)
 	if q.Before > 0 {
 		before = q.Before/auditPage + 1
@@ -221,9 +221,9 @@ func (l *Log) List(ctx context.Context, q AuditQuery) (out []Act, err error) {
 }
 
 // acts decodes the entries of a page and numbers them.
-func (p AuditPage) acts() (out []Act, err error) {
+func (p AuditPage) acts() (out []AuditEntry, err error) {
 	for i, line := range bytes.Split(bytes.TrimSuffix(p.Some, []byte("\n")), []byte("\n")) {
-		var a Act
+		var a AuditEntry
 		if err := json.Unmarshal(line, &a); err != nil {
 			return nil, &compute.Error{Op: "auth.Log", Kind: compute.ErrFailed, Err: err}
 		}
@@ -233,7 +233,7 @@ func (p AuditPage) acts() (out []Act, err error) {
 	return out, nil
 }
 
-func (q *AuditQuery) selects(a *Act) bool {
+func (q *AuditQuery) selects(a *AuditEntry) bool {
 	return (q.Before == 0 || a.ID < q.Before) && !a.Time.Before(q.Since) &&
 		(q.Projects == nil || slices.Contains(q.Projects, a.Project) && a.Who != "") &&
 		(q.Who == "" || q.Who == a.Who) && (q.Act == "" || q.Act == a.Act)

@@ -31,7 +31,7 @@ func TestLog(t *testing.T) {
 	begin := time.Now()
 	const n = 10000
 	for i := range n {
-		l.Add(auth.Act{
+		l.Add(auth.AuditEntry{
 			Time: begin.Add(time.Duration(i) * time.Second), Who: []string{"ann", "bob", ""}[i%3],
 			Project: fmt.Sprintf("p%d", i%2), Act: "release", Thing: fmt.Sprint("web-", i), Outcome: "done",
 			Detail: "a\nb",
@@ -45,7 +45,7 @@ func TestLog(t *testing.T) {
 	st = open()
 	defer st.Close()
 	l = auth.NewLog(st, auth.AuditOptions{Keep: time.Hour})
-	var got []auth.Act
+	var got []auth.AuditEntry
 	for q := (auth.AuditQuery{Limit: 999}); ; q.Before = got[len(got)-1].ID {
 		some, err := l.List(t.Context(), q)
 		if err != nil {
@@ -78,7 +78,7 @@ func TestLog(t *testing.T) {
 			t.Errorf("%+v: len(some) = %d, err = %v; want no error and len(some) == test.want", test.q, len(some), err)
 		}
 	}
-	l.Add(auth.Act{Time: time.Now().Add(-2 * time.Hour), Act: "old"})
+	l.Add(auth.AuditEntry{Time: time.Now().Add(-2 * time.Hour), Act: "old"})
 	run := func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})

@@ -16,10 +16,10 @@ func Bearer(r *http.Request) (token string, ok bool) {
 	return given[len(scheme):], true
 }
 
-// Presents reports whether a request presents something by which its caller could be known: a
+// HasCredentials reports whether a request presents something by which its caller could be known: a
 // token, a password, a cookie or a certificate. A caller that presents it and is not known has
 // failed to authenticate.
-func Presents(r *http.Request) bool {
+func HasCredentials(r *http.Request) bool {
 	return r.Header.Get("Authorization") != "" || r.Header.Get("Cookie") != "" || r.Header.Get("X-Access-Token") != "" ||
 		r.TLS != nil && len(r.TLS.PeerCertificates) > 0
 }

@@ -107,7 +107,7 @@ func (t *Token) principal(members Members) Principal {
 
 // Check returns why maker may not make a token, or nil: a token never grants more than its maker
 // has.
-func (k *Ring) Check(maker Principal, t *Token) error {
+func (k *TokenRegistry) Check(maker Principal, t *Token) error {
 	members := k.opt.Members
 	wrong := func(text string, args ...any) error {
 		return &compute.Error{

@@ -98,16 +98,16 @@ type ApplyOptions struct {
 //
 // When ctx ends, the running script is ended.
 func Apply(ctx context.Context, conn compute.Conn, p *Plan, opt ApplyOptions) (*Result, error) {
-	a := &applying{plan: p, opt: opt, begun: map[string]*run{}, over: map[string]bool{}}
+	a := &applier{plan: p, opt: opt, begun: map[string]*run{}, over: map[string]bool{}}
 	if c, ok := compute.As[compute.Pretender](conn); ok && c.Pretends() {
-		return a.pretend(ctx, conn)
+		return a.dryRun(ctx, conn)
 	}
 	tries := opt.Tries
 	if tries <= 0 {
 		tries = 3
 	}
 	for try := 1; ; try++ {
-		err := a.attempt(ctx, &link{conn, opt.As, opt.State})
+		err := a.attempt(ctx, &remoteShell{conn, opt.As, opt.State})
 		if err == nil || !lostContact(err) || ctx.Err() != nil || opt.Reconnect == nil {
 			return a.result(), a.failure(ctx, err)
 		}
@@ -123,9 +123,9 @@ func Apply(ctx context.Context, conn compute.Conn, p *Plan, opt ApplyOptions) (*
 	}
 }
 
-// pretend runs all steps on a computer that only simulates: it takes each script as a command.
-func (a *applying) pretend(ctx context.Context, conn compute.Conn) (*Result, error) {
-	if err := a.decide(&seen{}); err != nil {
+// dryRun runs all steps on a computer that only simulates: it takes each script as a command.
+func (a *applier) dryRun(ctx context.Context, conn compute.Conn) (*Result, error) {
+	if err := a.decide(&remoteState{}); err != nil {
 		return a.result(), err
 	}
 	for i := range a.out {
@@ -133,7 +133,7 @@ func (a *applying) pretend(ctx context.Context, conn compute.Conn) (*Result, err
 		if o.Action != Pending || a.opt.DryRun {
 			continue
 		}
-		a.tell(o, Running)
+		a.report(o, Running)
 		r := newRun()
 		status := "0"
 		if o.Step.Kind == KindScript {
@@ -163,8 +163,8 @@ func (a *applying) pretend(ctx context.Context, conn compute.Conn) (*Result, err
 	return a.result(), a.failure(ctx, nil)
 }
 
-// applying is the state of one Apply.
-type applying struct {
+// applier is the state of one Apply.
+type applier struct {
 	plan  *Plan
 	opt   ApplyOptions
 	steps []*Step
@@ -173,10 +173,10 @@ type applying struct {
 	over  map[string]bool // the scripts whose end was reported
 }
 
-func (a *applying) result() *Result { return &Result{a.out} }
+func (a *applier) result() *Result { return &Result{a.out} }
 
 // failure returns err, or else the first error of a step.
-func (a *applying) failure(ctx context.Context, err error) error {
+func (a *applier) failure(ctx context.Context, err error) error {
 	if err != nil {
 		if ctx.Err() != nil && !errors.Is(err, ctx.Err()) {
 			err = errors.Join(ctx.Err(), err)
@@ -192,9 +192,9 @@ func (a *applying) failure(ctx context.Context, err error) error {
 }
 
 // attempt does the work over one connection.
-func (a *applying) attempt(ctx context.Context, l *link) error {
+func (a *applier) attempt(ctx context.Context, l *remoteShell) error {
 	if a.opt.Due && !a.opt.DryRun && !a.opt.Diff {
-		return a.locked(ctx, l)
+		return a.applyLocked(ctx, l)
 	}
 	s, err := l.check(ctx, a.plan)
 	if err != nil {
@@ -211,12 +211,12 @@ func (a *applying) attempt(ctx context.Context, l *link) error {
 	if a.opt.DryRun || !a.pending() && len(a.unfinished()) == 0 {
 		return nil
 	}
-	return a.locked(ctx, l)
+	return a.applyLocked(ctx, l)
 }
 
-// locked does the work once it has the lock.
-func (a *applying) locked(ctx context.Context, l *link) error {
-	h, s, err := l.hold(ctx, a.plan, a.opt.LockWait)
+// applyLocked does the work once it has the lock.
+func (a *applier) applyLocked(ctx context.Context, l *remoteShell) error {
+	h, s, err := l.lock(ctx, a.plan, a.opt.LockWait)
 	if err != nil {
 		return err
 	}
@@ -225,7 +225,7 @@ func (a *applying) locked(ctx context.Context, l *link) error {
 }
 
 // decide finds out which steps are to be done.
-func (a *applying) decide(s *seen) error {
+func (a *applier) decide(s *remoteState) error {
 	facts := Facts{}
 	maps.Copy(facts, s.facts)
 	for k, v := range a.opt.Facts {
@@ -278,7 +278,7 @@ type stepName struct{ kind, bundle, name, key string }
 
 func nameOf(st *Step) stepName { return stepName{st.Kind, st.Bundle, st.Name, st.Key} }
 
-func (a *applying) pending() bool {
+func (a *applier) pending() bool {
 	for _, o := range a.out {
 		if o.Action == Pending {
 			return true
@@ -288,7 +288,7 @@ func (a *applying) pending() bool {
 }
 
 // unfinished lists the scripts that this Apply began and whose end it does not know.
-func (a *applying) unfinished() (out []*Outcome) {
+func (a *applier) unfinished() (out []*Outcome) {
 	for i := range a.out {
 		if st := a.out[i].Step; st.Kind == KindScript && a.begun[st.ID()] != nil && !a.over[st.ID()] {
 			out = append(out, &a.out[i])
@@ -297,7 +297,7 @@ func (a *applying) unfinished() (out []*Outcome) {
 	return out
 }
 
-func (a *applying) tell(o *Outcome, action string) {
+func (a *applier) report(o *Outcome, action string) {
 	o.Action = action
 	if a.opt.Notify != nil {
 		told := *o
@@ -306,7 +306,7 @@ func (a *applying) tell(o *Outcome, action string) {
 }
 
 // change does the steps that are due, while the lock is held.
-func (a *applying) change(ctx context.Context, l *link, s *seen) error {
+func (a *applier) change(ctx context.Context, l *remoteShell, s *remoteState) error {
 	if s.salt == "" {
 		s.salt = newToken() + newToken()
 		s.fresh = true
@@ -342,19 +342,19 @@ func (a *applying) change(ctx context.Context, l *link, s *seen) error {
 			}
 		}
 	}
-	if err := a.put(ctx, l, s); err != nil {
+	if err := a.writeFiles(ctx, l, s); err != nil {
 		return err
 	}
 	return a.scripts(ctx, l, s)
 }
 
 // stops reports whether the end of a script ends the whole Apply.
-func (a *applying) stops(o *Outcome) bool {
+func (a *applier) stops(o *Outcome) bool {
 	return o.Action == Failed && !o.Step.carryOn && !a.opt.Continue
 }
 
 // end fills in an outcome by a script's status.
-func (a *applying) end(ctx context.Context, o *Outcome, r *run, status string) {
+func (a *applier) end(ctx context.Context, o *Outcome, r *run, status string) {
 	var err error
 	st := o.Step
 	switch status {
@@ -372,14 +372,15 @@ func (a *applying) end(ctx context.Context, o *Outcome, r *run, status string) {
 	a.ended(o, r, status, err)
 }
 
-func (a *applying) ended(o *Outcome, r *run, status string, err error) {
+// ended completes the outcome of a script and reports it.
+func (a *applier) ended(o *Outcome, r *run, status string, err error) {
 	a.over[o.Step.ID()] = true
 	o.Took, o.Stdout, o.Stderr, o.Err = time.Since(r.began), r.stdout.String(), r.stderr.String(), err
 	if err != nil {
-		a.tell(o, Failed)
+		a.report(o, Failed)
 		return
 	}
-	a.tell(o, Done)
+	a.report(o, Done)
 }
 
 // lastLine returns the last line of a script's output.

@@ -89,7 +89,7 @@ var (
 // only lists pubkeys/.
 func Parse(name, file string, entries []Entry, content fs.FS) *Definition {
 	d := &Definition{Name: name, File: file, Content: content, Pubkeys: []string{"*"}}
-	p := parsing{Definition: d, timeout: defaultTimeout}
+	p := parser{Definition: d, timeout: defaultTimeout}
 	for _, e := range entries {
 		if err := p.take(e); err != nil && d.Err == nil {
 			d.Err = at(fmt.Sprintf("%s:%d", e.File, e.Line), name, e.Key, err)
@@ -113,12 +113,13 @@ func at(place, bundle, key string, err error) error {
 	return &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%s: %w", strings.TrimPrefix(text, ": "), err)}
 }
 
-type parsing struct {
+type parser struct {
 	*Definition
 	timeout time.Duration
 }
 
-func (p *parsing) take(e Entry) error {
+// take takes one entry over into the definition. Its errors name no place: the caller adds it.
+func (p *parser) take(e Entry) error {
 	key := strings.ReplaceAll(e.Key, "_", "-")
 	place := fmt.Sprintf("%s:%d", e.File, e.Line)
 	kind, rest, _ := strings.Cut(e.Section, " ")
@@ -143,7 +144,7 @@ func (p *parsing) take(e Entry) error {
 		for _, i := range p.Include {
 			names = append(names, i.Name)
 		}
-		return fmt.Errorf("[%s]: include does not name %s before it%s", e.Section, rest, near(rest, names))
+		return fmt.Errorf("[%s]: include does not name %s before it%s", e.Section, rest, suggestion(rest, names))
 	case kind == "script" && rest != "":
 		for i := range p.Scripts {
 			if p.Scripts[i].Name == rest {
@@ -154,7 +155,7 @@ func (p *parsing) take(e Entry) error {
 		for _, s := range p.Scripts {
 			names = append(names, s.Name)
 		}
-		return fmt.Errorf("[%s]: scripts does not name %s before it%s", e.Section, rest, near(rest, names))
+		return fmt.Errorf("[%s]: scripts does not name %s before it%s", e.Section, rest, suggestion(rest, names))
 	case kind == "file" && rest != "":
 		for i := range p.Files {
 			if p.Files[i].Path == rest {
@@ -165,15 +166,16 @@ func (p *parsing) take(e Entry) error {
 		for _, f := range p.Files {
 			names = append(names, f.Path)
 		}
-		return fmt.Errorf("[%s]: files does not name %s before it%s", e.Section, rest, near(rest, names))
+		return fmt.Errorf("[%s]: files does not name %s before it%s", e.Section, rest, suggestion(rest, names))
 	}
 	return fmt.Errorf(
 		"is in the unknown section [%s]%s", e.Section,
-		near("["+e.Section+"]", []string{"[args]", "[include NAME]", "[script NAME]", "[file PATH]"}),
+		suggestion("["+e.Section+"]", []string{"[args]", "[include NAME]", "[script NAME]", "[file PATH]"}),
 	)
 }
 
-func (p *parsing) top(key string, e Entry, place string) (err error) {
+// top reads a key that stands before any section.
+func (p *parser) top(key string, e Entry, place string) (err error) {
 	switch key {
 	case "description":
 		p.Description = e.Text
@@ -210,12 +212,13 @@ func (p *parsing) top(key string, e Entry, place string) (err error) {
 	case "on-error":
 		p.OnError, err = e.Text, oneOf(e.Text, "stop", "continue")
 	default:
-		err = errors.New("unknown key" + near(key, topKeys))
+		err = errors.New("unknown key" + suggestion(key, topKeys))
 	}
 	return err
 }
 
-func (p *parsing) script(s *Script, key, text string) (err error) {
+// script reads a key of a section [script NAME].
+func (p *parser) script(s *Script, key, text string) (err error) {
 	switch key {
 	case "timeout":
 		s.Timeout, err = duration(text)
@@ -228,12 +231,13 @@ func (p *parsing) script(s *Script, key, text string) (err error) {
 			err = errors.New("a script that runs once has nothing to watch")
 		}
 	default:
-		err = errors.New("unknown key" + near(key, scriptKeys))
+		err = errors.New("unknown key" + suggestion(key, scriptKeys))
 	}
 	return err
 }
 
-func (p *parsing) file(f *File, key, text string) (err error) {
+// file reads a key of a section [file PATH].
+func (p *parser) file(f *File, key, text string) (err error) {
 	switch key {
 	case "source":
 		if f.Source = text; !fs.ValidPath(text) || text == "." {
@@ -262,13 +266,13 @@ func (p *parsing) file(f *File, key, text string) (err error) {
 	case "when":
 		f.When, err = parseConditions(text)
 	default:
-		err = errors.New("unknown key" + near(key, fileKeys))
+		err = errors.New("unknown key" + suggestion(key, fileKeys))
 	}
 	return err
 }
 
 // finish fills in what depends on several keys.
-func (p *parsing) finish() error {
+func (p *parser) finish() error {
 	for i := range p.Scripts {
 		s := &p.Scripts[i]
 		if s.Timeout == 0 {
@@ -280,7 +284,7 @@ func (p *parsing) finish() error {
 				for _, f := range p.Files {
 					names = append(names, f.Path)
 				}
-				return at(s.at, p.Name, "watch", fmt.Errorf("script %s: files does not name %s%s", s.Name, w, near(w, names)))
+				return at(s.at, p.Name, "watch", fmt.Errorf("script %s: files does not name %s%s", s.Name, w, suggestion(w, names)))
 			}
 		}
 	}
@@ -326,6 +330,7 @@ func isName(s string) bool {
 	return s != ""
 }
 
+// list splits at commas and line ends. It drops blanks around entries, and empty entries.
 func list(s string) []string {
 	var out []string
 	for _, f := range strings.FieldsFunc(s, func(c rune) bool { return c == ',' || c == '\n' }) {
@@ -343,6 +348,7 @@ func oneOf(s string, words ...string) error {
 	return fmt.Errorf("%q is none of %s", s, strings.Join(words, ", "))
 }
 
+// duration reads Go's form of a duration, or days such as 1.5d. The least is one second.
 func duration(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)
 	if days, ok := strings.CutSuffix(s, "d"); ok && err != nil {

@@ -14,7 +14,7 @@ import (
 const diffSize = 1 << 20 // larger files are not compared line by line
 
 // diffs finds what would change in each file that is due, if the caller asked for that.
-func (a *applying) diffs(ctx context.Context, l *link) error {
+func (a *applier) diffs(ctx context.Context, l *remoteShell) error {
 	if !a.opt.Diff {
 		return nil
 	}
@@ -41,7 +41,7 @@ func (a *applying) diffs(ctx context.Context, l *link) error {
 	read, out := io.Pipe()
 	ended := make(chan error, 1)
 	go func() { // ends with the command; the pipe is read to its end, or closed
-		err := l.call(ctx, "read what is there", newToken(), farShow, &ask, out)
+		err := l.call(ctx, "read what is there", newToken(), showScript, &ask, out)
 		_ = out.CloseWithError(io.EOF)
 		ended <- err
 	}()
@@ -72,7 +72,9 @@ func (a *applying) diffs(ctx context.Context, l *link) error {
 	return <-ended
 }
 
-func (a *applying) diff(st *Step, was []byte, size int64) (string, error) {
+// diff compares the file's old content with the step's, and masks secrets. A size below 0 says
+// that there was no file.
+func (a *applier) diff(st *Step, was []byte, size int64) (string, error) {
 	r, err := st.Open()
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", st.Title(), err)

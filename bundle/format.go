@@ -13,21 +13,21 @@ const maxWidth = 1 << 20
 // formatString is Python's str.format with arguments by name: {x}, {x!r}, {x[0]}, {x:>10.3},
 // {x:{width}}, {{ and }}.
 func formatString(text string, vars map[string]string) (string, error) {
-	f := formatting{text: text, vars: vars}
+	f := formatter{text: text, vars: vars}
 	return f.expand(0, len(text), 2)
 }
 
-type formatting struct {
+type formatter struct {
 	text string
 	vars map[string]string
 }
 
-func (f *formatting) bad(offset int, format string, args ...any) error {
-	return wrong(f.text, min(offset, len(f.text)), errTemplate, format, args...)
+func (f *formatter) bad(offset int, format string, args ...any) error {
+	return templateErrorAt(f.text, min(offset, len(f.text)), errTemplate, format, args...)
 }
 
 // expand handles the text between two offsets; depth bounds fields within fields.
-func (f *formatting) expand(from, to, depth int) (string, error) {
+func (f *formatter) expand(from, to, depth int) (string, error) {
 	if depth == 0 {
 		return "", f.bad(from, "fields too deep in one another")
 	}
@@ -64,7 +64,7 @@ func (f *formatting) expand(from, to, depth int) (string, error) {
 }
 
 // closing returns the offset of the } of the field that begins at from, or -1.
-func (f *formatting) closing(from, to int) int {
+func (f *formatter) closing(from, to int) int {
 	open := 1
 	for i := from; i < to; i++ {
 		switch f.text[i] {
@@ -80,7 +80,7 @@ func (f *formatting) closing(from, to int) int {
 }
 
 // field handles NAME[INDEX]!CONVERSION:SPEC between two offsets.
-func (f *formatting) field(from, to, depth int) (string, error) {
+func (f *formatter) field(from, to, depth int) (string, error) {
 	end := to
 	if i := strings.IndexAny(f.text[from:to], "!:"); i >= 0 {
 		end = from + i
@@ -122,7 +122,7 @@ func (f *formatting) field(from, to, depth int) (string, error) {
 }
 
 // value looks up the name between two offsets, and the character at an index of it.
-func (f *formatting) value(from, to int) (string, error) {
+func (f *formatter) value(from, to int) (string, error) {
 	name, rest := f.text[from:to], ""
 	if i := strings.IndexAny(name, ".["); i >= 0 {
 		name, rest = name[:i], name[i:]
@@ -193,6 +193,8 @@ func padded(value, spec string) (string, error) {
 	return strings.Repeat(string(fill), left) + value + strings.Repeat(string(fill), pad-left), nil
 }
 
+// digits reads the number at the beginning of s, and returns what follows. Without a digit the
+// number is 0.
 func digits(s string) (int, string, error) {
 	rest := strings.TrimLeft(s, "0123456789")
 	if rest == s {

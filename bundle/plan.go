@@ -36,6 +36,8 @@ type PlanOptions struct {
 	// Secret looks up a value that is a reference; ok is false if it is none. nil: no value is a
 	// reference.
 	Secret func(ctx context.Context, value string) (secret string, ok bool, err error)
+	// GoTemplate expands templates of the type go-template; nil: they are refused.
+	GoTemplate GoTemplate
 }
 
 // Plan has the wanted bundles and their includes in order, with their variables. Apply brings a
@@ -49,6 +51,7 @@ type Plan struct {
 	wants   []string // the variables of PlanOptions that bundles use
 	asks    bool     // facts of the computer are needed
 	tools   []string // programs that conditions ask about
+	byGo    GoTemplate
 }
 
 // part is one bundle of a plan.
@@ -100,8 +103,8 @@ type Part struct {
 // variables, circles of includes, unreadable files and templates that cannot be expanded. Example
 // facts stand in for the computer's.
 func (s Set) Plan(ctx context.Context, names []string, opt PlanOptions) (*Plan, error) {
-	p := &Plan{}
-	g := joining{set: s, plan: p, byName: map[string]*part{}}
+	p := &Plan{byGo: opt.GoTemplate}
+	g := planner{set: s, plan: p, byName: map[string]*part{}}
 	for _, n := range names {
 		if err := g.add(n, "", nil); err != nil {
 			return nil, err
@@ -140,10 +143,10 @@ func (s Set) Plan(ctx context.Context, names []string, opt PlanOptions) (*Plan, 
 		}
 		p.keys = append(p.keys, k)
 	}
-	if _, err := p.Render(example()); err != nil {
+	if _, err := p.Render(exampleFacts()); err != nil {
 		return nil, err
 	}
-	p.clashes()
+	p.findConflicts()
 	return p, nil
 }
 
@@ -158,13 +161,13 @@ func (p *Plan) unused(name string) error {
 	}
 	return &compute.Error{
 		Kind: compute.ErrInvalid,
-		Err:  fmt.Errorf("variable %q is used by none of the bundles%s", name, near(name, known)),
+		Err:  fmt.Errorf("variable %q is used by none of the bundles%s", name, suggestion(name, known)),
 		Hint: "hostler bundle show BUNDLE lists its arguments",
 	}
 }
 
-// example returns facts of a computer that has all of them.
-func example() Facts {
+// exampleFacts returns facts of a computer that has all of them.
+func exampleFacts() Facts {
 	f := Facts{}
 	for _, n := range FactNames {
 		f[n] = "1"
@@ -173,8 +176,8 @@ func example() Facts {
 	return f
 }
 
-// joining is the state of one call of Plan.
-type joining struct {
+// planner is the state of one call of Plan.
+type planner struct {
 	set    Set
 	plan   *Plan
 	byName map[string]*part
@@ -183,10 +186,10 @@ type joining struct {
 }
 
 // add appends a bundle after its includes.
-func (g *joining) add(name, place string, args []Arg) error {
+func (g *planner) add(name, place string, args []Arg) error {
 	d := g.set[name]
 	if d == nil {
-		err := fmt.Errorf("there is no bundle %q%s", name, near(name, slices.Collect(maps.Keys(g.set))))
+		err := fmt.Errorf("there is no bundle %q%s", name, suggestion(name, slices.Collect(maps.Keys(g.set))))
 		if place == "" {
 			return &compute.Error{Kind: compute.ErrNotFound, Err: err, Hint: "hostler bundle list shows which there are"}
 		}
@@ -207,7 +210,7 @@ func (g *joining) add(name, place string, args []Arg) error {
 			for _, o := range d.Args {
 				known = append(known, o.Name)
 			}
-			return at(a.at, "", a.Name, fmt.Errorf("bundle %s has no argument of that name%s", name, near(a.Name, known)))
+			return at(a.at, "", a.Name, fmt.Errorf("bundle %s has no argument of that name%s", name, suggestion(a.Name, known)))
 		}
 		for _, o := range g.given {
 			if o.bundle == name && o.arg == a.Name && o.value != a.Value {
@@ -236,7 +239,7 @@ func (g *joining) add(name, place string, args []Arg) error {
 }
 
 // variables sets what a bundle's templates see, except the variables that stand for the computer.
-func (g *joining) variables(ctx context.Context, b *part, opt PlanOptions) error {
+func (g *planner) variables(ctx context.Context, b *part, opt PlanOptions) error {
 	set := func(name, value, place string, literal bool) error {
 		b.vars[name] = value
 		delete(b.secret, name)
@@ -363,8 +366,8 @@ func (b *part) texts() (out []string) {
 	return out
 }
 
-// clashes warns of paths that several bundles write.
-func (p *Plan) clashes() {
+// findConflicts warns of paths that several bundles write.
+func (p *Plan) findConflicts() {
 	by := map[string]string{}
 	for _, b := range p.parts {
 		for _, f := range b.Files {
@@ -402,8 +405,8 @@ func readText(f fs.FS, name string) (string, error) {
 		return "", err
 	}
 	defer r.Close()
-	b, err := io.ReadAll(io.LimitReader(r, maxText+1))
-	if err == nil && len(b) > maxText {
+	b, err := io.ReadAll(io.LimitReader(r, MaxText+1))
+	if err == nil && len(b) > MaxText {
 		err = errors.New("is larger than 16 MiB, and should be a text")
 	}
 	return string(b), err
@@ -425,6 +428,7 @@ func openRegular(f fs.FS, name string) (fs.File, error) {
 	return r, nil
 }
 
+// open opens the file and records its mode.
 func (c *content) open() (fs.File, error) {
 	r, err := openRegular(c.fs, c.name)
 	if err != nil {

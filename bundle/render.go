@@ -91,7 +91,7 @@ func (p *Plan) Render(facts Facts) ([]*Step, error) {
 			if s.Skip == "" {
 				s.Skip = firstFalse(f.When, facts)
 			}
-			if err := b.fill(s, f, vars, facts); err != nil {
+			if err := b.fill(s, f, vars, facts, p.byGo); err != nil {
 				return nil, at(path.Join(path.Dir(b.File), b.files[f.Path].name), b.Name, "", err)
 			}
 			i := slices.IndexFunc(files, func(o *Step) bool { return o.Name == f.Path })
@@ -111,7 +111,7 @@ func (p *Plan) Render(facts Facts) ([]*Step, error) {
 				s.Skip = firstFalse(sc.When, facts)
 			}
 			var err error
-			if s.Text, err = expand(b.scripts[sc.Name], vars, facts); err != nil {
+			if s.Text, err = expand(b.scripts[sc.Name], vars, facts, p.byGo); err != nil {
 				return nil, at(path.Join(path.Dir(b.File), "scripts", sc.Name), b.Name, "", err)
 			}
 			s.Secret = b.holdsSecret(b.scripts[sc.Name])
@@ -144,11 +144,11 @@ func (b *part) visible(facts Facts) map[string]string {
 }
 
 // fill sets the content of a file's step.
-func (b *part) fill(s *Step, f File, vars map[string]string, facts Facts) error {
+func (b *part) fill(s *Step, f File, vars map[string]string, facts Facts, byGo GoTemplate) error {
 	c := b.files[f.Path]
 	if f.Template {
 		var err error
-		if s.Text, err = expand(c.text, vars, facts); err != nil {
+		if s.Text, err = expand(c.text, vars, facts, byGo); err != nil {
 			return err
 		}
 		s.Secret = b.holdsSecret(c.text)

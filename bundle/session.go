@@ -26,9 +26,9 @@ type run struct {
 	began          time.Time
 	stdout, stderr *tail
 
-	session  string  // the session that runs it
-	out, err *framed // the session's outputs
-	flush    func()  // passes on what masking held back
+	session  string       // the session that runs it
+	out, err *frameReader // the session's outputs
+	flush    func()       // passes on what masking held back
 }
 
 func newRun() *run {
@@ -36,7 +36,7 @@ func newRun() *run {
 }
 
 // streams returns the writers of a script's output: to the caller, masked, and to the Result.
-func (a *applying) streams(st *Step, r *run) (stdout, stderr io.Writer) {
+func (a *applier) streams(st *Step, r *run) (stdout, stderr io.Writer) {
 	var live [2]io.Writer
 	if a.opt.Output != nil {
 		live[0], live[1] = a.opt.Output(st)
@@ -45,20 +45,20 @@ func (a *applying) streams(st *Step, r *run) (stdout, stderr io.Writer) {
 		if w == nil {
 			return redact.NewWriter(t, a.plan.secrets)
 		}
-		return redact.NewWriter(both{t, w}, a.plan.secrets)
+		return redact.NewWriter(teeWriter{t, w}, a.plan.secrets)
 	}
 	o, e := join(r.stdout, live[0]), join(r.stderr, live[1])
 	r.flush = func() { _ = o.Close(); _ = e.Close() }
 	return o, e
 }
 
-// both writes to a tail and, until that fails, to another writer.
-type both struct {
+// teeWriter writes to a tail and, until that fails, to another writer.
+type teeWriter struct {
 	*tail
 	w io.Writer
 }
 
-func (b both) Write(p []byte) (int, error) {
+func (b teeWriter) Write(p []byte) (int, error) {
 	_, _ = b.tail.Write(p)
 	_, _ = b.w.Write(p) // a caller's failing writer does not fail a script
 	return len(p), nil
@@ -68,7 +68,7 @@ func (b both) Write(p []byte) (int, error) {
 type session struct {
 	token    string
 	stdin    *io.PipeWriter
-	out, err *framed
+	out, err *frameReader
 	cancel   context.CancelCauseFunc
 	done     chan struct{} // closed when it has ended; then exit and fault are set
 	exit     compute.Exit
@@ -76,17 +76,17 @@ type session struct {
 }
 
 // open begins a session for the scripts that are due.
-func (a *applying) open(ctx context.Context, l *link, s *seen) *session {
+func (a *applier) open(ctx context.Context, l *remoteShell, s *remoteState) *session {
 	token := newToken()
 	stdin, feed := io.Pipe()
 	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	se := &session{
-		token: token, stdin: feed, out: newFramed(token, nil), err: newFramed(token, nil), cancel: cancel,
+		token: token, stdin: feed, out: newFrameReader(token, nil), err: newFrameReader(token, nil), cancel: cancel,
 		done: make(chan struct{}),
 	}
 	go func() { // ends with the command, which ends with its input
 		defer close(se.done)
-		se.exit, se.fault = l.conn.Run(own, l.command(token, farSession, stdin, se.out, se.err, "beside"))
+		se.exit, se.fault = l.conn.Run(own, l.command(token, sessionScript, stdin, se.out, se.err, "beside"))
 		if cause := context.Cause(own); se.fault != nil && cause != nil {
 			se.fault = &compute.Error{Kind: compute.ErrLost, Err: fmt.Errorf("it did not end in its time: %w", cause)}
 		}
@@ -98,7 +98,7 @@ func (a *applying) open(ctx context.Context, l *link, s *seen) *session {
 }
 
 // preamble is the beginning of a session's input.
-func (a *applying) preamble(s *seen) string {
+func (a *applier) preamble(s *remoteState) string {
 	salt := "-"
 	if s.fresh {
 		salt = s.salt
@@ -157,7 +157,7 @@ func (se *session) end() {
 }
 
 // scripts runs the scripts that are due, while the lock is held.
-func (a *applying) scripts(ctx context.Context, l *link, s *seen) error {
+func (a *applier) scripts(ctx context.Context, l *remoteShell, s *remoteState) error {
 	var se *session
 	defer func() {
 		if se != nil {
@@ -172,9 +172,9 @@ func (a *applying) scripts(ctx context.Context, l *link, s *seen) error {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("%s: %w", o.Step.Title(), err)
 		}
-		a.tell(o, Running)
+		a.report(o, Running)
 		if !inlined(o.Step) {
-			if err := l.call(ctx, "write it", newToken(), farStage, strings.NewReader(o.Step.Text), nil, o.Step.ID()); err != nil {
+			if err := l.call(ctx, "write it", newToken(), stageScript, strings.NewReader(o.Step.Text), nil, o.Step.ID()); err != nil {
 				o.Action = Pending
 				err = fmt.Errorf("%s: %w", o.Step.Title(), err)
 				if lostContact(err) || ctx.Err() != nil {
@@ -210,7 +210,7 @@ func (a *applying) scripts(ctx context.Context, l *link, s *seen) error {
 }
 
 // script runs one script. Its error is about the connection; o says how the script ended.
-func (a *applying) script(ctx context.Context, l *link, se *session, input string, o *Outcome) error {
+func (a *applier) script(ctx context.Context, l *remoteShell, se *session, input string, o *Outcome) error {
 	st := o.Step
 	r := newRun()
 	r.session, r.out, r.err = se.token, se.out, se.err
@@ -226,7 +226,7 @@ func (a *applying) script(ctx context.Context, l *link, se *session, input strin
 		work.Go(func() {
 			rest, done := context.WithTimeout(rest, grace/2)
 			defer done()
-			if err := l.call(rest, "stop", newToken(), farStop, nil, nil, se.token, st.ID(), why); err != nil && rest.Err() == nil {
+			if err := l.call(rest, "stop", newToken(), stopScript, nil, nil, se.token, st.ID(), why); err != nil && rest.Err() == nil {
 				se.cancel(err)
 			}
 		})
@@ -285,7 +285,7 @@ func (a *applying) script(ctx context.Context, l *link, se *session, input strin
 
 // await waits for a script that runs, or ended, without us. session is the one that runs it, if
 // known.
-func (a *applying) await(ctx context.Context, l *link, o *Outcome, session string) error {
+func (a *applier) await(ctx context.Context, l *remoteShell, o *Outcome, session string) error {
 	st, token := o.Step, newToken()
 	r := a.begun[st.ID()]
 	at, atErr := "-", "-"
@@ -293,7 +293,7 @@ func (a *applying) await(ctx context.Context, l *link, o *Outcome, session strin
 		r = newRun()
 		r.session = session
 		stdout, stderr := a.streams(st, r)
-		r.out, r.err = newFramed(session, stdout), newFramed(session, stderr)
+		r.out, r.err = newFrameReader(session, stdout), newFrameReader(session, stderr)
 	} else {
 		at, atErr = fmt.Sprint(r.out.came()), fmt.Sprint(r.err.came())
 		stdout, stderr := a.streams(st, r)
@@ -301,9 +301,9 @@ func (a *applying) await(ctx context.Context, l *link, o *Outcome, session strin
 		r.err.begin(stderr)
 		a.begun[st.ID()] = r
 	}
-	a.tell(o, Running)
-	end := newFramed(token, r.out)
-	exit, err := l.conn.Run(ctx, l.command(token, farWait, bytes.NewReader(nil), end, r.err, r.session, st.ID(), at, atErr))
+	a.report(o, Running)
+	end := newFrameReader(token, r.out)
+	exit, err := l.conn.Run(ctx, l.command(token, waitScript, bytes.NewReader(nil), end, r.err, r.session, st.ID(), at, atErr))
 	err = refused("wait for it", exit, err, "")
 	end.close()
 	r.out.close()
@@ -327,7 +327,7 @@ func (a *applying) await(ctx context.Context, l *link, o *Outcome, session strin
 }
 
 // scriptsPending reports whether a script is still to be run.
-func (a *applying) scriptsPending() bool {
+func (a *applier) scriptsPending() bool {
 	for i := range a.out {
 		if a.out[i].Step.Kind == KindScript && a.out[i].Action == Pending {
 			return true

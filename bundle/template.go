@@ -29,8 +29,8 @@ func (e *templateError) Error() string { return fmt.Sprintf("line %d: %v: %s", e
 // Unwrap returns the class.
 func (e *templateError) Unwrap() error { return e.Class }
 
-// wrong makes an error about an offset of a template's text.
-func wrong(text string, offset int, class error, format string, args ...any) error {
+// templateErrorAt makes an error about an offset of a template's text.
+func templateErrorAt(text string, offset int, class error, format string, args ...any) error {
 	return &templateError{1 + strings.Count(text[:offset], "\n"), class, fmt.Sprintf(format, args...)}
 }
 
@@ -55,9 +55,9 @@ func templateType(text string) (typ string, line int) {
 }
 
 // expand expands a template by the type that its marker names. A text without a marker stays as it
-// is. Values are not expanded again. Only go-template sees the facts. The error is a
-// *templateError.
-func expand(text string, vars map[string]string, facts Facts) (string, error) {
+// is. Values are not expanded again. Only go-template sees the facts; byGo expands it. The error is
+// a *templateError, if it is one of the template.
+func expand(text string, vars map[string]string, facts Facts, byGo GoTemplate) (string, error) {
 	switch typ, line := templateType(text); typ {
 	case "":
 		return text, nil
@@ -66,9 +66,16 @@ func expand(text string, vars map[string]string, facts Facts) (string, error) {
 	case "template-string":
 		return templateString(text, vars), nil
 	case "go-template":
-		return goTemplate(text, vars, facts)
+		if byGo == nil {
+			return "", &templateError{line, errUnsupported, typ + ": this program was made without it"}
+		}
+		out, err := byGo(text, vars, facts)
+		if err != nil {
+			return "", goError(err, vars, facts)
+		}
+		return out, nil
 	default:
-		return "", &templateError{line, errUnsupported, typ + near(typ, templateTypes)}
+		return "", &templateError{line, errUnsupported, typ + suggestion(typ, templateTypes)}
 	}
 }
 
@@ -119,5 +126,5 @@ func leadingName(s string) string {
 
 // missing is the error about an unknown variable.
 func missing(text string, offset int, name string, vars map[string]string) error {
-	return wrong(text, offset, errMissing, "%q%s", name, near(name, slices.Collect(maps.Keys(vars))))
+	return templateErrorAt(text, offset, errMissing, "%q%s", name, suggestion(name, slices.Collect(maps.Keys(vars))))
 }

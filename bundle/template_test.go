@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/bundle"
+	"github.com/hostler-project/hostler/bundle/gotemplate"
 )
 
 // TestExpand holds templates to what the tools that had them first made of them, with Python's own
@@ -34,7 +35,7 @@ func TestExpand(t *testing.T) {
 		"bad template": bundle.ErrTemplate,
 	}
 	for _, c := range cases {
-		got, err := bundle.Expand(c.Text, c.Vars, nil)
+		got, err := bundle.Expand(c.Text, c.Vars, nil, gotemplate.Expand)
 		if want := classes[c.Err]; !errors.Is(err, want) || c.Err != "" && want == nil {
 			t.Errorf("%q with %v: error %v, want %q", c.Text, c.Vars, err, c.Err)
 		} else if err == nil && got != c.Want {
@@ -52,7 +53,7 @@ func TestFormatString(t *testing.T) {
 		"{x:>{w}.2}": "    ab", "{u:_^6}": "__äö__", "{x:s}": "abc",
 		"{{{x}}}": "{abc}", "{x:<3}": "abc", "{x:.0}|": "|", "{x:}": "abc", "{x:.^9}": "...abc...",
 	} {
-		got, err := bundle.Expand(formatMarker+in, vars, nil)
+		got, err := bundle.Expand(formatMarker+in, vars, nil, gotemplate.Expand)
 		if in == "{x:{{^5}" { // braces count, also those of a fill character
 			if !errors.Is(err, bundle.ErrTemplate) {
 				t.Errorf("%s: %q, %v; want a bad template", in, got, err)
@@ -73,7 +74,7 @@ func TestFormatString(t *testing.T) {
 		"{x:99999999999}": bundle.ErrTemplate, "{}": bundle.ErrTemplate, "{y}": bundle.ErrMissing,
 		"{x:{y}}": bundle.ErrMissing, "{ x }": bundle.ErrMissing,
 	} {
-		if got, err := bundle.Expand(formatMarker+in, vars, nil); !errors.Is(err, class) {
+		if got, err := bundle.Expand(formatMarker+in, vars, nil, gotemplate.Expand); !errors.Is(err, class) {
 			t.Errorf("%s: %q, %v; want %v", in, got, err, class)
 		}
 	}
@@ -83,7 +84,7 @@ func TestGoTemplate(t *testing.T) {
 	facts := bundle.Facts{"address": "10.0.0.7", "memory": "4096", "fact.zone": "b", "cores": "4"}
 	vars := map[string]string{"name": "it's $x", "n": "1"}
 	text := goMarker + "{{.name | sh}} {{.name | json}} {{.n | base64}} {{\"a.b\" | regexp}} {{.facts.address}} {{if ge .facts.cores 4}}big{{end}} {{.facts.fact.zone}}"
-	got, err := bundle.Expand(text, vars, facts)
+	got, err := bundle.Expand(text, vars, facts, gotemplate.Expand)
 	if want := goMarker + `'it'\''s $x' "it's $x" MQ== a\.b 10.0.0.7 big b`; err != nil || got != want {
 		t.Errorf("got %q, %v\nwant %q", got, err, want)
 	}
@@ -94,7 +95,7 @@ func TestGoTemplate(t *testing.T) {
 		"{{.name | shell}}": "line 2: bad template: function \"shell\" not defined",
 		"{{range 99999999}}{{printf \"%9999s\" $.name}}{{end}}": "makes more than 16 MiB",
 	} {
-		if _, err := bundle.Expand(goMarker+in, vars, facts); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := bundle.Expand(goMarker+in, vars, facts, gotemplate.Expand); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v\nwant %s", in, err, want)
 		}
 	}
@@ -106,7 +107,8 @@ func TestTemplateLine(t *testing.T) {
 		"\n" + formatMarker + "\n{no}":                 `line 4: missing variable: "no"; did you mean not?`,
 		formatMarker + "\n}":                           "line 3: bad template: a } without its {",
 	} {
-		if _, err := bundle.Expand(text, map[string]string{"not": "1"}, nil); err == nil || !strings.HasPrefix(err.Error(), want) {
+		vars := map[string]string{"not": "1"}
+		if _, err := bundle.Expand(text, vars, nil, gotemplate.Expand); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%q: %v\nwant %s", text, err, want)
 		}
 	}
@@ -120,7 +122,7 @@ func FuzzExpand(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, text, name, value string) {
-		got, err := bundle.Expand(text, map[string]string{name: value, "y": "2"}, bundle.Facts{"os": "linux"})
+		got, err := bundle.Expand(text, map[string]string{name: value, "y": "2"}, bundle.Facts{"os": "linux"}, gotemplate.Expand)
 		typ, _ := bundle.TemplateType(text)
 		if typ == "" && (err != nil || got != text) {
 			t.Errorf("%q is no template, and became %q, %v", text, got, err)

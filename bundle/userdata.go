@@ -26,7 +26,7 @@ import (
 // many of the cloud, can read user data.
 func (p *Plan) UserData(facts Facts, secrets bool) ([]byte, error) {
 	for _, b := range p.parts {
-		if err := b.bootable(facts, secrets); err != nil {
+		if err := b.checkBootable(facts, secrets); err != nil {
 			return nil, err
 		}
 	}
@@ -34,7 +34,7 @@ func (p *Plan) UserData(facts Facts, secrets bool) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &seen{salt: newToken() + newToken()}
+	s := &remoteState{salt: newToken() + newToken()}
 	out := cloudConfig{Merge: "list(append)+dict(no_replace,recurse_list)+str()"}
 	var record, input strings.Builder
 	var names []string
@@ -69,7 +69,7 @@ func (p *Plan) UserData(facts Facts, secrets bool) ([]byte, error) {
 		more := map[string]*Step{cloudDir + "/salt": salt, cloudDir + "/files": files}
 		if len(names) > 0 {
 			more[cloudDir+"/first/input"] = &Step{Kind: KindFile, Text: "-\n" + strings.Join(names, " ") + "\n" + input.String()}
-			more[cloudDir+"/first/run"] = &Step{Kind: KindFile, Text: cloudRun}
+			more[cloudDir+"/first/run"] = &Step{Kind: KindFile, Text: cloudRun()}
 			out.Run = [][]string{{"sh", cloudDir + "/first/run"}}
 		}
 		for _, name := range slices.Sorted(maps.Keys(more)) {
@@ -89,8 +89,12 @@ const cloudDir = "/var/lib/hostler/bundle"
 
 // cloudRun runs the bundles' scripts at the first boot, with the same text as Apply and under the
 // same lock.
-var cloudRun = "#!/bin/sh\n# Runs what hostler's bundles want at the first boot. What scripts print is in cloud-init's log.\nS=" + cloudDir + "\ntrap 'rm -rf \"$S/first\"' 0\n" +
-	"umask 077\nchmod 700 \"$S\"\nsh -c " + shellWord(farCommon+farLock+"shift\n"+farSession) + " hostler-bundle root /root \"$S\" first-boot-$$ 60 alone <\"$S/first/input\"\n"
+func cloudRun() string {
+	return "#!/bin/sh\n# Runs what hostler's bundles want at the first boot. What scripts print is in cloud-init's log.\n" +
+		"S=" + cloudDir + "\ntrap 'rm -rf \"$S/first\"' 0\numask 077\nchmod 700 \"$S\"\n" +
+		"sh -c " + shellWord(commonScript+lockScript+"shift\n"+sessionScript) +
+		" hostler-bundle root /root \"$S\" first-boot-$$ 60 alone <\"$S/first/input\"\n"
+}
 
 // cloudConfig is the document for cloud-init.
 type cloudConfig struct {
@@ -139,11 +143,11 @@ func shellWord(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`
 
 var factNames = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\.facts\.((?:tool\.|fact\.)?[\w-]+)`) })
 
-// bootable refuses a bundle that needs facts which only the running computer has.
-func (b *part) bootable(facts Facts, secrets bool) error {
+// checkBootable refuses a bundle that needs facts which only the running computer has.
+func (b *part) checkBootable(facts Facts, secrets bool) error {
 	for _, c := range b.conditions() {
 		if _, given := facts[c.Fact]; !given && (strings.HasPrefix(c.Fact, "tool.") || slices.Contains(inside, c.Fact) && c.Fact != "os") {
-			return unborn(b.File, b.Name, "when", fmt.Errorf("%s: what the computer says of itself is not known before it boots", c))
+			return notAtBoot(b.File, b.Name, "when", fmt.Errorf("%s: what the computer says of itself is not known before it boots", c))
 		}
 	}
 	for _, text := range b.texts() {
@@ -152,7 +156,7 @@ func (b *part) bootable(facts Facts, secrets bool) error {
 		}
 		for _, m := range factNames().FindAllStringSubmatch(text, -1) {
 			if facts[m[1]] == "" && m[1] != "os" {
-				return unborn(
+				return notAtBoot(
 					b.File, b.Name, "",
 					fmt.Errorf("a template wants the fact %s, which is not known before the computer boots", m[1]),
 				)
@@ -169,8 +173,8 @@ func (b *part) bootable(facts Facts, secrets bool) error {
 	return nil
 }
 
-// unborn is the error about a question to a computer that does not exist yet.
-func unborn(place, bundle, key string, err error) error {
+// notAtBoot is the error about a question to a computer that does not exist yet.
+func notAtBoot(place, bundle, key string, err error) error {
 	return &compute.Error{
 		Kind: compute.ErrInvalid, Err: at(place, bundle, key, err),
 		Hint: "deploy it by --via ssh, or render it with --fact NAME=VALUE",

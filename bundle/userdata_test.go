@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/bundle"
+	"github.com/hostler-project/hostler/bundle/gotemplate"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -113,7 +114,10 @@ func TestUserDataRefused(t *testing.T) {
 		"s/bundle.conf": "[args]\ntoken = env:X", "w/bundle.conf": "when = tool.git", "f/bundle.conf": "scripts = 1.sh",
 		"f/scripts/1.sh": goMarker + "{{.facts.address}}",
 	})
-	secret := bundle.PlanOptions{Secret: func(_ context.Context, v string) (string, bool, error) { return "x", v == "env:X", nil }}
+	secret := bundle.PlanOptions{
+		Secret:     func(_ context.Context, v string) (string, bool, error) { return "x", v == "env:X", nil },
+		GoTemplate: gotemplate.Expand,
+	}
 	if _, err := plan(t, set, secret, "s").UserData(nil, false); !errors.Is(err, compute.ErrDenied) ||
 		!strings.Contains(err.Error(), "token is a secret") {
 		t.Errorf(`err = %v; want error compute.ErrDenied and err.Error() with "token is a secret"`, err)
@@ -124,7 +128,7 @@ func TestUserDataRefused(t *testing.T) {
 	for name, want := range map[string]string{
 		"w": "tool.git: what the computer says of itself is not known", "f": "a template wants the fact address",
 	} {
-		if _, err := plan(t, set, bundle.PlanOptions{}, name).UserData(nil, false); !errors.Is(err, compute.ErrInvalid) ||
+		if _, err := plan(t, set, secret, name).UserData(nil, false); !errors.Is(err, compute.ErrInvalid) ||
 			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: err = %v; want error compute.ErrInvalid and err.Error() with want", name, err)
 		}
@@ -132,7 +136,7 @@ func TestUserDataRefused(t *testing.T) {
 	// who says it beforehand is believed
 	known := bundle.Facts{"tool.git": "", "address": "10.0.0.7"}
 	for _, name := range []string{"w", "f"} {
-		if _, err := plan(t, set, bundle.PlanOptions{}, name).UserData(known, false); err != nil {
+		if _, err := plan(t, set, secret, name).UserData(known, false); err != nil {
 			t.Errorf("%s: err = %v; want no error", name, err)
 		}
 	}

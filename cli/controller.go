@@ -26,7 +26,7 @@ func (a *App) Controller(ctx context.Context) (*client.Client, api.Self, error) 
 			return nil, api.Self{}, err
 		}
 		a.chosen = true
-		return a.firstAnswer(ctx, t.Where, t.Ask)
+		return t.Ask(ctx)
 	}
 	var dirs []string
 	if dir, err := host.RuntimeDir(); err == nil {
@@ -37,14 +37,11 @@ func (a *App) Controller(ctx context.Context) (*client.Client, api.Self, error) 
 		if _, err := os.Lstat(path); err != nil {
 			continue
 		}
-		c, err := client.New(client.Options{Socket: path, Project: a.Project(), Reason: a.Flags.reason()})
+		c, err := client.New(client.Options{Socket: path, Project: a.Project(), Reason: a.Flags.reason(), Slow: a.saySlow})
 		if err != nil {
 			return nil, api.Self{}, err
 		}
-		_, self, err := a.firstAnswer(ctx, "unix:"+path, func(ctx context.Context) (*client.Client, api.Self, error) {
-			self, err := c.Self(ctx)
-			return c, self, err
-		})
+		self, err := c.Self(ctx)
 		if err == nil {
 			a.Machine = dir == socket.MachineDir
 			return c, self, nil
@@ -58,6 +55,9 @@ func (a *App) Controller(ctx context.Context) (*client.Client, api.Self, error) 
 	}
 	return nil, api.Self{}, nil
 }
+
+// saySlow says that a controller does not answer.
+func (a *App) saySlow(controller string) { a.Say("the controller %s does not answer yet", controller) }
 
 // TheController returns the controller, for features that only a controller has.
 func (a *App) TheController(ctx context.Context, what string) (*client.Client, error) {

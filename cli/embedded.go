@@ -75,7 +75,7 @@ func (b embedded) due(ctx context.Context, names []string) {
 	defer cancel()
 	engine, err := a.Host.Engine(short)
 	if err == nil {
-		_, err = engine.Work(short, known...)
+		_, err = engine.RunDue(short, known...)
 	}
 	if err != nil {
 		a.Log.Warn("what was due", "err", err)

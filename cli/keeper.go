@@ -84,6 +84,6 @@ func (a *App) Ring(ctx context.Context) {
 	}
 	a.Log.Warn("no keeper, so what is left is done now", "err", err)
 	if engine, err := a.Host.Engine(ctx); err == nil {
-		_, _ = engine.Work(ctx) // failures are recorded, and the next command tries again
+		_, _ = engine.RunDue(ctx) // failures are recorded, and the next command tries again
 	}
 }

@@ -55,7 +55,7 @@ func (a *App) Named() (t logins.Target, err error) {
 		}
 		t.Token, t.Env = token, true
 	}
-	t.Project, t.Reason = a.Project(), a.Flags.reason()
+	t.Project, t.Reason, t.Slow = a.Project(), a.Flags.reason(), a.saySlow
 	t.CA = cmp.Or(a.Flags.Ca, os.Getenv("HOSTLER_CA"), t.CA)
 	if cert, key := os.Getenv("HOSTLER_CERT"), os.Getenv("HOSTLER_KEY"); cert != "" || key != "" {
 		t.Cert, t.Key = cert, key

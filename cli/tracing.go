@@ -40,7 +40,7 @@ func follow(a *App, cmd *cobra.Command) {
 		return // each request gets a trace of its own
 	}
 	parent, _ := trace.Parse(os.Getenv("TRACEPARENT"))
-	ctx := trace.From(cmd.Context(), a.Traces.Tracer, parent, os.Getenv("TRACESTATE"))
+	ctx := trace.WithParent(cmd.Context(), a.Traces.Tracer, parent, os.Getenv("TRACESTATE"))
 	ctx, a.Traces.Span = trace.Start(ctx, cmd.CommandPath())
 	cmd.SetContext(ctx)
 }

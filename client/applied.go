@@ -64,5 +64,5 @@ func (w *wire) doIf(ctx context.Context, revision int64, method, path string, in
 	if revision != 0 {
 		r.Header.Set("If-Match", strconv.Quote(strconv.FormatInt(revision, 10)))
 	}
-	return w.answered(ctx, r, out)
+	return w.send(ctx, r, out)
 }

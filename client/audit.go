@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -30,14 +31,23 @@ func (c *Client) Audit(ctx context.Context, q AuditQuery) ([]api.Act, error) {
 	if !q.Since.IsZero() {
 		query.Set("since", q.Since.UTC().Format(time.RFC3339Nano))
 	}
-	for key, value := range map[string]int64{"before": q.Before, "limit": int64(q.Limit)} {
-		if value > 0 {
-			query.Set(key, strconv.FormatInt(value, 10))
+	most := cmp.Or(q.Limit, 100)
+	var all []api.Act
+	for before := q.Before; ; {
+		query.Set("limit", strconv.Itoa(most-len(all)))
+		if before > 0 {
+			query.Set("before", strconv.FormatInt(before, 10))
+		}
+		var out struct {
+			Acts []api.Act `json:"acts"`
+			Next int64     `json:"next"`
+		}
+		if err := c.wire.do(ctx, http.MethodGet, "/v1/audit", query, nil, &out); err != nil {
+			return nil, err
+		}
+		all = append(all, out.Acts...)
+		if before = out.Next; before == 0 || len(all) >= most {
+			return all, nil
 		}
 	}
-	var out struct {
-		Acts []api.Act `json:"acts"`
-	}
-	err := c.wire.do(ctx, http.MethodGet, "/v1/audit", query, nil, &out)
-	return out.Acts, err
 }

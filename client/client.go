@@ -33,6 +33,9 @@ type Options struct {
 	// the project of all requests; nil: none is named
 	Project *string
 	TLS     *tls.Config // for URL; nil: the system's
+	// Slow is called when a question has had no answer for two seconds, with the controller's name.
+	// It must not block. nil: nobody is told.
+	Slow func(controller string)
 }
 
 // Client is a connection to one controller. All methods may be called concurrently.
@@ -45,8 +48,16 @@ type wire struct {
 	token   string
 	project *string
 	reason  string
+	slow    func(controller string)
 	http    *http.Client
 }
+
+const (
+	slowAfter = 2 * time.Second
+	// silentMost is how long a question, which changes nothing, waits for the beginning of its
+	// answer.
+	silentMost = time.Minute
+)
 
 var _ compute.Leaser = (*Client)(nil)
 
@@ -60,7 +71,7 @@ func New(opt Options) (*Client, error) {
 		ForceAttemptHTTP2: opt.Socket == "" && opt.Dial == nil, Proxy: http.ProxyFromEnvironment,
 	}
 	c := &Client{&wire{
-		token: opt.Token, project: opt.Project, reason: opt.Reason,
+		token: opt.Token, project: opt.Project, reason: opt.Reason, slow: opt.Slow,
 		http: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
 	}}
 	if opt.Dial != nil {
@@ -127,7 +138,7 @@ func (w *wire) request(ctx context.Context, method, path string, query url.Value
 	if in != nil {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	if p, state := trace.Here(ctx); p.Valid() {
+	if p, state := trace.Current(ctx); p.Valid() {
 		r.Header.Set("Traceparent", p.String())
 		if state != "" {
 			r.Header.Set("Tracestate", state)
@@ -152,7 +163,7 @@ func (w *wire) do(ctx context.Context, method, path string, query url.Values, in
 
 // create sends a request that makes something, with a new key so that it can be repeated safely.
 func (w *wire) create(ctx context.Context, path string, query url.Values, in, out any) error {
-	return w.repeat(ctx, func(key string) error { return w.doAs(ctx, key, http.MethodPost, path, query, in, out) })
+	return w.retry(ctx, func(key string) error { return w.doAs(ctx, key, http.MethodPost, path, query, in, out) })
 }
 
 // doAs is do with an idempotency key, or "".
@@ -164,12 +175,37 @@ func (w *wire) doAs(ctx context.Context, key, method, path string, query url.Val
 	if key != "" {
 		r.Header.Set(api.KeyHeader, key)
 	}
-	return w.answered(ctx, r, out)
+	return w.send(ctx, r, out)
 }
 
-// answered sends a request and reads the answer into out, unless out is nil.
-func (w *wire) answered(ctx context.Context, r *http.Request, out any) error {
-	answer, err := w.http.Do(r)
+// errSilent ends a question that a controller does not answer.
+var errSilent = fmt.Errorf("it took the question and has not answered within %v", silentMost)
+
+// begun sends a request and returns the beginning of its answer; the caller calls done when it
+// has read the rest. What asks and changes nothing does not wait for ever: the controller may be
+// stopped.
+func (w *wire) begun(r *http.Request) (answer *http.Response, done func(), err error) {
+	if r.Method != http.MethodGet {
+		answer, err = w.http.Do(r)
+		return answer, func() {}, err
+	}
+	if w.slow != nil {
+		slow := time.AfterFunc(slowAfter, func() { w.slow(w.name) })
+		defer slow.Stop()
+	}
+	ctx, cancel := context.WithCancelCause(r.Context())
+	silent := time.AfterFunc(silentMost, func() { cancel(errSilent) })
+	defer silent.Stop()
+	if answer, err = w.http.Do(r.WithContext(ctx)); err != nil && context.Cause(ctx) == errSilent {
+		err = errSilent
+	}
+	return answer, func() { cancel(nil) }, err
+}
+
+// send sends a request and reads the answer into out, unless out is nil.
+func (w *wire) send(ctx context.Context, r *http.Request, out any) error {
+	answer, done, err := w.begun(r)
+	defer done()
 	if err != nil {
 		return w.unreachable(ctx, err)
 	}
@@ -201,10 +237,10 @@ func (w *wire) unreachable(ctx context.Context, err error) error {
 		err = ue.Err // the address is said once
 	}
 	hint := "is `hostler serve` running there?"
-	if why, text := distrust(err); text != nil {
+	if why, text := tlsError(err); text != nil {
 		err, hint = text, why
 	} else if dial := (*net.OpError)(nil); !errors.As(err, &dial) || dial.Op != "dial" {
-		err = &lost{err}
+		err = &lostAnswer{err}
 	}
 	return &compute.Error{Kind: compute.ErrUnavailable, Err: fmt.Errorf("the controller %s: %w", w.name, err), Hint: hint}
 }
@@ -224,8 +260,8 @@ func refusal(answer *http.Response) error {
 	return p.Err()
 }
 
-// as returns the query for acting as who, where that is not just the caller.
-func as(who compute.Who) url.Values {
+// onBehalf returns the query for acting as who, where that is not just the caller.
+func onBehalf(who compute.Who) url.Values {
 	q := url.Values{}
 	if who.Admin {
 		q.Set("any", "true")

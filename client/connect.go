@@ -17,7 +17,7 @@ const subprotocol = "hostler-agent"
 // Connect opens a connection into an instance under who's lease, through the controller. ctx only
 // bounds the opening. The connection ends with the lease.
 func (c *Client) Connect(ctx context.Context, who compute.Who, name compute.ID) (compute.Conn, error) {
-	r, err := c.wire.request(ctx, http.MethodGet, "/v1/instances/"+url.PathEscape(string(name))+"/connect", as(who), nil)
+	r, err := c.wire.request(ctx, http.MethodGet, "/v1/instances/"+url.PathEscape(string(name))+"/connect", onBehalf(who), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +39,7 @@ func (c *Client) Connect(ctx context.Context, who compute.Who, name compute.ID) 
 		return nil, c.wire.unreachable(ctx, err)
 	}
 	socket.SetReadLimit(-1)
-	return &conn{Client: agent.New(way{websocket.NetConn(life, socket, websocket.MessageBinary)}), end: end}, nil
+	return &conn{Client: agent.New(errorConn{websocket.NetConn(life, socket, websocket.MessageBinary)}), end: end}, nil
 }
 
 // conn is a connection through the controller.

@@ -57,7 +57,7 @@ func controller() (url string, end func()) {
 			}
 			return auth.Principal{Name: "ann", Everywhere: auth.Administrator, Roles: map[string]auth.Role{"": auth.User}}, nil
 		}},
-		Life: server.Life{
+		Lifecycle: server.Lifecycle{
 			Ready:  func(context.Context) error { return nil },
 			Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil },
 		},

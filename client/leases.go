@@ -21,9 +21,9 @@ func (c *Client) Acquire(ctx context.Context, req compute.Request) ([]compute.Le
 	}
 	var out api.Acquired
 	var asked string
-	err := c.wire.repeat(ctx, func(key string) error { asked = key; return c.ask(ctx, req, key, &out) })
+	err := c.wire.retry(ctx, func(key string) error { asked = key; return c.ask(ctx, req, key, &out) })
 	if err != nil && ctx.Err() != nil {
-		c.giveUp(ctx, asked)
+		c.cancelRequest(ctx, asked)
 	}
 	if err != nil {
 		return nil, err
@@ -37,7 +37,7 @@ func (c *Client) Acquire(ctx context.Context, req compute.Request) ([]compute.Le
 // them.
 func (c *Client) AcquireOnce(ctx context.Context, key string, req compute.Request) ([]compute.Lease, error) {
 	var out api.Acquired
-	if err := c.wire.repeatAs(ctx, key, func(key string) error { return c.ask(ctx, req, key, &out) }); err != nil {
+	if err := c.wire.retryAs(ctx, key, func(key string) error { return c.ask(ctx, req, key, &out) }); err != nil {
 		return nil, err
 	}
 	return leasesOf(&out), nil
@@ -56,8 +56,8 @@ func leasesOf(out *api.Acquired) []compute.Lease {
 // limits.
 const giveUpPatience = 5 * time.Second
 
-// giveUp gives back what a request may have been given while ctx ended.
-func (c *Client) giveUp(ctx context.Context, key string) {
+// cancelRequest gives back what a request may have been given while ctx ended.
+func (c *Client) cancelRequest(ctx context.Context, key string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveUpPatience)
 	defer cancel()
 	_ = c.GiveUp(ctx, key) // a controller that has gone cannot be told
@@ -117,7 +117,7 @@ func (c *Client) Release(ctx context.Context, who compute.Who, opt compute.Relea
 	if len(names) == 0 {
 		return nil
 	}
-	return c.wire.do(ctx, http.MethodPost, "/v1/release", as(who), api.NewReleaseRequest(opt, names...), nil)
+	return c.wire.do(ctx, http.MethodPost, "/v1/release", onBehalf(who), api.NewReleaseRequest(opt, names...), nil)
 }
 
 // Extend extends leases one after another. After an error, those before it are extended.
@@ -126,7 +126,7 @@ func (c *Client) Extend(ctx context.Context, who compute.Who, ttl time.Duration,
 	for _, n := range names {
 		var l api.Lease
 		path := "/v1/leases/" + url.PathEscape(string(n)) + "/extend"
-		if err := c.wire.create(ctx, path, as(who), api.NewExtendRequest(ttl), &l); err != nil {
+		if err := c.wire.create(ctx, path, onBehalf(who), api.NewExtendRequest(ttl), &l); err != nil {
 			return out, err
 		}
 		out = append(out, l.Compute())
@@ -137,6 +137,6 @@ func (c *Client) Extend(ctx context.Context, who compute.Who, ttl time.Duration,
 // Use tells the controller that an instance is in use under who's lease.
 func (c *Client) Use(ctx context.Context, who compute.Who, name compute.ID) (compute.Lease, error) {
 	var l api.Lease
-	err := c.wire.do(ctx, http.MethodPost, "/v1/leases/"+url.PathEscape(string(name))+"/use", as(who), nil, &l)
+	err := c.wire.do(ctx, http.MethodPost, "/v1/leases/"+url.PathEscape(string(name))+"/use", onBehalf(who), nil, &l)
 	return l.Compute(), err
 }

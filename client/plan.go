@@ -13,7 +13,7 @@ import (
 // all, and what it did lately. It changes nothing.
 func (c *Client) Plan(ctx context.Context, sources ...string) (api.Plans, error) {
 	var out api.Plans
-	err := c.wire.do(ctx, http.MethodGet, "/v1/plan", named(sources, url.Values{"fresh": {"true"}}), nil, &out)
+	err := c.wire.do(ctx, http.MethodGet, "/v1/plan", withSources(sources, url.Values{"fresh": {"true"}}), nil, &out)
 	return out, err
 }
 
@@ -25,12 +25,12 @@ func (c *Client) History(ctx context.Context, day bool, sources ...string) (api.
 		span = "day"
 	}
 	var out api.History
-	err := c.wire.do(ctx, http.MethodGet, "/v1/history", named(sources, url.Values{"span": {span}}), nil, &out)
+	err := c.wire.do(ctx, http.MethodGet, "/v1/history", withSources(sources, url.Values{"span": {span}}), nil, &out)
 	return out, err
 }
 
-// named adds the names of sources to a query, if there are any.
-func named(sources []string, query url.Values) url.Values {
+// withSources adds the names of sources to a query, if there are any.
+func withSources(sources []string, query url.Values) url.Values {
 	if len(sources) > 0 {
 		query.Set("source", strings.Join(sources, ","))
 	}

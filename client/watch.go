@@ -36,7 +36,7 @@ func (c *Client) Watch(ctx context.Context, q compute.EventQuery, f func(compute
 	for {
 		after := q.After
 		err := c.watch(ctx, &q, f)
-		var own *stopped
+		var own *callbackError
 		switch {
 		case errors.As(err, &own):
 			return own.error
@@ -56,8 +56,8 @@ func (c *Client) Watch(ctx context.Context, q compute.EventQuery, f func(compute
 	}
 }
 
-// stopped is an error of the callback.
-type stopped struct{ error }
+// callbackError is an error of the callback.
+type callbackError struct{ error }
 
 // watch watches over one connection, and advances q.After.
 func (c *Client) watch(ctx context.Context, q *compute.EventQuery, f func(compute.Event) error) error {
@@ -100,15 +100,15 @@ func (c *Client) watch(ctx context.Context, q *compute.EventQuery, f func(comput
 			return lost(err)
 		}
 		if err := f(event); err != nil {
-			return &stopped{err}
+			return &callbackError{err}
 		}
 		q.After = max(q.After, event.ID)
 	}
 	return lost(io.ErrUnexpectedEOF)
 }
 
-// sent is a Server-Sent Event. One without data only shows that the stream lives.
-type sent struct {
+// serverEvent is a Server-Sent Event. One without data only shows that the stream lives.
+type serverEvent struct {
 	name string
 	data []byte
 }
@@ -119,18 +119,18 @@ func isStream(answer *http.Response) bool {
 }
 
 // events iterates over the events of a stream.
-func events(in io.Reader) iter.Seq2[sent, error] {
-	return func(yield func(sent, error) bool) {
+func events(in io.Reader) iter.Seq2[serverEvent, error] {
+	return func(yield func(serverEvent, error) bool) {
 		lines := bufio.NewScanner(in)
 		lines.Buffer(make([]byte, 0, 4096), maxEvent)
-		var e sent
+		var e serverEvent
 		for lines.Scan() {
 			line := lines.Bytes()
 			if len(line) == 0 {
 				if !yield(e, nil) {
 					return
 				}
-				e = sent{}
+				e = serverEvent{}
 				continue
 			}
 			field, value, _ := bytes.Cut(line, []byte(":"))
@@ -143,13 +143,13 @@ func events(in io.Reader) iter.Seq2[sent, error] {
 					e.data = append(e.data, '\n')
 				}
 				if e.data = append(e.data, value...); len(e.data) > maxEvent {
-					yield(sent{}, bufio.ErrTooLong)
+					yield(serverEvent{}, bufio.ErrTooLong)
 					return
 				}
 			}
 		}
 		if err := lines.Err(); err != nil {
-			yield(sent{}, err)
+			yield(serverEvent{}, err)
 		}
 	}
 }

@@ -19,12 +19,12 @@ import (
 // are safe for concurrent use. Several processes may have the same Cloud open on one store. New
 // makes one; the zero value is of no use.
 type Cloud struct {
-	opt    Options
-	t      Timers
-	log    *slog.Logger
-	door   Door
-	book   book
-	logins *logins
+	opt     Options
+	t       Timers
+	log     *slog.Logger
+	backend Backend
+	records recordStore
+	logins  *logins
 	// ends with Close; background work, such as the end of an idle server, stops with it
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -73,7 +73,7 @@ func New(ctx context.Context, o Options) (*Cloud, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Open == nil {
-		open, ok := known[o.Provider]
+		open, ok := openers[o.Provider]
 		if !ok {
 			_, err := variablesOf(o.Provider)
 			return nil, err
@@ -81,16 +81,16 @@ func New(ctx context.Context, o Options) (*Cloud, error) {
 		o.Open = open
 	}
 	t := o.Timers.complete()
-	c := &Cloud{opt: o, t: t, log: o.Log, book: book{o.Store, o.Resource}, servers: map[string]*Server{},
+	c := &Cloud{opt: o, t: t, log: o.Log, records: recordStore{o.Store, o.Resource}, servers: map[string]*Server{},
 		spawning: map[string]bool{}, boots: map[bool]average{}, uptime: proc.Uptime,
 		memory: flavor.Memory{Failed: t.Failed, Picked: t.Pick}}
 	door, err := o.Open(ctx, Setup{Resource: o.Resource, Store: o.Store, Dir: o.Dir, Log: o.Log})
 	if err != nil {
 		return nil, err
 	}
-	c.door = door
-	c.logins = &logins{all: map[Login]*opening{}, open: func(ctx context.Context, l Login) (compute.Provider, error) {
-		if _, err := c.verified(ctx); err != nil {
+	c.backend = door
+	c.logins = &logins{all: map[Login]*openProvider{}, open: func(ctx context.Context, l Login) (compute.Provider, error) {
+		if _, err := c.checkProject(ctx); err != nil {
 			return nil, err
 		}
 		return door.Servers(ctx, o.deployment(nil), l)
@@ -125,7 +125,7 @@ func (c *Cloud) Close() error {
 	defer cancel()
 	for _, s := range servers {
 		errs = append(errs, s.shell.line.disconnect())
-		_, err := c.book.change(ctx, s.Name, func(r *record) error {
+		_, err := c.records.change(ctx, s.Name, func(r *record) error {
 			if r.Owner == us {
 				r.Owner = 0
 			}
@@ -138,8 +138,8 @@ func (c *Cloud) Close() error {
 	return errors.Join(errs...)
 }
 
-// goes runs f in the background, unless the cloud is closed.
-func (c *Cloud) goes(f func(context.Context)) {
+// background runs f in the background, unless the cloud is closed.
+func (c *Cloud) background(f func(context.Context)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -150,7 +150,7 @@ func (c *Cloud) goes(f func(context.Context)) {
 
 // ErrIsNoHardware reports whether an error of Spawn says that the cloud had no room for a server of
 // that flavor.
-func (c *Cloud) ErrIsNoHardware(err error) bool { return err != nil && c.door.NoHardware(err) }
+func (c *Cloud) ErrIsNoHardware(err error) bool { return err != nil && c.backend.NoHardware(err) }
 
 // sleep waits for d. It returns the cause of ctx if that ends first.
 func sleep(ctx context.Context, d time.Duration) error {

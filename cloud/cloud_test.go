@@ -20,7 +20,7 @@ import (
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
-// sky is a cloud of fake computers, behind a cloud.Door. It outlives the processes that use it.
+// sky is a cloud of fake computers, behind a cloud.Backend. It outlives the processes that use it.
 type sky struct {
 	computers *fake.Cloud
 	options   fake.Options // of the computers
@@ -44,7 +44,7 @@ func newSky() *sky {
 }
 
 type door struct {
-	cloud.Door // nil: this package asks no more of it than what follows
+	cloud.Backend // nil: this package asks no more of it than what follows
 	*sky
 	setup cloud.Setup
 }
@@ -158,8 +158,10 @@ func start(t testing.TB, s *sky, file string, change func(*cloud.Options)) proce
 	}
 	o := cloud.Options{
 		Resource: "test", Store: store,
-		Open: func(_ context.Context, setup cloud.Setup) (cloud.Door, error) { return door{sky: s, setup: setup}, nil },
-		Log:  slog.New(slog.DiscardHandler),
+		Open: func(_ context.Context, setup cloud.Setup) (cloud.Backend, error) {
+			return door{sky: s, setup: setup}, nil
+		},
+		Log: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
 		change(&o)

@@ -21,11 +21,11 @@ import (
 // Deploy makes what servers need and is missing, such as a network and a key. It may be repeated.
 // Then it calls Recover.
 func (c *Cloud) Deploy(ctx context.Context, config DeployConfig) (Deployment, error) {
-	place, err := c.verified(ctx)
+	place, err := c.checkProject(ctx)
 	if err != nil {
 		return Deployment{}, err
 	}
-	rec, keyFile, err := c.door.Deploy(ctx, c.opt.deployment(nil), config.settings())
+	rec, keyFile, err := c.backend.Deploy(ctx, c.opt.deployment(nil), config.settings())
 	if err != nil {
 		return Deployment{}, err
 	}
@@ -41,8 +41,8 @@ func (c *Cloud) Deploy(ctx context.Context, config DeployConfig) (Deployment, er
 	if err != nil {
 		return Deployment{}, err
 	}
-	err = c.book.update(ctx, func(tx store.Tx) error {
-		return errors.Join(tx.SaveNote(c.book.deploymentKey(), string(text)), tx.SaveNote(c.book.tearingDownKey(), ""))
+	err = c.records.update(ctx, func(tx store.Tx) error {
+		return errors.Join(tx.SaveNote(c.records.deploymentKey(), string(text)), tx.SaveNote(c.records.tearingDownKey(), ""))
 	})
 	if err != nil {
 		return Deployment{}, err
@@ -91,14 +91,14 @@ func deployed(rec *deployment.Record, project string) Deployment {
 	return d
 }
 
-// verified returns the project of the credentials. It refuses another project than the
+// checkProject returns the project of the credentials. It refuses another project than the
 // deployment's, since there all servers would look gone.
-func (c *Cloud) verified(ctx context.Context) (clouds.Place, error) {
-	place, err := c.door.Place(ctx)
+func (c *Cloud) checkProject(ctx context.Context) (clouds.Place, error) {
+	place, err := c.backend.Place(ctx)
 	if err != nil {
 		return place, err
 	}
-	d, ok, err := c.book.deployment(ctx)
+	d, ok, err := c.records.deployment(ctx)
 	if err != nil {
 		return place, err
 	}
@@ -122,7 +122,7 @@ func (c *Cloud) PrivateKey() string {
 // to their end. What is half made or half destroyed is destroyed, and failed destructions of this
 // process are tried again. Servers of other living processes are left alone.
 func (c *Cloud) Recover(ctx context.Context) error {
-	all, err := c.book.all(ctx)
+	all, err := c.records.all(ctx)
 	if err != nil {
 		return err
 	}
@@ -138,17 +138,19 @@ func (c *Cloud) Recover(ctx context.Context) error {
 // errOwned says that another process has the server.
 var errOwned = errors.New("another process has it")
 
+// takeOver makes a server of an ended worker ours, or destroys it if it was half made. It does
+// nothing if the server is gone or has a live owner.
 func (c *Cloud) takeOver(ctx context.Context, name string) error {
 	us := c.opt.Store.Worker()
 	c.mu.Lock()
 	here := c.servers[name]
 	spawning := c.spawning[name]
 	c.mu.Unlock()
-	r, err := c.book.change(ctx, name, func(r *record) error {
+	r, err := c.records.change(ctx, name, func(r *record) error {
 		switch {
 		case r.Owner != us && r.Owner != 0 && c.opt.Store.Alive(r.Owner),
 			r.Owner == us && spawning,
-			r.Owner == us && here != nil && !(r.State == destroying && here.life.failedToGo()):
+			r.Owner == us && here != nil && !(r.State == destroying && here.life.destroyFailed()):
 			return errOwned
 		}
 		r.Owner = us
@@ -180,19 +182,19 @@ func (c *Cloud) takeOver(ctx context.Context, name string) error {
 // not stop the rest, and TearDown may be repeated. It returns what it deleted, or with dryRun would
 // delete. ErrNotFound says that there is nothing to tear down.
 func (c *Cloud) TearDown(ctx context.Context, dryRun bool) (deleted []string, err error) {
-	if _, err := c.verified(ctx); err != nil {
+	if _, err := c.checkProject(ctx); err != nil {
 		return nil, err
 	}
-	self, err := c.door.Self(ctx)
+	self, err := c.backend.Self(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if !dryRun {
-		if err := c.book.saveText(ctx, c.book.tearingDownKey(), time.Now().UTC().Format(time.RFC3339)); err != nil {
+		if err := c.records.saveText(ctx, c.records.tearingDownKey(), time.Now().UTC().Format(time.RFC3339)); err != nil {
 			return nil, err
 		}
 	}
-	all, err := c.book.all(ctx)
+	all, err := c.records.all(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +229,7 @@ func (c *Cloud) TearDown(ctx context.Context, dryRun bool) (deleted []string, er
 	if len(errs) > 0 {
 		return deleted, errors.Join(errs...) // servers still use what Deploy made
 	}
-	more, err := takeDown(ctx, c.door, c.opt, dryRun)
+	more, err := takeDown(ctx, c.backend, c.opt, dryRun)
 	for _, what := range more {
 		// a dry run finds the servers twice: as recorded, and in the cloud
 		if !slices.Contains(deleted, what) {
@@ -239,8 +241,8 @@ func (c *Cloud) TearDown(ctx context.Context, dryRun bool) (deleted []string, er
 	if err != nil && !nothing || dryRun {
 		return deleted, err
 	}
-	if err := c.book.update(ctx, func(tx store.Tx) error {
-		return errors.Join(tx.SaveNote(c.book.deploymentKey(), ""), tx.SaveNote(c.book.tearingDownKey(), ""))
+	if err := c.records.update(ctx, func(tx store.Tx) error {
+		return errors.Join(tx.SaveNote(c.records.deploymentKey(), ""), tx.SaveNote(c.records.tearingDownKey(), ""))
 	}); err != nil {
 		return deleted, err
 	}
@@ -252,7 +254,7 @@ func (c *Cloud) TearDown(ctx context.Context, dryRun bool) (deleted []string, er
 }
 
 // takeDown deletes what Deploy made and what servers left behind, and lists it.
-func takeDown(ctx context.Context, door Door, opt Options, dryRun bool) (deleted []string, err error) {
+func takeDown(ctx context.Context, door Backend, opt Options, dryRun bool) (deleted []string, err error) {
 	var mu sync.Mutex
 	o := opt.deployment(func(s deployment.Step) {
 		if s.Did == deployment.Deleted || s.Did == deployment.WouldDrop {

@@ -90,6 +90,8 @@ type files struct {
 	shell *shell
 }
 
+// copyOver uploads the files. An empty Remote means the local path, and a missing optional file
+// is skipped.
 func (fl *files) copyOver(ctx context.Context, files []File) error {
 	for _, f := range files {
 		if f.Remote == "" {
@@ -109,6 +111,7 @@ func (fl *files) copyOver(ctx context.Context, files []File) error {
 	return nil
 }
 
+// upload copies one regular file with its mode and its time of change.
 func (fl *files) upload(ctx context.Context, local, remote string) error {
 	f, err := os.Open(local)
 	if err != nil {
@@ -132,6 +135,8 @@ func (fl *files) create(ctx context.Context, content, remote string) error {
 	)
 }
 
+// put writes content to remote, as a tar stream of one file. It creates missing directories, and
+// h.Size bytes must come.
 func (fl *files) put(ctx context.Context, op, remote string, h tar.Header, content io.Reader) error {
 	ended, err := fl.shell.use(op)
 	if err != nil {
@@ -146,11 +151,11 @@ func (fl *files) put(ctx context.Context, op, remote string, h tar.Header, conte
 	if err := fl.mkDir(ctx, dir); err != nil {
 		return err
 	}
-	conn, err := fl.shell.line.client(ctx)
+	conn, err := fl.shell.line.connect(ctx)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := fl.shell.line.while(ctx)
+	ctx, cancel := fl.shell.line.withServer(ctx)
 	defer cancel(nil)
 	r, w := io.Pipe()
 	h.Name, h.Typeflag, h.Format = name, tar.TypeReg, tar.FormatPAX
@@ -174,11 +179,13 @@ func (fl *files) put(ctx context.Context, op, remote string, h tar.Header, conte
 	}
 	if err != nil {
 		fl.shell.line.drop(conn, err)
-		return fl.shell.line.fail(op, kindOr(err, compute.ErrFailed), fmt.Errorf("%s: %w", remote, err))
+		return fl.shell.line.fail(op, kindUnlessKnown(err, compute.ErrFailed), fmt.Errorf("%s: %w", remote, err))
 	}
 	return nil
 }
 
+// download copies one remote file to local. The file is written under another name first, so
+// local is never half written.
 func (fl *files) download(ctx context.Context, remote, local string) error {
 	ended, err := fl.shell.use("DownloadFile")
 	if err != nil {
@@ -192,7 +199,7 @@ func (fl *files) download(ctx context.Context, remote, local string) error {
 	if remote, err = fl.absolute(ctx, remote); err != nil {
 		return err
 	}
-	conn, err := fl.shell.line.client(ctx)
+	conn, err := fl.shell.line.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -202,7 +209,7 @@ func (fl *files) download(ctx context.Context, remote, local string) error {
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
-	ctx, cancel := fl.shell.line.while(ctx)
+	ctx, cancel := fl.shell.line.withServer(ctx)
 	defer cancel(nil)
 	r, w := io.Pipe()
 	got := make(chan error, 1)
@@ -226,7 +233,7 @@ func (fl *files) download(ctx context.Context, remote, local string) error {
 	}
 	if err != nil {
 		fl.shell.line.drop(conn, err)
-		return fl.shell.line.fail("DownloadFile", kindOr(err, compute.ErrFailed), fmt.Errorf("%s: %w", remote, err))
+		return fl.shell.line.fail("DownloadFile", kindUnlessKnown(err, compute.ErrFailed), fmt.Errorf("%s: %w", remote, err))
 	}
 	return nil
 }
@@ -245,6 +252,8 @@ func only(r io.Reader, w io.Writer, name string) error {
 	return err
 }
 
+// mkDir creates dir and its parents. Where the login may not, it tries with sudo and gives dir
+// to the login.
 func (fl *files) mkDir(ctx context.Context, dir string) error {
 	dir, err := fl.absolute(ctx, dir)
 	if err != nil {

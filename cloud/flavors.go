@@ -18,7 +18,7 @@ func (c *Cloud) flavors(ctx context.Context, fresh bool) (*flavor.Table, error) 
 	if t != nil && !fresh && time.Since(at) < c.t.Flavors {
 		return t, nil
 	}
-	t, err := c.door.Flavors(ctx, fresh || t != nil)
+	t, err := c.backend.Flavors(ctx, fresh || t != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (c *Cloud) GetServerFlavor(ctx context.Context, idOrName string) (Flavor, e
 
 // GetQuota returns the project's limits and use, others' use included.
 func (c *Cloud) GetQuota(ctx context.Context) (q Quota, err error) {
-	all, _, err := c.door.Quota(ctx, false)
+	all, _, err := c.backend.Quota(ctx, false)
 	if err != nil {
 		return q, err
 	}
@@ -124,7 +124,7 @@ func (c *Cloud) Spawnable(ctx context.Context, f Flavor, disk int) (n int, why s
 	if err != nil {
 		return 0, "", err
 	}
-	all, err := c.book.all(ctx)
+	all, err := c.records.all(ctx)
 	if err != nil {
 		return 0, "", err
 	}
@@ -132,6 +132,6 @@ func (c *Cloud) Spawnable(ctx context.Context, f Flavor, disk int) (n int, why s
 	if c.opt.MaxServers > 0 {
 		limit = max(0, c.opt.MaxServers-len(all))
 	}
-	n, why = q.Spawnable(f, disk, c.book.reserved(all), limit)
+	n, why = q.Spawnable(f, disk, c.records.reserved(all), limit)
 	return n, why, nil
 }

@@ -12,11 +12,11 @@ type logins struct {
 	open func(context.Context, Login) (compute.Provider, error)
 
 	mu  sync.Mutex
-	all map[Login]*opening
+	all map[Login]*openProvider
 }
 
-// opening is a provider that is open or being opened. done is closed when p or err is set.
-type opening struct {
+// openProvider is a provider that is open or being opened. done is closed when p or err is set.
+type openProvider struct {
 	done      chan struct{}
 	p         compute.Provider
 	err       error
@@ -29,7 +29,7 @@ func (l *logins) provider(ctx context.Context, login Login) (compute.Provider, e
 		l.mu.Lock()
 		o, ok := l.all[login]
 		if !ok {
-			o = &opening{done: make(chan struct{})}
+			o = &openProvider{done: make(chan struct{})}
 			l.all[login] = o
 		}
 		l.mu.Unlock()
@@ -48,7 +48,9 @@ func (l *logins) provider(ctx context.Context, login Login) (compute.Provider, e
 	}
 }
 
-func (l *logins) begin(ctx context.Context, login Login, o *opening) {
+// begin opens the provider for login and closes o.done. A failed one is forgotten, so the next
+// caller tries again.
+func (l *logins) begin(ctx context.Context, login Login, o *openProvider) {
 	defer close(o.done)
 	if o.p, o.err = l.open(ctx, login); o.err == nil {
 		return

@@ -177,7 +177,9 @@ func TestOpenStackHead(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !head.IsHeadNode || !strings.HasPrefix(head.IP, "127.79.") || !head.Alive(ctx, true) {
-		t.Errorf("the head node is at %s, head: %v", head.IP, head.IsHeadNode)
+		known, err := head.Known(ctx)
+		_, err2 := head.SSHSession(ctx)
+		t.Errorf("the head node is at %s, head: %v; known: %v, %v; a session: %v", head.IP, head.IsHeadNode, known, err, err2)
 	}
 	if n := must(c.GetQuota(ctx))(t); n.Max.Instances != 60 || n.Used.Instances < 1 {
 		t.Errorf("n = %+v; want n.Max.Instances == 60 and n.Used.Instances >= 1", n)

@@ -31,7 +31,7 @@ type Options struct {
 
 	Provider string // a kind of cloud, "openstack" or "ec2", where Open is nil
 	// opens the kind of cloud; OpenStack and EC2 return such functions
-	Open func(context.Context, Setup) (Door, error)
+	Open func(context.Context, Setup) (Backend, error)
 
 	// AutoConfirmDead is how long a server may be bad, see GoneBad, before it is destroyed; 0 means
 	// for ever. The start is recorded, so the time goes on when the process ends. The process that
@@ -70,6 +70,7 @@ type Timers struct {
 	SharedDisk time.Duration // to set up NFS: 2 min
 }
 
+// complete fills in the usual value of each timer that is zero.
 func (t Timers) complete() Timers {
 	for _, one := range []struct {
 		d     *time.Duration

@@ -57,7 +57,7 @@ func (s *Server) WaitUntilReady(ctx context.Context, files []File, script string
 	// the end of the server's console may say why
 	ctx, cancel := context.WithTimeout(s.c.ctx, s.c.t.Dial)
 	defer cancel()
-	return s.c.explained(ctx, s.ending.r, err)
+	return s.c.withConsole(ctx, s.ending.r, err)
 }
 
 // setup makes a new server ready: it waits for the boot, copies files and runs a script.
@@ -68,8 +68,10 @@ type setup struct {
 	files *files
 }
 
+// run waits for the server to connect and boot, copies the files and runs the script, if any. It
+// disconnects at the end, so that later calls log in anew.
 func (s *setup) run(ctx context.Context, files []File, script string) error {
-	if _, err := s.shell.line.client(ctx); err != nil {
+	if _, err := s.shell.line.connect(ctx); err != nil {
 		return fmt.Errorf("never became ready to use: %w", err)
 	}
 	if s.told {
@@ -88,6 +90,8 @@ func (s *setup) run(ctx context.Context, files []File, script string) error {
 	return s.shell.line.disconnect()
 }
 
+// waitBooted waits until the server says that it has booted, for t.Boot at most. It then removes
+// the sentinel file; a failure of that is ignored.
 func (s *setup) waitBooted(ctx context.Context) error {
 	began := time.Now()
 	for {

@@ -26,7 +26,7 @@ const (
 type record struct {
 	State  string        `json:"state"`
 	Owner  int64         `json:"owner"` // the worker that has it; 0: none
-	Begun  moment        `json:"begun"`
+	Begun  timestamp     `json:"begun"`
 	Name   string        `json:"name"`
 	ID     string        `json:"id,omitempty"` // the provider's
 	IP     string        `json:"ip,omitempty"`
@@ -41,8 +41,8 @@ type record struct {
 	// the cloud has answered: its own count has the server, and nothing is reserved for it
 	Answered bool `json:"answered,omitempty"`
 
-	Bad   *badness `json:"bad,omitempty"`
-	Marks int      `json:"marks,omitempty"` // the number of changes of Bad
+	Bad   *badState `json:"bad,omitempty"`
+	Marks int       `json:"marks,omitempty"` // the number of changes of Bad
 
 	Script        string `json:"script,omitempty"`
 	DestroyScript string `json:"destroy_script,omitempty"`
@@ -50,23 +50,23 @@ type record struct {
 	SharedDisk    bool   `json:"shared_disk,omitempty"`
 }
 
-// book keeps the records of one resource.
-type book struct {
+// recordStore keeps the records of one resource.
+type recordStore struct {
 	store    Store
 	resource string
 }
 
-func (b book) prefix() string         { return "cloud:" + b.resource + ":server:" }
-func (b book) key(name string) string { return b.prefix() + name }
-func (b book) deploymentKey() string  { return "cloud:" + b.resource + ":deployment" }
-func (b book) tearingDownKey() string { return "cloud:" + b.resource + ":tearing-down" }
+func (b recordStore) prefix() string         { return "cloud:" + b.resource + ":server:" }
+func (b recordStore) key(name string) string { return b.prefix() + name }
+func (b recordStore) deploymentKey() string  { return "cloud:" + b.resource + ":deployment" }
+func (b recordStore) tearingDownKey() string { return "cloud:" + b.resource + ":tearing-down" }
 
-func (b book) update(ctx context.Context, fn func(store.Tx) error) error {
+func (b recordStore) update(ctx context.Context, fn func(store.Tx) error) error {
 	return b.store.Update(ctx, fn)
 }
 
 // all returns the records by name.
-func (b book) all(ctx context.Context) (out map[string]record, err error) {
+func (b recordStore) all(ctx context.Context) (out map[string]record, err error) {
 	err = b.store.View(ctx, func(tx store.Tx) error {
 		out, err = b.read(tx)
 		return err
@@ -74,7 +74,8 @@ func (b book) all(ctx context.Context) (out map[string]record, err error) {
 	return out, err
 }
 
-func (b book) read(tx store.Tx) (map[string]record, error) {
+// read returns all records by the name of their server.
+func (b recordStore) read(tx store.Tx) (map[string]record, error) {
 	texts, err := tx.Notes(b.prefix())
 	if err != nil {
 		return nil, err
@@ -92,7 +93,7 @@ func (b book) read(tx store.Tx) (map[string]record, error) {
 
 // add records a server before the cloud is asked for it. The first server that is reachable from
 // outside is the head.
-func (b book) add(ctx context.Context, r *record, most int) error {
+func (b recordStore) add(ctx context.Context, r *record, most int) error {
 	return b.update(ctx, func(tx store.Tx) error {
 		all, err := b.read(tx)
 		if err != nil {
@@ -122,7 +123,7 @@ func (b book) add(ctx context.Context, r *record, most int) error {
 
 // reserved sums up what the cloud does not count yet: the servers that living processes are asking
 // for.
-func (b book) reserved(all map[string]record) (sum flavor.Resources) {
+func (b recordStore) reserved(all map[string]record) (sum flavor.Resources) {
 	for _, r := range all {
 		if r.State == creating && !r.Answered && b.store.Alive(r.Owner) {
 			sum = sum.Plus(r.Flavor.Takes(r.Disk))
@@ -131,7 +132,7 @@ func (b book) reserved(all map[string]record) (sum flavor.Resources) {
 	return sum
 }
 
-func (b book) put(tx store.Tx, r record) error {
+func (b recordStore) put(tx store.Tx, r record) error {
 	text, err := json.Marshal(r)
 	if err != nil {
 		return err
@@ -140,7 +141,7 @@ func (b book) put(tx store.Tx, r record) error {
 }
 
 // change alters a record. ErrNotFound says that the record is gone.
-func (b book) change(ctx context.Context, name string, fn func(*record) error) (r record, err error) {
+func (b recordStore) change(ctx context.Context, name string, fn func(*record) error) (r record, err error) {
 	err = b.update(ctx, func(tx store.Tx) error {
 		r = record{}
 		text, err := tx.Note(b.key(name))
@@ -158,16 +159,16 @@ func (b book) change(ctx context.Context, name string, fn func(*record) error) (
 	return r, err
 }
 
-func (b book) drop(ctx context.Context, name string) error {
+func (b recordStore) drop(ctx context.Context, name string) error {
 	return b.update(ctx, func(tx store.Tx) error { return tx.SaveNote(b.key(name), "") })
 }
 
-func (b book) saveText(ctx context.Context, key, text string) error {
+func (b recordStore) saveText(ctx context.Context, key, text string) error {
 	return b.update(ctx, func(tx store.Tx) error { return tx.SaveNote(key, text) })
 }
 
 // deployment returns the recorded deployment; ok is false if there is none.
-func (b book) deployment(ctx context.Context) (d Deployment, ok bool, err error) {
+func (b recordStore) deployment(ctx context.Context) (d Deployment, ok bool, err error) {
 	err = b.store.View(ctx, func(tx store.Tx) error {
 		text, err := tx.Note(b.deploymentKey())
 		if errors.Is(err, compute.ErrNotFound) {

@@ -30,13 +30,13 @@ type Server struct {
 	IsHeadNode    bool
 
 	c      *Cloud // nil: it belongs to no cloud
-	life   *life
+	life   *lifecycle
 	health *health
 	shell  *shell
 	files  *files
 	disk   *sharedDisk
 	setup  *setup
-	ending *ending
+	ending *destroyer
 }
 
 // newServer makes a Server of its parts. c is nil for a server that belongs to no cloud.
@@ -49,13 +49,13 @@ func newServer(c *Cloud, t Timers, r record) *Server {
 	size := r.Flavor.Size()
 	size.Disk = max(size.Disk, flavor.Part(0, 0, r.Disk).Disk)
 	line := newLine(r.Name, t)
-	s.life = &life{space: share.Of(size)}
+	s.life = &lifecycle{space: share.Of(size)}
 	s.shell = &shell{line: line, life: s.life}
 	s.files = &files{shell: s.shell}
 	s.disk = &sharedDisk{c: c, r: r, t: t, shell: s.shell, there: r.SharedDisk}
 	s.setup = &setup{told: r.Told, t: t, shell: s.shell, files: s.files}
-	s.ending = &ending{c: c, r: r, t: t, line: line, life: s.life, disk: s.disk}
-	s.health = &health{c: c, name: r.Name, life: s.life, end: s.ending.atLast}
+	s.ending = &destroyer{c: c, r: r, t: t, connection: line, lifecycle: s.life, disk: s.disk}
+	s.health = &health{c: c, name: r.Name, lifecycle: s.life, end: s.ending.retryDestroy}
 	s.ending.health = s.health
 	if c != nil {
 		s.life.ttd, s.life.expired = r.TTD, s.ending.idle
@@ -66,7 +66,7 @@ func newServer(c *Cloud, t Timers, r record) *Server {
 // serverOf makes the Server of a record.
 func (c *Cloud) serverOf(r record) *Server {
 	s := newServer(c, c.t, r)
-	s.shell.line.young = true
+	s.shell.line.isNew = true
 	s.shell.line.open = func(ctx context.Context) (compute.Conn, error) {
 		p, err := c.logins.provider(ctx, r.Login)
 		if err != nil {

@@ -36,7 +36,7 @@ func (c *Cloud) serverNamed(r record) *Server {
 // Servers returns the servers of this resource by name, whichever process spawned them. Servers
 // that are being made or destroyed are left out.
 func (c *Cloud) Servers(ctx context.Context) (map[string]*Server, error) {
-	all, err := c.book.all(ctx)
+	all, err := c.records.all(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -90,13 +90,13 @@ func (c *Cloud) HeadNode(ctx context.Context) (*Server, error) {
 
 // InCloud reports whether this process runs on a server of this project.
 func (c *Cloud) InCloud(ctx context.Context) (bool, error) {
-	self, err := c.door.Self(ctx)
+	self, err := c.backend.Self(ctx)
 	return self != "", err
 }
 
 // recorded returns the record of a server, by its name or the provider's id.
 func (c *Cloud) recorded(ctx context.Context, nameOrID string) (record, error) {
-	all, err := c.book.all(ctx)
+	all, err := c.records.all(ctx)
 	if err != nil {
 		return record{}, err
 	}
@@ -222,6 +222,8 @@ func memory() int {
 	return 0
 }
 
+// localAddress returns an address of this machine within cidr. With none given it returns the
+// first IPv4 address that is not loopback, else a loopback one.
 func localAddress(cidr string) (string, error) {
 	var in netip.Prefix
 	if cidr != "" {

@@ -80,8 +80,8 @@ func (c *Cloud) Spawn(ctx context.Context, o Order) (s *Server, err error) {
 	if t, ok := compute.As[compute.UserDataTaker](p); ok && (t.UserDataLimit() == 0 || t.UserDataLimit() >= len(userData)) {
 		spec.UserData, r.Told = []byte(userData), true
 	}
-	defer c.begun(r.Name)()
-	if err := c.book.add(ctx, &r, c.opt.MaxServers); err != nil {
+	defer c.markSpawning(r.Name)()
+	if err := c.records.add(ctx, &r, c.opt.MaxServers); err != nil {
 		return nil, &compute.Error{Op: "cloud.Spawn", ID: compute.ID(r.Name), Err: err}
 	}
 	i, err := p.Create(ctx, spec)
@@ -98,11 +98,11 @@ func (c *Cloud) Spawn(ctx context.Context, o Order) (s *Server, err error) {
 		c.mu.Unlock()
 		return s, nil
 	}
-	return nil, c.giveUp(ctx, p, r, err)
+	return nil, c.destroyFailed(ctx, p, r, err)
 }
 
-// begun keeps Recover away from a server that is being spawned here, until ended is called.
-func (c *Cloud) begun(name string) (ended func()) {
+// markSpawning keeps Recover away from a server that is being spawned here, until ended is called.
+func (c *Cloud) markSpawning(name string) (ended func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.spawning[name] = true
@@ -117,7 +117,7 @@ func (c *Cloud) begun(name string) (ended func()) {
 func (c *Cloud) answered(ctx context.Context, name string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.t.Dial)
 	defer cancel()
-	_, err := c.book.change(ctx, name, func(r *record) error { r.Answered = true; return nil })
+	_, err := c.records.change(ctx, name, func(r *record) error { r.Answered = true; return nil })
 	if err != nil && !errors.Is(err, compute.ErrNotFound) {
 		c.log.Warn("quota stays reserved until the server runs or is gone", "server", name, "err", err)
 	}
@@ -187,7 +187,7 @@ func (c *Cloud) boot(ctx context.Context, p compute.Provider, r record, volume b
 		}
 	}
 	took := time.Since(began)
-	s, err := c.keep(ctx, p, r, conn)
+	s, err := c.recordMade(ctx, p, r, conn)
 	if err != nil {
 		if conn != nil {
 			_ = conn.Close()
@@ -200,8 +200,8 @@ func (c *Cloud) boot(ctx context.Context, p compute.Provider, r record, volume b
 	return s, nil
 }
 
-// keep records that a server was made, and returns it.
-func (c *Cloud) keep(ctx context.Context, p compute.Provider, r record, conn compute.Conn) (*Server, error) {
+// recordMade records that a server was made, and returns it.
+func (c *Cloud) recordMade(ctx context.Context, p compute.Provider, r record, conn compute.Conn) (*Server, error) {
 	if list, err := p.List(ctx); err == nil { // what it got while it was made, such as addresses
 		for _, i := range list {
 			if i.ID == compute.ID(r.Name) && i.Address != "" {
@@ -209,7 +209,7 @@ func (c *Cloud) keep(ctx context.Context, p compute.Provider, r record, conn com
 			}
 		}
 	}
-	r, err := c.book.change(ctx, r.Name, func(now *record) error {
+	r, err := c.records.change(ctx, r.Name, func(now *record) error {
 		if now.State != creating {
 			return errors.New("it is being torn down")
 		}
@@ -221,7 +221,7 @@ func (c *Cloud) keep(ctx context.Context, p compute.Provider, r record, conn com
 	}
 	s := c.serverOf(r)
 	s.life.claim()
-	s.shell.line.have(conn)
+	s.shell.line.set(conn)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -231,8 +231,9 @@ func (c *Cloud) keep(ctx context.Context, p compute.Provider, r record, conn com
 	return s, nil
 }
 
-// giveUp destroys what a failed Spawn may have made, and returns an error with all that is known.
-func (c *Cloud) giveUp(ctx context.Context, p compute.Provider, r record, err error) error {
+// destroyFailed destroys what a failed Spawn may have made, and returns an error with all that
+// is known.
+func (c *Cloud) destroyFailed(ctx context.Context, p compute.Provider, r record, err error) error {
 	none := c.ErrIsNoHardware(err)
 	c.mu.Lock()
 	if ctx.Err() == nil { // otherwise nothing failed, and the caller only stopped
@@ -247,17 +248,17 @@ func (c *Cloud) giveUp(ctx context.Context, p compute.Provider, r record, err er
 	defer cancel()
 	var asked error
 	if !compute.WasUnasked(err) {
-		err = c.explained(ctx, r, err)
-		if _, e := c.book.change(
+		err = c.withConsole(ctx, r, err)
+		if _, e := c.records.change(
 			ctx, r.Name, func(r *record) error { r.State = destroying; return nil },
 		); e != nil && !errors.Is(e, compute.ErrNotFound) {
 			asked = e
 		} else {
-			asked = c.destroyUntilGone(ctx, p, r, r.ID == "" && !refused(err))
+			asked = c.destroyUntilGone(ctx, p, r, r.ID == "" && !isFinal(err))
 		}
 	}
 	if asked == nil {
-		asked = c.book.drop(ctx, r.Name)
+		asked = c.records.drop(ctx, r.Name)
 	}
 	if asked != nil {
 		err = fmt.Errorf("%w; and it could not be destroyed again, which Recover or TearDown will do: %w", err, asked)
@@ -265,9 +266,9 @@ func (c *Cloud) giveUp(ctx context.Context, p compute.Provider, r record, err er
 	return &compute.Error{Op: "cloud.Spawn", ID: compute.ID(r.Name), Err: err, Hint: compute.Hint(err)}
 }
 
-// refused reports whether an error of Create is a final answer of the cloud, after which no server
+// isFinal reports whether an error of Create is a final answer of the cloud, after which no server
 // can appear.
-func refused(err error) bool {
+func isFinal(err error) bool {
 	for _, kind := range []error{compute.ErrNoCapacity, compute.ErrDenied, compute.ErrInvalid, compute.ErrNotFound, compute.ErrConflict} {
 		if errors.Is(err, kind) {
 			return true
@@ -276,9 +277,9 @@ func refused(err error) bool {
 	return false
 }
 
-// explained adds the end of a server's console to an error, if the cloud keeps one and the error
+// withConsole adds the end of a server's console to an error, if the cloud keeps one and the error
 // lacks it.
-func (c *Cloud) explained(ctx context.Context, r record, err error) error {
+func (c *Cloud) withConsole(ctx context.Context, r record, err error) error {
 	p, e := c.logins.provider(ctx, r.Login)
 	if e != nil {
 		return err
@@ -294,8 +295,8 @@ func (c *Cloud) explained(ctx context.Context, r record, err error) error {
 	return fmt.Errorf("%w\nThe end of its console:\n%s", err, text)
 }
 
-// inside reports whether an address is in a network. It is true if either is unknown.
-func inside(address, cidr string) bool {
+// inNetwork reports whether an address is in a network. It is true if either is unknown.
+func inNetwork(address, cidr string) bool {
 	in, err := netip.ParsePrefix(cidr)
 	ip, err2 := netip.ParseAddr(address)
 	return err != nil || err2 != nil || in.Contains(ip)

@@ -98,7 +98,7 @@ func TestFromAfar(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		risks := c.FromAfar(s, "/secrets")
+		risks := c.RemoteRisks(s, "/secrets")
 		switch {
 		case !s.Applied:
 			t.Errorf("%s: was not applied: %+v", name, s)
@@ -108,7 +108,7 @@ func TestFromAfar(t *testing.T) {
 			t.Errorf("%s: %+v, want %s", name, risks, want)
 		}
 	}
-	if s, _ := c.Source("allowed"); len(c.FromAfar(s, "")) == 0 {
+	if s, _ := c.Source("allowed"); len(c.RemoteRisks(s, "")) == 0 {
 		t.Error("where no directory of secrets is named a file may be read")
 	}
 	for name, bad := range map[string]bool{"good": false, "bad": true} {
@@ -116,7 +116,7 @@ func TestFromAfar(t *testing.T) {
 		if err != nil || !b.Applied {
 			t.Fatalf("b = %v, err = %v; want no error and b.Applied", b, err)
 		}
-		if got := len(c.BundleFromAfar(b, "/secrets")) > 0; got != bad {
+		if got := len(c.BundleRemoteRisks(b, "/secrets")) > 0; got != bad {
 			t.Errorf("bundle %s: refused: %v", name, got)
 		}
 		if _, got := b.Exposed(); got != bad {

@@ -17,13 +17,13 @@ import (
 
 // binding collects the content that an approval is bound to.
 type binding struct {
-	place *place
+	place *rootDir
 	// by path: where it leads, whether it is executable, and the hash of its content
 	files map[string]string
 	texts map[string]string // contents of short files, by path; nil: not wanted
 }
 
-func newBinding(p *place) *binding {
+func newBinding(p *rootDir) *binding {
 	return &binding{place: p, files: map[string]string{}, texts: map[string]string{}}
 }
 

@@ -125,11 +125,11 @@ func (b *Bundle) sum() string {
 }
 
 // readBundles reads the bundles of one root.
-func (g *gathering) readBundles(r *Root, p *place) {
+func (g *loader) readBundles(r *Root, p *rootDir) {
 	entries, err := p.list("bundles")
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			g.warn(&Error{File: r.Path + "/bundles", Err: bare(err)})
+			g.warn(&Error{File: r.Path + "/bundles", Err: withoutPath(err)})
 		}
 		return
 	}
@@ -151,7 +151,7 @@ func (g *gathering) readBundles(r *Root, p *place) {
 }
 
 // readBundle reads a bundle.conf; errors go to Err.
-func readBundle(r *Root, p *place, name string) *Bundle {
+func readBundle(r *Root, p *rootDir, name string) *Bundle {
 	rel := filepath.Join("bundles", name)
 	b := &Bundle{
 		Name: name, Root: r.Path, Tree: r.Tree, Applied: r.Kind == AppliedKind, Dir: filepath.Join(r.Path, rel),
@@ -168,7 +168,7 @@ func readBundle(r *Root, p *place, name string) *Bundle {
 		if errors.Is(err, syscall.ENOTDIR) {
 			b.File, err = b.Dir, errors.New("is not a directory with a bundle.conf")
 		}
-		b.Err = &Error{File: b.File, Err: bare(err)}
+		b.Err = &Error{File: b.File, Err: withoutPath(err)}
 		return b
 	}
 	entries, err := parse(b.File, data, false, false)
@@ -187,7 +187,7 @@ func readBundle(r *Root, p *place, name string) *Bundle {
 
 // checkBundles breaks sources whose bundles are missing or broken, and adds the content of bundles
 // to the digests of sources.
-func (g *gathering) checkBundles() {
+func (g *loader) checkBundles() {
 	for _, s := range g.Sources {
 		if len(s.Bundles) == 0 || s.Err != nil {
 			continue

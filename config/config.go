@@ -99,15 +99,15 @@ func Load(opt LoadOptions) (*Config, error) {
 	if c.Roots, err = findRoots(&opt); err != nil {
 		return nil, err
 	}
-	g := &gathering{Config: c, byName: map[string]*Source{}, trees: map[string]*tree{}, instead: map[string]*Source{}}
+	g := &loader{Config: c, byName: map[string]*Source{}, trees: map[string]*tree{}, instead: map[string]*Source{}}
 	for i := range c.Roots {
 		if e := g.root(&c.Roots[i]); err == nil {
 			err = e
 		}
 	}
-	g.lookBehindTrees()
+	g.findReplacedApplied()
 	g.applyTrust()
-	g.settle()
+	g.mergeSettings()
 	if opt.Applied != nil { // once the settings of hostler.conf are known
 		if dir := opt.Applied(c); dir != "" {
 			c.Roots = append(c.Roots, appliedRoot(dir))
@@ -131,7 +131,7 @@ func Load(opt LoadOptions) (*Config, error) {
 }
 
 // checkDefault looks whether there is a source that [defaults] names. A controller may have it.
-func (g *gathering) checkDefault() {
+func (g *loader) checkDefault() {
 	d := &g.Defaults
 	_, err := g.Source(d.Source)
 	wrong, missing := errors.AsType[*Error](err)
@@ -178,25 +178,25 @@ func (c *Config) Lacks(name, place string) bool {
 	})
 }
 
-// gathering is the state of one Load.
-type gathering struct {
+// loader is the state of one Load.
+type loader struct {
 	*Config
-	byName map[string]*Source
-	trees  map[string]*tree // by root
-	said   []said           // entries of hostler.conf, in the order of reading
+	byName  map[string]*Source
+	trees   map[string]*tree // by root
+	entries []confEntry      // entries of hostler.conf, in the order of reading
 
 	instead map[string]*Source // by name: the source that a tree's source replaces
 }
 
-func (g *gathering) add(s *Source) {
+func (g *loader) add(s *Source) {
 	g.byName[s.Name] = s
 	g.Sources = append(g.Sources, s)
 }
 
-func (g *gathering) warn(err error) { g.Warnings = append(g.Warnings, err) }
+func (g *loader) warn(err error) { g.Warnings = append(g.Warnings, err) }
 
 // root reads one root. The error is about its hostler.conf.
-func (g *gathering) root(r *Root) error {
+func (g *loader) root(r *Root) error {
 	if !r.Exists {
 		switch {
 		case r.Err != nil:
@@ -212,7 +212,7 @@ func (g *gathering) root(r *Root) error {
 	}
 	p, err := openPlace(r)
 	if err != nil {
-		r.Err = &Error{File: r.Path, Err: bare(err)}
+		r.Err = &Error{File: r.Path, Err: withoutPath(err)}
 		g.warn(r.Err)
 		return nil
 	}
@@ -235,11 +235,11 @@ func (g *gathering) root(r *Root) error {
 }
 
 // sources reads the sources of one root; the first definition of a name counts.
-func (g *gathering) sources(r *Root, p *place) {
+func (g *loader) sources(r *Root, p *rootDir) {
 	entries, err := p.list("sources")
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			r.Err = &Error{File: r.Path + "/sources", Err: bare(err)}
+			r.Err = &Error{File: r.Path + "/sources", Err: withoutPath(err)}
 			g.warn(r.Err)
 		}
 		return
@@ -249,7 +249,7 @@ func (g *gathering) sources(r *Root, p *place) {
 		if first != nil {
 			first.Shadowed = append(first.Shadowed, sourceFile(r, e.Name()))
 			if !r.Tree {
-				g.behind(first, r, p)
+				g.keepReplaced(first, r, p)
 				continue
 			}
 		}
@@ -265,15 +265,15 @@ func (g *gathering) sources(r *Root, p *place) {
 	}
 }
 
-// behind keeps the source that a tree's source replaces.
-func (g *gathering) behind(first *Source, r *Root, p *place) {
+// keepReplaced keeps the source that a tree's source replaces.
+func (g *loader) keepReplaced(first *Source, r *Root, p *rootDir) {
 	if first.Tree && g.instead[first.Name] == nil {
 		g.instead[first.Name], _ = g.source(r, p, first.Name)
 	}
 }
 
 // source is readSource. It notes a type that Kinds does not have.
-func (g *gathering) source(r *Root, p *place, name string) (*Source, []error) {
+func (g *loader) source(r *Root, p *rootDir, name string) (*Source, []error) {
 	s, warnings := readSource(r, p, name, &g.opt)
 	if _, known := g.opt.Kinds.Find(s.Type); !known && s.Type != "" {
 		g.Foreign = append(g.Foreign, s.Type)
@@ -281,13 +281,13 @@ func (g *gathering) source(r *Root, p *place, name string) (*Source, []error) {
 	return s, warnings
 }
 
-// lookBehindTrees finds applied sources with the names of trees' sources. The trees' own settings
-// do not say here where applied things are.
-func (g *gathering) lookBehindTrees() {
+// findReplacedApplied finds applied sources with the names of trees' sources. The trees' own
+// settings do not say here where applied things are.
+func (g *loader) findReplacedApplied() {
 	if len(g.trees) == 0 || g.opt.Applied == nil {
 		return
 	}
-	g.settle()
+	g.mergeSettings()
 	dir := g.opt.Applied(g.Config)
 	if dir == "" {
 		return
@@ -300,19 +300,21 @@ func (g *gathering) lookBehindTrees() {
 	entries, _ := p.list("sources") // errors are reported when it is read later
 	for _, e := range entries {
 		if first := g.byName[e.Name()]; first != nil {
-			g.behind(first, &r, p)
+			g.keepReplaced(first, &r, p)
 		}
 	}
 }
 
-func (g *gathering) hostlerConf(r *Root, p *place) error {
+// hostlerConf reads a root's hostler.conf, if there is one. It takes all settings, and returns
+// the first error.
+func (g *loader) hostlerConf(r *Root, p *rootDir) error {
 	file := r.Path + "/hostler.conf"
 	data, err := p.read("hostler.conf", maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return &Error{File: file, Err: bare(err)}
+		return &Error{File: file, Err: withoutPath(err)}
 	}
 	entries, err := parse(file, data, false, false)
 	if err != nil {
@@ -333,7 +335,7 @@ func (g *gathering) hostlerConf(r *Root, p *place) error {
 }
 
 // setting takes one key of a hostler.conf, or an empty section.
-func (g *gathering) setting(r *Root, e entry) error {
+func (g *loader) setting(r *Root, e entry) error {
 	known, ok := sections[e.section]
 	if !ok && !named(e.section) {
 		var names []string
@@ -358,13 +360,13 @@ func (g *gathering) setting(r *Root, e entry) error {
 		return nil
 	}
 	if e.section != "defaults" {
-		g.say(r, e)
+		g.addEntry(r, e)
 		return nil
 	}
 	if !slices.Contains(known, key) {
 		return &Error{File: e.File, Line: e.Line, Key: e.Key, Msg: "unknown key", Nearest: nearest.Near(key, known)}
 	}
-	g.say(r, e)
+	g.addEntry(r, e)
 	switch key {
 	case "source":
 		chosen := g.Defaults.Source == ""

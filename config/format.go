@@ -33,7 +33,7 @@ var bom = []byte("\ufeff")
 // titles returns the sections of an INI file, also empty ones, each as an entry without a key.
 // parse must accept the file.
 func titles(file string, data []byte) []entry {
-	text, _, _ := tidy(file, bytes.TrimPrefix(data, bom))
+	text, _, _ := normalizeINI(file, bytes.TrimPrefix(data, bom))
 	var all []entry
 	for line := range strings.Lines(string(text)) {
 		name, ok := strings.CutPrefix(strings.TrimRight(line, "\n"), "[") // no other line begins so
@@ -115,7 +115,7 @@ func foldKey(key string) string { return strings.ReplaceAll(key, "-", "_") }
 // parseINI parses a file with ini.v1. That has no line numbers, so tidy finds them first and brings
 // the text to a form with one reading.
 func parseINI(file string, data []byte) ([]entry, error) {
-	text, entries, err := tidy(file, data)
+	text, entries, err := normalizeINI(file, data)
 	if err != nil {
 		return nil, err
 	}
@@ -144,11 +144,11 @@ func parseINI(file string, data []byte) ([]entry, error) {
 	return entries, nil
 }
 
-// tidy removes comments, blank lines and meaningless indentation, and returns the keys with their
-// lines. A line indented deeper than its key continues the value, as in Python's ConfigParser. A
-// comment begins with ";" or "#" at the start of a line or after white space, but not inside quotes
-// around the whole value.
-func tidy(file string, data []byte) ([]byte, []entry, error) {
+// normalizeINI removes comments, blank lines and meaningless indentation, and returns the keys
+// with their lines. A line indented deeper than its key continues the value, as in Python's
+// ConfigParser. A comment begins with ";" or "#" at the start of a line or after white space,
+// but not inside quotes around the whole value.
+func normalizeINI(file string, data []byte) ([]byte, []entry, error) {
 	var out bytes.Buffer
 	var entries []entry
 	section, indent, number, quoted := "", -1, 0, false
@@ -291,6 +291,8 @@ func parseYAML(file string, data []byte) ([]entry, error) {
 	return entries, nil
 }
 
+// scalar returns a YAML scalar as text. Null is "", and an integer is in decimal. False says
+// that it is a list or a map.
 func scalar(n *yaml.Node) (string, bool) {
 	if n.Kind == yaml.AliasNode && n.Alias != nil {
 		n = n.Alias

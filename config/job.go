@@ -59,11 +59,11 @@ type jobSync struct {
 const mostShards = 1000
 
 // jobs reads the jobs of a root.
-func (g *gathering) jobs(r *Root, p *place) {
+func (g *loader) jobs(r *Root, p *rootDir) {
 	entries, err := p.list("jobs")
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			g.warn(&Error{File: filepath.Join(r.Path, "jobs"), Err: bare(err)})
+			g.warn(&Error{File: filepath.Join(r.Path, "jobs"), Err: withoutPath(err)})
 		}
 		return
 	}
@@ -76,7 +76,7 @@ func (g *gathering) jobs(r *Root, p *place) {
 		j := &Job{Name: name, File: filepath.Join(r.Path, at), Tree: r.Tree}
 		data, err := p.read(at, maxFile)
 		if err != nil {
-			j.Err = &Error{File: j.File, Err: bare(err)}
+			j.Err = &Error{File: j.File, Err: withoutPath(err)}
 		} else {
 			j.Err = j.read(data)
 		}

@@ -72,8 +72,8 @@ func someSize(text string) (int64, error) {
 	return n, err
 }
 
-// narrower reports limits that are below what each instance has.
-func (s *Source) narrower(fail func(*Error)) {
+// checkOwnLimits reports limits that are below what each instance has.
+func (s *Source) checkOwnLimits(fail func(*Error)) {
 	for _, l := range []struct {
 		key  string
 		most float64

@@ -71,11 +71,11 @@ func (c *Config) Project(name string) (*Project, error) {
 }
 
 // projects reads the projects of one root. A tree's are ignored, as its author could join them.
-func (g *gathering) projects(r *Root, p *place) {
+func (g *loader) projects(r *Root, p *rootDir) {
 	entries, err := p.list("projects")
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
-			g.warn(&Error{File: r.Path + "/projects", Err: bare(err)})
+			g.warn(&Error{File: r.Path + "/projects", Err: withoutPath(err)})
 		}
 		return
 	}
@@ -97,7 +97,7 @@ func (g *gathering) projects(r *Root, p *place) {
 }
 
 // readProject reads a project.conf; errors go to Err.
-func readProject(r *Root, p *place, name, file string) *Project {
+func readProject(r *Root, p *rootDir, name, file string) *Project {
 	out := &Project{
 		Name: name, Root: r.Path, File: file, Applied: r.Kind == AppliedKind, Members: map[string]string{},
 		Groups: map[string]string{}, Weight: 1,
@@ -122,7 +122,7 @@ func readProject(r *Root, p *place, name, file string) *Project {
 		if errors.Is(err, syscall.ENOTDIR) {
 			file, err = filepath.Dir(file), errors.New("is not a directory with a project.conf")
 		}
-		fail(&Error{File: file, Err: bare(err)})
+		fail(&Error{File: file, Err: withoutPath(err)})
 		return out
 	}
 	entries, err := parse(file, data, false, false)
@@ -132,7 +132,7 @@ func readProject(r *Root, p *place, name, file string) *Project {
 		return out
 	}
 	for _, e := range entries {
-		if err := out.take(e); err != nil {
+		if err := out.setKey(e); err != nil {
 			err.File, err.Line, err.Key = e.File, e.Line, e.Key
 			fail(err)
 		}
@@ -149,8 +149,8 @@ func projectName(name string) bool {
 		!strings.ContainsFunc(name, func(c rune) bool { return !plain(c) })
 }
 
-// take sets the field of one key.
-func (p *Project) take(e entry) *Error {
+// setKey sets the field of one key.
+func (p *Project) setKey(e entry) *Error {
 	section := strings.ReplaceAll(e.section, "_", "-")
 	known, ok := projectKeys[section]
 	if !ok {
@@ -173,9 +173,9 @@ func (p *Project) take(e entry) *Error {
 	case "groups":
 		err = member(p.Groups, e.Key, e.Text)
 	case "quota":
-		err = p.Quota.take(key, e.Text)
+		err = p.Quota.setLimit(key, e.Text)
 	case "user-quota":
-		err = p.UserQuota.take(key, e.Text)
+		err = p.UserQuota.setLimit(key, e.Text)
 	default:
 		if key == "weight" {
 			p.Weight, err = positive(e.Text, "a weight")
@@ -197,6 +197,8 @@ func (p *Project) take(e entry) *Error {
 	return nil
 }
 
+// member gives a user or a group a role in the project. It refuses admin, which is a role in the
+// whole controller.
 func member(of map[string]string, name, role string) error {
 	switch {
 	case role == "admin":
@@ -216,8 +218,8 @@ func whole(text string) (int, error) {
 	return n, nil
 }
 
-// take sets one limit of the quota.
-func (q *Quota) take(key, text string) (err error) {
+// setLimit sets one limit of the quota.
+func (q *Quota) setLimit(key, text string) (err error) {
 	switch key {
 	case "count":
 		q.Count, err = whole(text)
@@ -247,7 +249,7 @@ func positive(text, what string) (float64, error) {
 }
 
 // checkProjects warns of sources for unknown projects, and adds sources to their projects.
-func (g *gathering) checkProjects() {
+func (g *loader) checkProjects() {
 	for _, s := range g.Sources {
 		at := s.Values["projects"]
 		for _, name := range s.Projects {

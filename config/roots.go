@@ -57,7 +57,7 @@ func findRoots(opt *LoadOptions) ([]Root, error) {
 		r := Root{Path: path, Kind: kind, Tree: kind == "tree" || kind == "crcache-tree"}
 		r.Exists = err == nil && info.IsDir()
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
-			r.Err = &Error{File: path, Err: bare(err)}
+			r.Err = &Error{File: path, Err: withoutPath(err)}
 		}
 		roots = append(roots, r)
 	}
@@ -99,14 +99,15 @@ func findRoots(opt *LoadOptions) ([]Root, error) {
 	return roots, nil
 }
 
-// place reads the files of one root. In a tree, links cannot leave it.
-type place struct {
+// rootDir reads the files of one root. In a tree, links cannot leave it.
+type rootDir struct {
 	path string
 	root *os.Root // for a tree; nil: links may lead anywhere
 }
 
-func openPlace(r *Root) (*place, error) {
-	p := &place{path: r.Path}
+// openPlace opens a root for reading. Only a tree has a directory that links cannot leave.
+func openPlace(r *Root) (*rootDir, error) {
+	p := &rootDir{path: r.Path}
 	if r.Tree {
 		var err error
 		if p.root, err = os.OpenRoot(r.Path); err != nil {
@@ -116,14 +117,14 @@ func openPlace(r *Root) (*place, error) {
 	return p, nil
 }
 
-func (p *place) close() {
+func (p *rootDir) close() {
 	if p.root != nil {
 		p.root.Close()
 	}
 }
 
 // open opens a file without waiting for the other end of a named pipe.
-func (p *place) open(name string) (*os.File, error) {
+func (p *rootDir) open(name string) (*os.File, error) {
 	if p.root != nil {
 		return p.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	}
@@ -131,7 +132,7 @@ func (p *place) open(name string) (*os.File, error) {
 }
 
 // read returns a regular file of at most limit bytes.
-func (p *place) read(name string, limit int64) ([]byte, error) {
+func (p *rootDir) read(name string, limit int64) ([]byte, error) {
 	f, err := p.open(name)
 	if err != nil {
 		return nil, err
@@ -140,6 +141,7 @@ func (p *place) read(name string, limit int64) ([]byte, error) {
 	return readRegular(f, limit)
 }
 
+// readRegular reads a regular file of at most limit bytes. Its errors do not name the file.
 func readRegular(f *os.File, limit int64) ([]byte, error) {
 	info, err := f.Stat()
 	if err != nil {
@@ -156,7 +158,7 @@ func readRegular(f *os.File, limit int64) ([]byte, error) {
 }
 
 // list returns a directory's entries by name.
-func (p *place) list(name string) ([]fs.DirEntry, error) {
+func (p *rootDir) list(name string) ([]fs.DirEntry, error) {
 	f, err := p.open(name)
 	if err != nil {
 		return nil, err
@@ -172,15 +174,15 @@ func (p *place) list(name string) ([]fs.DirEntry, error) {
 	return entries, err
 }
 
-func (p *place) stat(name string) (fs.FileInfo, error) {
+func (p *rootDir) stat(name string) (fs.FileInfo, error) {
 	if p.root != nil {
 		return p.root.Stat(name)
 	}
 	return os.Stat(filepath.Join(p.path, name))
 }
 
-// bare removes operation and path from an error, as the caller adds the path.
-func bare(err error) error {
+// withoutPath removes operation and path from an error, as the caller adds the path.
+func withoutPath(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
 		return pe.Err

@@ -42,12 +42,12 @@ func Secret(ctx context.Context, ref string) (string, error) {
 	case "file":
 		f, err := os.OpenFile(rest, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 		if err != nil {
-			return "", &Error{Key: ref, Err: bare(err)}
+			return "", &Error{Key: ref, Err: withoutPath(err)}
 		}
 		defer f.Close()
 		data, err := readRegular(f, maxFile)
 		if err != nil {
-			return "", &Error{Key: ref, Err: bare(err)}
+			return "", &Error{Key: ref, Err: withoutPath(err)}
 		}
 		return chomp(data), nil
 	case "command", "keyring":

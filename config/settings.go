@@ -15,23 +15,23 @@ type Setting struct {
 // Name returns SECTION.KEY.
 func (s Setting) Name() string { return s.Section + "." + s.Key }
 
-// said is an entry of one root's hostler.conf.
-type said struct {
+// confEntry is an entry of one root's hostler.conf.
+type confEntry struct {
 	root int // its index among the roots
 	entry
 }
 
-// say keeps an entry for settle.
-func (g *gathering) say(r *Root, e entry) {
-	g.said = append(g.said, said{slices.IndexFunc(g.Roots, func(o Root) bool { return o.Path == r.Path }), e})
+// addEntry keeps an entry for mergeSettings.
+func (g *loader) addEntry(r *Root, e entry) {
+	g.entries = append(g.entries, confEntry{slices.IndexFunc(g.Roots, func(o Root) bool { return o.Path == r.Path }), e})
 }
 
-// settle lets the first root that sets a key win, whenever the key was read: those of trees come
-// later, once they are trusted.
-func (g *gathering) settle() {
+// mergeSettings lets the first root that sets a key win, whenever the key was read: those of
+// trees come later, once they are trusted.
+func (g *loader) mergeSettings() {
 	g.Settings, g.Sections = nil, map[string]map[string]Value{}
-	slices.SortStableFunc(g.said, func(a, b said) int { return cmp.Compare(a.root, b.root) })
-	for _, e := range g.said {
+	slices.SortStableFunc(g.entries, func(a, b confEntry) int { return cmp.Compare(a.root, b.root) })
+	for _, e := range g.entries {
 		if g.Sections[e.section] == nil && e.section != "defaults" { // Defaults has that one
 			g.Sections[e.section] = map[string]Value{}
 		}

@@ -134,7 +134,7 @@ func (s *Source) Decode(out any) error {
 }
 
 // readSource reads one entry of a root's sources. It returns warnings beside the source.
-func readSource(r *Root, p *place, name string, opt *LoadOptions) (*Source, []error) {
+func readSource(r *Root, p *rootDir, name string, opt *LoadOptions) (*Source, []error) {
 	rel := filepath.Join("sources", name)
 	s := &Source{
 		Name: name, Root: r.Path, Tree: r.Tree, Applied: r.Kind == AppliedKind, Dir: filepath.Join(r.Path, rel), File: sourceFile(r, name),
@@ -162,7 +162,7 @@ func readSource(r *Root, p *place, name string, opt *LoadOptions) (*Source, []er
 		} else if errors.Is(err, fs.ErrNotExist) {
 			s.File, err = s.Dir, errors.New("there is no source.conf in it")
 		}
-		fail(&Error{File: s.File, Err: bare(err)})
+		fail(&Error{File: s.File, Err: withoutPath(err)})
 		return s, nil
 	}
 	entries, err := parse(s.File, data, r.crcache(), lenient)
@@ -191,7 +191,7 @@ func readSource(r *Root, p *place, name string, opt *LoadOptions) (*Source, []er
 	}
 	s.Kind = opt.Kinds.Kind(s.Type)
 	for _, e := range entries {
-		unknown, err := s.take(e, opt)
+		unknown, err := s.setKey(e, opt)
 		switch {
 		case unknown && lenient:
 			warnings = append(warnings, err)
@@ -200,7 +200,7 @@ func readSource(r *Root, p *place, name string, opt *LoadOptions) (*Source, []er
 		}
 	}
 	s.require(fail)
-	s.narrower(fail)
+	s.checkOwnLimits(fail)
 	for _, event := range Events {
 		dir := filepath.Join(rel, event+".d")
 		info, err := p.stat(dir)
@@ -210,15 +210,15 @@ func readSource(r *Root, p *place, name string, opt *LoadOptions) (*Source, []er
 		case err == nil:
 			fail(&Error{File: filepath.Join(r.Path, dir), Msg: "is not a directory"})
 		case !errors.Is(err, fs.ErrNotExist):
-			fail(&Error{File: filepath.Join(r.Path, dir), Err: bare(err)})
+			fail(&Error{File: filepath.Join(r.Path, dir), Err: withoutPath(err)})
 		}
 	}
 	s.Digest = s.digest()
 	return s, warnings
 }
 
-// take sets the field of one key. unknown: the key is not known.
-func (s *Source) take(e entry, opt *LoadOptions) (unknown bool, err *Error) {
+// setKey sets the field of one key. unknown: the key is not known.
+func (s *Source) setKey(e entry, opt *LoadOptions) (unknown bool, err *Error) {
 	key := foldKey(e.Key)
 	bad := func(msg string, nearest string) *Error {
 		return &Error{File: e.File, Line: e.Line, Source: s.Name, Key: e.Key, Msg: msg, Nearest: nearest}
@@ -328,7 +328,7 @@ func (s *Source) set(key, text string) error {
 		if slices.Contains(limitKeys, strings.ReplaceAll(key, "_", "-")) {
 			return takeLimit(&s.Limits, key, text)
 		}
-		err = s.direct(key, text)
+		err = s.setDirectorKey(key, text)
 	}
 	return err
 }
@@ -344,7 +344,7 @@ func (s *Source) require(fail func(*Error)) {
 			Msg: "needs on-failure = hold: else what failed is discarded at once",
 		})
 	}
-	s.requireDirection(fail)
+	s.requireDirectorKeys(fail)
 	if s.Kind.NoRebuild != "" && s.Reuse == "rebuild" {
 		fail(&Error{
 			File: s.File, Line: s.Values["reuse"].Line, Key: "reuse",
@@ -370,7 +370,7 @@ func (s *Source) require(fail func(*Error)) {
 }
 
 // checkPools breaks pools with missing children, and pools that contain themselves.
-func (g *gathering) checkPools() {
+func (g *loader) checkPools() {
 	var reaches func(from, to string, seen map[string]bool) bool
 	reaches = func(from, to string, seen map[string]bool) bool {
 		s := g.byName[from]
@@ -391,7 +391,7 @@ func (g *gathering) checkPools() {
 				near, _ := errors.AsType[*Error](err)
 				s.Err = &Error{
 					File: at.File, Line: at.Line, Source: s.Name, Key: "sources",
-					Msg: fmt.Sprintf("there is no source %s%s", child, apart(child)), Nearest: near.Nearest,
+					Msg: fmt.Sprintf("there is no source %s%s", child, commaHint(child)), Nearest: near.Nearest,
 				}
 			}
 		}
@@ -449,6 +449,7 @@ func list(s string) []string {
 	return out
 }
 
+// parseBool reads yes, true, on or 1 and their opposites, in any case.
 func parseBool(s string) (bool, error) {
 	switch strings.ToLower(s) {
 	case "yes", "true", "on", "1":
@@ -466,8 +467,8 @@ func oneOf(s string, words ...string) error {
 	return fmt.Errorf("%q is none of %s", s, strings.Join(words, ", "))
 }
 
-// apart returns a hint on separators, if an unknown name may be several.
-func apart(name string) string {
+// commaHint returns a hint on separators, if an unknown name may be several.
+func commaHint(name string) string {
 	if strings.ContainsAny(name, " \t") {
 		return " (commas go between names)"
 	}

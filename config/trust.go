@@ -55,7 +55,7 @@ func (c *Config) NeedsTrust() []Danger { return slices.Clone(c.dangers) }
 
 // tree is a root that came with a tree, during Load.
 type tree struct {
-	place    *place
+	place    *rootDir
 	kind     string
 	sources  []*Source // also shadowed ones
 	jobs     []*Job    // also shadowed ones
@@ -65,7 +65,7 @@ type tree struct {
 	chosen   bool      // no earlier root sets it
 }
 
-func (g *gathering) closeTrees() {
+func (g *loader) closeTrees() {
 	for _, t := range g.trees {
 		t.place.close()
 	}
@@ -73,15 +73,15 @@ func (g *gathering) closeTrees() {
 
 // applyTrust finds what waits for approval in each tree, reads the approvals, and disables what is
 // not approved.
-func (g *gathering) applyTrust() {
+func (g *loader) applyTrust() {
 	for i := range g.Roots {
 		r := &g.Roots[i]
 		t := g.trees[r.Path]
 		if t == nil {
 			continue
 		}
-		x := &examination{all: g, tree: t, legacy: newBinding(t.place)}
-		x.look()
+		x := &treeReview{all: g, tree: t, legacy: newBinding(t.place)}
+		x.findPending()
 		given, err := g.opt.Trust.approval(r.Path)
 		if err != nil {
 			g.warn(err)
@@ -92,13 +92,13 @@ func (g *gathering) applyTrust() {
 		}
 		for n := range d.Items {
 			if d.Items[n].State != ItemApproved {
-				x.things[n].hold(g, d.Items[n])
+				x.things[n].disable(g, d.Items[n])
 			}
 		}
 		for n := range d.Items {
 			if d.Items[n].State == ItemApproved {
 				for _, e := range x.things[n].settings {
-					g.say(r, e)
+					g.addEntry(r, e)
 				}
 			}
 		}
@@ -106,10 +106,10 @@ func (g *gathering) applyTrust() {
 }
 
 // judge compares what waits with what was approved.
-func (x *examination) judge(root string, given Approval) Danger {
+func (x *treeReview) judge(root string, given Approval) Danger {
 	d := Danger{Root: root, Trusted: true}
 	sum := sha256.New()
-	old := len(given.Items) == 0 && given.Digest != "" && x.holds(given.Digest)
+	old := len(given.Items) == 0 && given.Digest != "" && x.stillApproved(given.Digest)
 	for _, th := range x.things {
 		it := th.Item
 		it.State = ItemNew
@@ -134,10 +134,10 @@ func (x *examination) judge(root string, given Approval) Danger {
 	return d
 }
 
-// holds reports whether an approval without items still counts: it was bound to the same files, and
-// nothing waits for a reason that was not shown then.
-func (x *examination) holds(digest string) bool {
-	if slices.ContainsFunc(x.things, func(th *thing) bool { return th.unheard }) {
+// stillApproved reports whether an approval without items still counts: it was bound to the same
+// files, and nothing waits for a reason that was not shown then.
+func (x *treeReview) stillApproved(digest string) bool {
+	if slices.ContainsFunc(x.things, func(th *pendingItem) bool { return th.unheard }) {
 		return false
 	}
 	if x.legacy.digest() == digest {
@@ -150,8 +150,8 @@ func (x *examination) holds(digest string) bool {
 	return x.legacy.digest() == digest
 }
 
-// hold disables a thing until it is approved.
-func (th *thing) hold(g *gathering, it Item) {
+// disable disables a pending item until it is approved.
+func (th *pendingItem) disable(g *loader, it Item) {
 	wait := func(err *error) {
 		if *err != nil {
 			return

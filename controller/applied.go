@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/bundle"
+	"github.com/hostler-project/hostler/bundle/gotemplate"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
@@ -46,7 +47,7 @@ func readApplying(cfg *config.Config) (s appliedConf, err error) {
 func newBook(
 	h *host.Host,
 	leases func(context.Context, compute.LeaseQuery) ([]compute.Lease, error), changed func(context.Context) error,
-) *applied.Book {
+) *applied.Store {
 	return applied.New(applied.Options{Store: h.Store(), Changed: changed, Check: func(
 		ctx context.Context, c applied.Candidate,
 	) (map[string]string, []string, error) {
@@ -211,7 +212,7 @@ func (t *trying) thing(kind, name string, afar, same bool) error {
 		if s.Err != nil {
 			return check.FaultOf(s)
 		}
-		exposed, risks, rest = s.Exposed, t.after.FromAfar(s, t.said.Secrets), func() error { return t.fault(s, same) }
+		exposed, risks, rest = s.Exposed, t.after.RemoteRisks(s, t.said.Secrets), func() error { return t.fault(s, same) }
 		if len(risks) == 0 && ownerOnly(t.after, name, "") {
 			risks = append(risks, config.Risk{File: s.File, Why: "its computers are the controller's own machine, or show its files"})
 		}
@@ -226,7 +227,7 @@ func (t *trying) thing(kind, name string, afar, same bool) error {
 		if err := t.bundle(name); err != nil {
 			return err
 		}
-		exposed, risks = b.Exposed, t.after.BundleFromAfar(b, t.said.Secrets)
+		exposed, risks = b.Exposed, t.after.BundleRemoteRisks(b, t.said.Secrets)
 		for _, s := range t.after.Sources {
 			if t.puts(s, name) && ownerOnly(t.after, s.Name, "") {
 				risks = append(risks, config.Risk{File: b.File, Why: "the source " + s.Name + " puts it on the controller's own machine"})
@@ -285,7 +286,7 @@ func (t *trying) bundle(name string) error {
 	if slices.ContainsFunc(d.Args, func(a bundle.Arg) bool { return a.Required }) {
 		return nil // its user gives the arguments
 	}
-	_, err := t.bundles.Plan(context.Background(), []string{name}, bundle.PlanOptions{})
+	_, err := t.bundles.Plan(context.Background(), []string{name}, bundle.PlanOptions{GoTemplate: gotemplate.Expand})
 	return err
 }
 

@@ -14,7 +14,7 @@ import (
 )
 
 // appliedBook returns the controller's book of applied things.
-func (k *controller) appliedBook() *applied.Book {
+func (k *controller) appliedBook() *applied.Store {
 	return newBook(k.Host, func(ctx context.Context, q compute.LeaseQuery) ([]compute.Lease, error) {
 		return k.now.Load().engine.Leases(ctx, q)
 	}, func(ctx context.Context) error {
@@ -40,7 +40,7 @@ func callerOf(p auth.Principal) applied.Caller {
 }
 
 // appliedFor applies things for callers of the API.
-type appliedFor struct{ book *applied.Book }
+type appliedFor struct{ book *applied.Store }
 
 // Applied lists the things that have all of the labels, without files.
 func (a appliedFor) Applied(ctx context.Context, labels map[string]string) (api.AppliedSet, error) {

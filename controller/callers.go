@@ -3,23 +3,31 @@ package controller
 import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/controller/apiprocess"
 	"github.com/hostler-project/hostler/controller/callers"
 	"github.com/hostler-project/hostler/host"
 )
 
 // openAuth makes the tokens, the audit log and the limits.
-func (k *controller) openAuth() {
+func (k *controller) openAuth() error {
+	connections, err := apiprocess.MaxConnections()
+	if err != nil {
+		return err
+	}
 	now := k.now.Load()
-	k.tokens = auth.NewRing(k.Host.Store(), auth.RingOptions{
-		Members: k.members, Reserved: callers.Reserved, Life: now.auth.TokenLife, MaxLife: now.auth.TokenMaxLife, Log: k.Log,
+	k.tokens = auth.NewTokenRegistry(k.Host.Store(), auth.TokenRegistryOptions{
+		Members: k.members, Reserved: callers.Reserved, DefaultLife: now.auth.TokenLife, MaxLife: now.auth.TokenMaxLife, Log: k.Log,
 	})
 	k.audit = auth.NewLog(k.Host.Store(), auth.AuditOptions{Keep: now.auth.AuditKeep, Log: k.Log})
-	k.limits = auth.NewLimits(now.auth.Limits())
+	limits := now.auth.Limits()
+	limits.All = connections * 3 / 4
+	k.limits = auth.NewLimits(limits)
 	for _, p := range now.cfg.Projects {
 		if p.Err != nil {
 			k.Log.Error("a project cannot be read, so nobody is in it", "project", p.Name, "err", p.Err)
 		}
 	}
+	return nil
 }
 
 // authenticator returns what identifies callers. token is the administrator's token, or "".

@@ -45,6 +45,6 @@ func (k *controller) reloadCertificates(next *served) error {
 // until ctx ends.
 func (k *controller) followCertificates(ctx context.Context) {
 	if k.files != nil {
-		k.files.Follow(ctx, k.Log, func() certs.Options { return k.options.certificates(k.now.Load()) })
+		k.files.AutoReload(ctx, k.Log, func() certs.Options { return k.options.certificates(k.now.Load()) })
 	}
 }

@@ -18,7 +18,7 @@ func (k *controller) followStore(ctx context.Context, directs bool) {
 	defer all.Wait()
 	all.Go(func() {
 		c.Listen(ctx, func() {
-			k.now.Load().engine.Ring() // requests that wait on an older configuration look again
+			k.now.Load().engine.Wake() // requests that wait on an older configuration look again
 			k.wanted.ring()
 			k.others.ring()
 		})

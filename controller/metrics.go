@@ -19,7 +19,7 @@ import (
 	"github.com/hostler-project/hostler/store"
 )
 
-// metrics are a controller's metrics: what it counts, and what it looks up at each scrape. A nil
+// metricSet are a controller's metrics: what it counts, and what it looks up at each scrape. A nil
 // one measures nothing.
 type metricSet struct {
 	Reg      *metric.Registry
@@ -204,11 +204,11 @@ func boolGauge(b bool) float64 {
 }
 
 // Sight returns the function that counts what the engine did; nil: nothing is measured.
-func (m *metricSet) Sight() func(pool.Sight) {
+func (m *metricSet) Sight() func(pool.Sample) {
 	if m == nil {
 		return nil
 	}
-	return func(s pool.Sight) {
+	return func(s pool.Sample) {
 		switch s.What {
 		case "acquire":
 			result := s.Class

@@ -15,7 +15,7 @@ import (
 // The functions below answer for a controller where none runs, by a host whose engine is open.
 
 // OfflineApplied returns what applies things.
-func OfflineApplied(h *host.Host) *applied.Book {
+func OfflineApplied(h *host.Host) *applied.Store {
 	return newBook(h, h.Opened().Leases, func(ctx context.Context) error {
 		m, err := host.AppliedMirror(h.Config())
 		if err == nil {

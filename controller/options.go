@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"io"
 	"log/slog"
+	"net"
+	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,22 +43,35 @@ type Network struct {
 	Process string
 }
 
-// apiProcess tells whether a process of its own reads what comes, and whether it has to be
-// confined in all ways.
-func (n Network) apiProcess(log *slog.Logger) (apart, strict bool, err error) {
+// apiProcess returns the supervisor of the API process for listeners on the network, and the
+// listeners that the controller serves itself.
+func (n Network) apiProcess(all []net.Listener, version string, log *slog.Logger) ([]net.Listener, *apiprocess.Supervisor) {
+	apart, strict, why := false, false, error(nil)
 	switch n.Process {
 	case "on", "true":
-		return true, true, nil
+		apart, strict = true, true
 	case "off", "false":
-		return false, false, nil
 	case "", "auto":
-		why := apiprocess.HasOwnUser()
-		if why != nil {
-			log.Debug("no process of its own reads what strangers send", "err", why)
-		}
-		return why == nil, false, nil
+		why = apiprocess.HasOwnUser()
+		apart = why == nil
 	}
-	return false, false, fault.Invalid("one of auto, on, off", "--api-process %s: no such way", n.Process)
+	local, remote := apiprocess.SplitListeners(all, version, apart)
+	remote.Strict = strict
+	open := slices.ContainsFunc(local, func(l net.Listener) bool { return l.Addr().Network() != "unix" })
+	if open && why != nil && os.Geteuid() == 0 {
+		// an ordinary user's has none unless it is asked for
+		log.Warn("no process of its own reads what strangers send: they have to do with root", "err", why)
+		remote.Lacking = why
+	}
+	return local, remote
+}
+
+// check returns what is wrong with Process.
+func (n Network) check() error {
+	if slices.Contains([]string{"", "auto", "on", "true", "off", "false"}, n.Process) {
+		return nil
+	}
+	return fault.Invalid("one of auto, on, off", "--api-process %s: no such way", n.Process)
 }
 
 // Telemetry says where metrics and logs go.

@@ -38,7 +38,7 @@ func NewRefusals(log *slog.Logger) *refusals {
 
 // Add reports a refusal, unless the same was reported just now or there are too many.
 func (r *refusals) Add(ctx context.Context, what *fetch.Refused) {
-	who, _ := fetch.By(ctx)
+	who, _ := fetch.RequesterOf(ctx)
 	thing := what.Where()
 	missed, ok := r.fresh(who.Name + "\n" + thing)
 	if !ok {
@@ -50,7 +50,7 @@ func (r *refusals) Add(ctx context.Context, what *fetch.Refused) {
 	}
 	r.log.Warn("not fetched for others", "what", thing, "why", why, "who", who.Name, "from", who.From, "missed", missed)
 	if to := r.audit.Load(); to != nil {
-		to.Add(auth.Act{
+		to.Add(auth.AuditEntry{
 			Time: time.Now(), Who: who.Name, Via: who.Via, From: who.From, Project: who.Project, Act: "fetch",
 			Thing: thing, Outcome: "denied", Detail: why, Missed: missed,
 		})

@@ -153,8 +153,8 @@ func (k *controller) beginResources(o resourcing, handler http.Handler) (end, wa
 			}
 			return c.Applied(), c, nil
 		},
-		Book: func() resource.Book { return k.now.Load().engine },
-		As: func(namespace, project, reason string) (resource.Door, error) {
+		Reader: func() resource.Reader { return k.now.Load().engine },
+		As: func(namespace, project, reason string) (resource.Client, error) {
 			who := callers.Namespace(namespace)
 			who.Roles = map[string]auth.Role{project: auth.User}
 			return client.New(client.Options{Dial: l.DialAs(who), Reason: reason})

@@ -4,7 +4,7 @@ import (
 	"maps"
 
 	"github.com/hostler-project/hostler/controller/callers"
-	"github.com/hostler-project/hostler/controller/metal"
+	"github.com/hostler-project/hostler/controller/imagecache"
 	"github.com/hostler-project/hostler/controller/slapos"
 )
 
@@ -16,7 +16,7 @@ func Sections() map[string]any {
 		"apply": new(appliedConf), "resources": new(resourcing), "director": new(directorSection),
 		"webhook w": new(hooking),
 	}
-	maps.Copy(out, metal.Sections())
+	maps.Copy(out, imagecache.Sections())
 	maps.Copy(out, slapos.Sections())
 	return out
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -18,10 +19,9 @@ import (
 	certs "github.com/hostler-project/hostler/auth/certificate"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/controller/apiprocess"
 	"github.com/hostler-project/hostler/controller/applied"
 	"github.com/hostler-project/hostler/controller/callers"
-	"github.com/hostler-project/hostler/controller/metal"
+	"github.com/hostler-project/hostler/controller/imagecache"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/controller/server/access"
 	"github.com/hostler-project/hostler/controller/server/login"
@@ -55,8 +55,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	if o.Drain < 0 {
 		return fault.Invalid("", "--drain: less than nothing")
 	}
-	apart, strict, err := o.Network.apiProcess(log)
-	if err != nil {
+	if err := o.Network.check(); err != nil {
 		return err
 	}
 	end := newShutdown(ctx, log, o.Drain)
@@ -77,7 +76,9 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	first.mark = h.Mark()
 	k.now.Store(first)
 	k.book = k.appliedBook()
-	k.openAuth()
+	if err := k.openAuth(); err != nil {
+		return err
+	}
 	refused.audit.Store(k.audit)
 	k.tellFaults(faultsOf(h.Config()))
 	k.planner = &planner{k: k}
@@ -98,7 +99,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 		return err
 	}
 	m.WatchSources(k.sourceStatus)
-	local, remote := apiprocess.SplitListeners(listeners.all, version.Read().Version, apart)
+	local, remote := o.Network.apiProcess(listeners.all, version.Read().Version, log)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	opt := serverOptions(ctx, k, listeners.token, remote.ReadyAnd(k.ready), traces.Of())
@@ -109,6 +110,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 		listeners.close()
 		return err
 	}
+	handler = auth.Forwarded(func() []netip.Prefix { return k.now.Load().proxies }, handler)
 	var all sync.WaitGroup
 	defer all.Wait()
 	answering, quiet := context.WithCancel(context.WithoutCancel(ctx))
@@ -126,7 +128,7 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 	all.Go(func() { k.doDue(ctx) })
 	all.Go(func() { k.planner.follow(ctx) })
 	if !o.NoFill {
-		images := &metal.Loop{Log: log, Host: h, Registry: m.Reg, Leads: k.leads, Now: func() (*config.Config, <-chan struct{}) {
+		images := &imagecache.Loop{Log: log, Host: h, Registry: m.Reg, Leads: k.leads, Now: func() (*config.Config, <-chan struct{}) {
 			now := k.now.Load()
 			return now.cfg, now.over
 		}}
@@ -155,7 +157,6 @@ func Serve(ctx context.Context, h *host.Host, log *slog.Logger, traces *tracing.
 		})
 	}
 	remote.Handler, remote.Hosts, remote.Files, remote.Slapos, remote.Log = handler, k.hosts(), k.files, k.slap != nil, log
-	remote.Strict = strict
 	remoteErr := make(chan error, 1)
 	serves := remote.Start(ctx, &all, func(err error) {
 		remoteErr <- err
@@ -193,11 +194,11 @@ type controller struct {
 	wanted  bell                   // there may be something to make
 	mu      sync.Mutex             // one reload at a time
 
-	others bell          // others may have applied something
-	book   *applied.Book // applies things
+	others bell           // others may have applied something
+	book   *applied.Store // applies things
 
 	replies *replyStore // to requests with a key
-	tokens  *auth.Ring
+	tokens  *auth.TokenRegistry
 	audit   *auth.Log
 	limits  *auth.Limits
 	planner *planner
@@ -207,7 +208,7 @@ type controller struct {
 	slap    server.Slap  // nil: it is no SlapOS master
 }
 
-// server is a configuration and its engine.
+// served is a configuration and its engine.
 type served struct {
 	engine *pool.Pool
 	cfg    *config.Config
@@ -219,6 +220,8 @@ type served struct {
 	guard  *fetch.Guard
 	out    http.RoundTripper // limited by the guard
 	hosts  []string          // names of the controller, besides its own
+
+	proxies []netip.Prefix // networks whose word for the address of a request counts
 
 	auth      *callers.Settings   // [auth]
 	resources resourcing          // [resources]
@@ -251,7 +254,7 @@ func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, stric
 	if err != nil {
 		return nil, err
 	}
-	hosts, err := readHosts(cfg, settings.Address)
+	hosts, proxies, err := readHosts(cfg, settings.Address)
 	if err != nil {
 		return nil, err
 	}
@@ -262,7 +265,7 @@ func newServed(ctx context.Context, engine *pool.Pool, cfg *config.Config, stric
 	master, err := slapos.ReadSettings(cfg)
 	return &served{
 		engine: engine, cfg: cfg, direct: opt, over: make(chan struct{}), hooks: hooks, signIn: signIn, guard: guard,
-		out: guard.Transport(nil), hosts: hosts, auth: settings, resources: objects, slapos: master,
+		out: guard.Transport(nil), hosts: hosts, proxies: proxies, auth: settings, resources: objects, slapos: master,
 		roles: callers.NewRoles(settings.Admins, cfg.Projects), limited: limitedSources(cfg),
 	}, err
 }
@@ -287,9 +290,9 @@ func serverOptions(
 			Sources:  func(name string) bool { _, err := k.now.Load().cfg.Source(name); return err == nil },
 			Private:  func(source, image string) bool { return ownerOnly(k.now.Load().cfg, source, image) },
 		},
-		Life: server.Life{
+		Lifecycle: server.Lifecycle{
 			Ready: ready, Reload: k.reload, Ring: k.ring, Ending: ctx.Done(),
-			Work: func(ctx context.Context) error { _, err := k.now.Load().engine.Work(ctx); return err },
+			Work: func(ctx context.Context) error { _, err := k.now.Load().engine.RunDue(ctx); return err },
 		},
 		Replies:   k.replies.idempotencyStore(),
 		Telemetry: server.Telemetry{Metrics: k.metrics.handler(), Observe: k.metrics.countRequest, Tracer: tracer, Log: k.Log},
@@ -334,7 +337,7 @@ func (k *controller) doDue(ctx context.Context) {
 	defer timer.Stop()
 	for {
 		at := time.Now().Add(lookAround)
-		if next := k.round(ctx, pool.Tending{Go: all.Go, Done: k.did}); !next.IsZero() && next.Before(at) {
+		if next := k.round(ctx, pool.ReconcileOptions{Go: all.Go, Done: k.did}); !next.IsZero() && next.Before(at) {
 			at = next
 		}
 		select {
@@ -370,8 +373,8 @@ func (k *controller) did() {
 }
 
 // round does what is due, and returns when more will be; zero: nothing is known.
-func (k *controller) round(ctx context.Context, with pool.Tending) time.Time {
-	next, err := k.now.Load().engine.Tend(ctx, with)
+func (k *controller) round(ctx context.Context, with pool.ReconcileOptions) time.Time {
+	next, err := k.now.Load().engine.Reconcile(ctx, with)
 	k.wanted.ring() // ended leases may change what is wanted
 	if err == nil && !k.options.NoFill {
 		err = k.now.Load().engine.Rolling(ctx, with)

@@ -106,6 +106,8 @@ func expand(pattern string) ([]string, error) {
 	return files, err
 }
 
+// readFile reads one file of results. It refuses pipes and devices, and its error does not
+// repeat the name.
 func readFile(name string) (tally, error) {
 	// this does not wait for the other end of a pipe
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
@@ -141,6 +143,7 @@ func readResults(r io.Reader) (tally, error) {
 	return tally{}, errors.New("it is neither XML nor TAP nor JSON")
 }
 
+// readJUnit names at most shownTests of the tests that failed. Errors count as failures.
 func readJUnit(in io.Reader) (t tally, err error) {
 	data, err := io.ReadAll(io.LimitReader(in, junit.MaxFile+1))
 	if err != nil {
@@ -150,16 +153,16 @@ func readJUnit(in io.Reader) (t tally, err error) {
 	if err != nil {
 		return t, err
 	}
-	t = tally{Tests: report.Tests, Bad: report.Failures + report.Errors, Skipped: report.Skipped, Silent: silent(data)}
+	t = tally{Tests: report.Tests, Bad: report.Failures + report.Errors, Skipped: report.Skipped, Silent: silentSuite(data)}
 	for _, c := range report.Failed(shownTests) {
 		t.Failed = append(t.Failed, c.FullName())
 	}
 	return t, nil
 }
 
-// silent finds a suite that neither counts its failures nor lists its tests. It finds none in files
-// that are not UTF-8.
-func silent(data []byte) string {
+// silentSuite finds a suite that neither counts its failures nor lists its tests. It finds none
+// in files that are not UTF-8.
+func silentSuite(data []byte) string {
 	type suite struct {
 		name  string
 		tells bool

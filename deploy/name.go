@@ -15,9 +15,9 @@ const (
 	maxName  = 253
 )
 
-// MadeUp returns the prefix with six different letters or digits. intn returns a number below n;
-// nil: a random one.
-func MadeUp(prefix string, intn func(n int) int) string {
+// RandomName returns the prefix with six different letters or digits. intn returns a number
+// below n; nil: a random one.
+func RandomName(prefix string, intn func(n int) int) string {
 	if intn == nil {
 		intn = rand.IntN
 	}

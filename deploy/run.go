@@ -121,8 +121,8 @@ func Run(ctx context.Context, opt Options) ([]*Node, error) {
 	failed := slices.ContainsFunc(nodes, func(n *Node) bool { return n.Err != nil })
 	rest := context.WithoutCancel(ctx)
 	r.each(nodes, func(n *Node) {
-		if n.State == Failed && r.goes(ctx, n) || failed && r.AllOrNothing && (n.State == Done || n.State == Failed) {
-			r.end(rest, n)
+		if n.State == Failed && r.shouldDestroy(ctx, n) || failed && r.AllOrNothing && (n.State == Done || n.State == Failed) {
+			r.release(rest, n)
 		}
 	})
 	var errs []error
@@ -178,10 +178,10 @@ func (r *run) set(n *Node, s State) {
 // node deploys one node.
 func (r *run) node(ctx context.Context, n *Node) {
 	n.Began = time.Now()
-	err := r.make(ctx, n)
+	err := r.acquire(ctx, n)
 	if err != nil {
 		n.Ended = time.Now()
-		n.Err = because(ctx, n, err)
+		n.Err = nodeError(ctx, n, err)
 		r.set(n, NotMade)
 		return
 	}
@@ -192,23 +192,23 @@ func (r *run) node(ctx context.Context, n *Node) {
 	}
 	n.Ended = time.Now()
 	if err != nil {
-		n.Err = because(ctx, n, &setupError{err})
+		n.Err = nodeError(ctx, n, &setupError{err})
 		r.set(n, Failed)
 		return
 	}
 	r.set(n, Done)
 }
 
-// because adds the node's name to its error. If another node stopped it, that is the reason.
-func because(ctx context.Context, n *Node, err error) error {
+// nodeError adds the node's name to its error. If another node stopped it, that is the reason.
+func nodeError(ctx context.Context, n *Node, err error) error {
 	if ctx.Err() != nil && errors.Is(context.Cause(ctx), errOther) {
 		return fmt.Errorf("%s: %w", n.Name, errOther)
 	}
 	return fmt.Errorf("%s: %w", n.Name, err)
 }
 
-// make takes a lease. Until the engine gives it, what it makes ends with this process.
-func (r *run) make(ctx context.Context, n *Node) error {
+// acquire takes a lease. Until the engine gives it, what it makes ends with this process.
+func (r *run) acquire(ctx context.Context, n *Node) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -252,6 +252,8 @@ func (r *run) make(ctx context.Context, n *Node) error {
 	return nil
 }
 
+// apply refreshes the node's instance and applies the bundles. It connects only if there is
+// something to apply.
 func (r *run) apply(ctx context.Context, n *Node) error {
 	if r.Look != nil {
 		i, err := r.Look(ctx, n.Lease)
@@ -271,8 +273,8 @@ func (r *run) apply(ctx context.Context, n *Node) error {
 	return r.Apply(ctx, conn, n)
 }
 
-// goes decides whether to destroy a failed node.
-func (r *run) goes(ctx context.Context, n *Node) bool {
+// shouldDestroy decides whether to destroy a failed node.
+func (r *run) shouldDestroy(ctx context.Context, n *Node) bool {
 	switch r.OnFailure {
 	case Destroy:
 		return true
@@ -287,8 +289,8 @@ func (r *run) goes(ctx context.Context, n *Node) bool {
 	return false
 }
 
-// end releases a node.
-func (r *run) end(ctx context.Context, n *Node) {
+// release releases a node.
+func (r *run) release(ctx context.Context, n *Node) {
 	ctx, cancel := context.WithTimeout(ctx, endPatience)
 	defer cancel()
 	if err := r.Release(ctx, n); err != nil && !errors.Is(err, compute.ErrNotLeased) && !errors.Is(err, compute.ErrNotFound) {

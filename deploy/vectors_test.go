@@ -107,7 +107,7 @@ func TestVarsRepeated(t *testing.T) {
 func TestMadeUp(t *testing.T) {
 	seen := map[string]bool{}
 	for range 500 {
-		name := deploy.MadeUp("test-", nil)
+		name := deploy.RandomName("test-", nil)
 		rest, ok := strings.CutPrefix(name, "test-")
 		if !ok || len(rest) != 6 || strings.Trim(rest, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
 			t.Fatalf(`%q; want ok and len(rest) == 6 and strings.Trim(rest, "abcdefghijklmnopqrstuvwxyz0123456789") == ""`, name)
@@ -125,8 +125,8 @@ func TestMadeUp(t *testing.T) {
 	if len(seen) < 490 { // two alike among 500 of 1.4e9 would be luck already
 		t.Errorf("%d different names of 500", len(seen))
 	}
-	last := deploy.MadeUp("", func(n int) int { return n - 1 })
-	first := deploy.MadeUp("", func(int) int { return 0 })
+	last := deploy.RandomName("", func(n int) int { return n - 1 })
+	first := deploy.RandomName("", func(int) int { return 0 })
 	if first != "abcdef" || last != "9abcde" {
 		t.Errorf(`first = %q, last = %q; want first == "abcdef" and last == "9abcde"`, first, last)
 	}

@@ -300,6 +300,7 @@ func (r *replay) pick(cold bool) *box {
 	return nil
 }
 
+// unready takes a ready box out of the ready ones, which are in the order of their rows.
 func (r *replay) unready(b *box) {
 	n, _ := slices.BinarySearchFunc(r.ready, b.row, func(x *box, row int) int { return cmp.Compare(x.row, row) })
 	r.ready = slices.Delete(r.ready, n, n+1)
@@ -394,6 +395,7 @@ func (r *replay) serve() {
 	}
 }
 
+// discard removes a box. Waiting requests may get its room.
 func (r *replay) discard(b *box) {
 	if b.ready {
 		r.unready(b)
@@ -451,6 +453,7 @@ func (r *replay) look() {
 	}
 }
 
+// rowID returns the decimal digits of n, which is above 0.
 func rowID(n int) compute.ID {
 	var digits [20]byte
 	at := len(digits)

@@ -59,10 +59,10 @@ func TestRollsWithoutAHole(t *testing.T) {
 		var all sync.WaitGroup
 		all.Go(func() {
 			for rolling.Err() == nil {
-				if _, err := r.Tend(rolling, pool.Tending{Go: all.Go, Done: func() {}}); err != nil && rolling.Err() == nil {
+				if _, err := r.Reconcile(rolling, pool.ReconcileOptions{Go: all.Go, Done: func() {}}); err != nil && rolling.Err() == nil {
 					t.Error(err)
 				}
-				if err := r.Rolling(rolling, pool.Tending{Go: all.Go, Done: func() {}}); err != nil && rolling.Err() == nil {
+				if err := r.Rolling(rolling, pool.ReconcileOptions{Go: all.Go, Done: func() {}}); err != nil && rolling.Err() == nil {
 					t.Error(err)
 				}
 				time.Sleep(500 * time.Millisecond)

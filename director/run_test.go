@@ -263,7 +263,7 @@ func TestFailing(t *testing.T) {
 		r.want("while it fails", compute.Counts{})
 		broken.Store(false)
 		time.Sleep(15 * time.Minute)
-		if _, err := r.Work(ctx); err != nil {
+		if _, err := r.RunDue(ctx); err != nil {
 			t.Error(err)
 		}
 		r.want("mended", compute.Counts{Ready: 5})
@@ -386,7 +386,7 @@ func TestStopFails(t *testing.T) {
 		})
 		r.give(ctx, r.take(ctx, 1)...)
 		time.Sleep(5 * time.Minute)
-		if _, err := r.Work(ctx); err != nil {
+		if _, err := r.RunDue(ctx); err != nil {
 			t.Error(err)
 		}
 		r.want("in the end", compute.Counts{})
@@ -432,7 +432,7 @@ func TestDemandOfAStore(t *testing.T) {
 		t.Logf("%+v: %+v", plans[0].Level, r.counts())
 		for range 12 {
 			time.Sleep(10 * time.Minute)
-			if _, err := r.Work(ctx); err != nil {
+			if _, err := r.RunDue(ctx); err != nil {
 				t.Error(err)
 			}
 		}
@@ -509,7 +509,7 @@ func TestEnds(t *testing.T) {
 		ended := make(chan error)
 		go func() { ended <- r.director.Run(again) }()
 		time.Sleep(30 * time.Minute)
-		if _, err := r.Work(context.Background()); err != nil {
+		if _, err := r.RunDue(context.Background()); err != nil {
 			t.Error(err)
 		}
 		r.want("in the end", compute.Counts{Ready: 3})

@@ -193,6 +193,8 @@ func plainText(raw json.RawMessage) string {
 	return string(raw)
 }
 
+// arrival reads one request of a trace: its time, its source, and how long it keeps the
+// instance.
 func arrival(at, source, lasts string) (a Arrival, err error) {
 	if a.Time, err = readTime(at); err != nil {
 		return a, err
@@ -204,6 +206,7 @@ func arrival(at, source, lasts string) (a Arrival, err error) {
 	return a, err
 }
 
+// readTime reads RFC 3339, or seconds since 1970 with fractions.
 func readTime(text string) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, text); err == nil {
 		return t, nil
@@ -215,6 +218,7 @@ func readTime(text string) (time.Time, error) {
 	return time.Time{}, fmt.Errorf("%q is no time: RFC 3339, or seconds", text)
 }
 
+// readDuration reads Go's form of a duration, or a number of seconds.
 func readDuration(text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	if n, e := strconv.ParseFloat(text, 64); e == nil && math.Abs(n) < 1e9 {

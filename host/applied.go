@@ -11,13 +11,13 @@ import (
 )
 
 // AppliedMirror returns the directory in which config sees what was applied to the store.
-func AppliedMirror(cfg *config.Config) (applied.Mirror, error) {
+func AppliedMirror(cfg *config.Config) (applied.ExportDir, error) {
 	state, err := StateDir()
 	if err != nil {
-		return applied.Mirror{}, err
+		return applied.ExportDir{}, err
 	}
 	sum := sha256.Sum256([]byte(StoreName(cfg, state)))
-	return applied.Mirror{Dir: filepath.Join(state, "applied", hex.EncodeToString(sum[:4]))}, nil
+	return applied.ExportDir{Dir: filepath.Join(state, "applied", hex.EncodeToString(sum[:4]))}, nil
 }
 
 // appliedRoot returns the directory of applied things; "": none is known before the store is open.

@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -107,7 +108,7 @@ func (b *ImageBuilder) engine() (*pool.Pool, string, error) {
 	}
 	sum := sha256.Sum256(data)
 	opt := pool.Options{
-		Store: b.host.store, Open: b.open, NewID: NewID, Log: b.host.Log, Desk: b.host.desk, Kept: kept,
+		Store: b.host.store, Open: b.open, NewID: NewID, Log: b.host.Log, Inflight: b.host.desk, Kept: kept,
 		Sources: []pool.Source{{
 			Name: name, Type: b.typ, Digest: hex.EncodeToString(sum[:8]), Place: "build", Reuse: "no",
 			Image: b.def.Image, Definition: data,
@@ -168,7 +169,7 @@ func (b *ImageBuilder) Build(ctx context.Context) (r recipe, made bool, err erro
 	if ok, err := there(); ok || err != nil {
 		return r, false, err
 	}
-	if _, err := engine.Work(ctx, name); err != nil { // leftovers of a killed build
+	if _, err := engine.RunDue(ctx, name); err != nil { // leftovers of a killed build
 		b.host.Log.Warn("what a build left", "source", b.Source, "err", err)
 	}
 	if err := b.make(ctx, engine, name, snap, r); err != nil {
@@ -182,7 +183,7 @@ func (b *ImageBuilder) Build(ctx context.Context) (r recipe, made bool, err erro
 
 // make makes an instance, applies the bundles and takes the image.
 func (b *ImageBuilder) make(ctx context.Context, engine *pool.Pool, name string, snap compute.Snapshotter, r recipe) (err error) {
-	self, err := pool.ProcessOf(os.Getpid())
+	self, err := proc.Live(os.Getpid())
 	if err != nil {
 		return err
 	}

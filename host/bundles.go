@@ -101,7 +101,7 @@ func (h *Host) setUp(ctx context.Context, c pool.HookCall, def definition, state
 	if err != nil {
 		return err
 	}
-	p, err := set.Plan(ctx, def.Bundles, bundle.PlanOptions{Secret: BundleSecret})
+	p, err := set.Plan(ctx, def.Bundles, bundle.PlanOptions{Secret: BundleSecret, GoTemplate: h.GoTemplate})
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -18,6 +19,7 @@ import (
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/guard"
+	"github.com/hostler-project/hostler/text/nearest"
 	"github.com/hostler-project/hostler/text/units"
 )
 
@@ -67,7 +69,7 @@ func (h *Host) Engine(ctx context.Context) (*pool.Pool, error) {
 	opt := pool.Options{
 		Store: h.measured(), Observe: h.observe(), Open: h.open, Hooks: h.hooks(state), NewID: NewID,
 		Log: h.Log, LeaseIdle: h.LeaseIdle, Step: Step,
-		Kept: kept, Uptime: uptime, Inventory: h.Role == Keeper || h.Role == Controller, Desk: h.desk, Projects: quotas(cfg.Projects),
+		Kept: kept, Uptime: uptime, Inventory: h.Role == Keeper || h.Role == Controller, Inflight: h.desk, Projects: quotas(cfg.Projects),
 	}
 	if _, ok := h.store.(SharedStore); ok {
 		opt.Host = ProcessSpace()
@@ -96,9 +98,7 @@ func (h *Host) Engine(ctx context.Context) (*pool.Pool, error) {
 	for _, s := range cfg.Sources {
 		opt.Sources = append(opt.Sources, engineSource(s))
 	}
-	if h.pool, err = pool.New(opt); err == nil && h.Whole == nil {
-		h.closers = append(h.closers, func() { forgetKinds(h.store, state) })
-	}
+	h.pool, err = pool.New(opt)
 	return h.pool, err
 }
 
@@ -247,7 +247,7 @@ func (h *Host) opener(cfg *config.Config, state string, ends *ends) opening {
 			return ConfigError(config.Decode(def.Settings, PositionOf(cfg, name, typ), out))
 		})
 		if err != nil {
-			return nil, AtKey(err, name, PositionOf(cfg, name, typ))
+			return nil, AtKey(h.misspelt(err, k, typ), name, PositionOf(cfg, name, typ))
 		}
 		h.Log.Debug("a provider is opened", "source", name, "type", typ)
 		ends.add(p)
@@ -309,4 +309,16 @@ func (h *Host) TypeOf(ctx context.Context, engine statuses, i compute.Instance) 
 
 type statuses interface {
 	Status(ctx context.Context) ([]compute.SourceStatus, error)
+}
+
+// misspelt adds to the error of a type that nobody has which one was perhaps meant.
+func (h *Host) misspelt(err error, k *provider.Kind, typ string) error {
+	var e *compute.Error
+	if !k.External || !errors.As(err, &e) || e.Kind != compute.ErrInvalid {
+		return err
+	}
+	if meant := nearest.Meant(typ, h.Kinds.Names(func(*provider.Kind) bool { return true })); meant != "" {
+		e.Hint = "did you mean " + meant + "? " + e.Hint
+	}
+	return err
 }

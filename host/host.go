@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/bundle"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/image"
@@ -38,7 +39,7 @@ type Host struct {
 	storeAt string
 	pool    *pool.Pool
 	open    opening
-	desk    *pool.Desk
+	desk    *pool.Inflight
 	left    *atomic.Bool // something was left for the keeper
 	bundles *bundleCache
 	guard   *fetch.Guard
@@ -83,6 +84,12 @@ type Options struct {
 	// Registry knows the registries of images, as image/registry.Client does; nil: images are
 	// fetched from none.
 	Registry image.Registry
+	// Migrate brings the state file of an older hostler to this format, as sqlite's migration.Up
+	// does; nil: such a file is refused.
+	Migrate func(ctx context.Context, path string) error
+	// GoTemplate expands the templates of bundles that are Go's, as gotemplate.Expand does; nil:
+	// they are refused.
+	GoTemplate bundle.GoTemplate
 	// Database opens the PostgreSQL database that [store] names; nil: this program has no driver
 	// for it.
 	Database func(ctx context.Context, address string, log *slog.Logger) (Database, error)
@@ -123,7 +130,7 @@ type Meters interface {
 	// Store returns a store that measures another.
 	Store(pool.Store) pool.Store
 	// Sight returns a function that gets each act of the engine; it may be nil.
-	Sight() func(pool.Sight)
+	Sight() func(pool.Sample)
 	// Provider returns a function that gets each call to a source's provider; it may be nil.
 	Provider(source string) func(op string, took time.Duration, err error)
 }
@@ -136,7 +143,7 @@ func New(o Options) *Host {
 	if o.Kinds == nil {
 		o.Kinds = Kinds()
 	}
-	return &Host{Options: o, desk: &pool.Desk{}, left: new(atomic.Bool), bundles: &bundleCache{}, cfg: o.Loaded, store: o.OpenedStore}
+	return &Host{Options: o, desk: &pool.Inflight{}, left: new(atomic.Bool), bundles: &bundleCache{}, cfg: o.Loaded, store: o.OpenedStore}
 }
 
 // Open returns a host with its engine. Close closes both.
@@ -301,7 +308,7 @@ func (h *Host) measured() pool.Store {
 	return h.Meters.Store(h.store)
 }
 
-func (h *Host) observe() func(pool.Sight) {
+func (h *Host) observe() func(pool.Sample) {
 	if h.Meters == nil {
 		return nil
 	}

@@ -42,7 +42,7 @@ func (p *prebuilt) image(ctx context.Context, spec compute.Spec) (string, error)
 	if err != nil {
 		return "", err
 	}
-	plan, err := set.Plan(ctx, p.def.Bundles, bundle.PlanOptions{Secret: BundleSecret})
+	plan, err := set.Plan(ctx, p.def.Bundles, bundle.PlanOptions{Secret: BundleSecret, GoTemplate: p.build.host.GoTemplate})
 	if err != nil {
 		return "", err
 	}
@@ -73,6 +73,7 @@ type lateLog struct {
 	file *os.File
 }
 
+// Write opens the file if need be. After a failure the next write tries again.
 func (l *lateLog) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

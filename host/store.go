@@ -129,7 +129,7 @@ func (h *Host) OpenStore(ctx context.Context, cfg *config.Config) (pool.Store, e
 	if address == "" {
 		h.storeAt = filepath.Join(state, "state.db")
 		h.Log.Debug("the store is opened", "file", h.storeAt)
-		store, err := sqlite.Open(ctx, h.storeAt, sqlite.Options{})
+		store, err := sqlite.Open(ctx, h.storeAt, sqlite.Options{Migrate: h.Migrate})
 		if err != nil {
 			return nil, err
 		}

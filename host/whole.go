@@ -1,7 +1,6 @@
 package host
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,9 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider"
-	"github.com/hostler-project/hostler/store"
 )
 
 // foreignFile in the state directory says that sources of kinds beyond those of the function
@@ -79,10 +76,6 @@ func noteKind(cfg *config.Config, state, typ string) error {
 	if _, usual := Kinds().Find(typ); usual || inDatabase(cfg) {
 		return nil
 	}
-	return writeForeign(state)
-}
-
-func writeForeign(state string) error {
 	f, err := os.OpenFile(filepath.Join(state, foreignFile), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -90,35 +83,10 @@ func writeForeign(state string) error {
 	return f.Close()
 }
 
-// forgetKinds removes foreignFile when no instance of such a kind is left. One that another process
-// records meanwhile has a hostler without that kind write the file again: see the method kind.
-func forgetKinds(st pool.Store, state string) {
-	path := filepath.Join(state, foreignFile)
-	if _, err := os.Lstat(path); err != nil {
-		return
-	}
-	var left bool
-	err := st.View(context.Background(), func(tx store.Tx) error {
-		left = false
-		recs, err := tx.Sources("")
-		for _, r := range recs {
-			_, usual := Kinds().Find(r.Type)
-			left = left || !usual && r.Counts != (compute.Counts{})
-		}
-		return err
-	})
-	if err == nil && !left {
-		_ = os.Remove(path) // the next process tries it again
-	}
-}
-
 // kind returns the kind of a source's type. Where another program has more kinds, a type that
 // this one does not know is one of those, and no executable of the user's.
 func (h *Host) kind(source, typ string) (*provider.Kind, error) {
 	if _, known := h.Kinds.Find(typ); !known && h.Whole != nil {
-		if state, err := StateDir(); err == nil {
-			_ = writeForeign(state) // which was removed too early
-		}
 		return nil, h.lacking(source, typ)
 	}
 	return h.Kinds.Kind(typ), nil

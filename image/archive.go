@@ -203,6 +203,7 @@ func indexTar(ctx context.Context, f *os.File, sniff bool) (*tarIndex, error) {
 	return x, nil
 }
 
+// find returns where a file's content is in the archive. It follows up to eight links.
 func (x *tarIndex) find(name string) (piece, bool) {
 	name = path.Clean("/" + name)[1:]
 	for range 8 {
@@ -222,6 +223,7 @@ func (x *tarIndex) reader(p piece) io.ReadCloser {
 	return io.NopCloser(io.NewSectionReader(x.f, p.at, p.size))
 }
 
+// read returns the content of a small file, of at most biggestManifest bytes.
 func (x *tarIndex) read(name string) ([]byte, error) {
 	p, ok := x.find(name)
 	if !ok {

@@ -52,6 +52,8 @@ func (s *Store) Commit(ctx context.Context, c Change, name string) (Image, error
 	return img, nil
 }
 
+// commit puts the change as one layer on top of its base. Commits of the same directory take
+// turns.
 func (s *Store) commit(ctx context.Context, c Change, r Reference) (Image, error) {
 	tmp, done, err := s.tree.tempDir()
 	if err != nil {

@@ -111,6 +111,8 @@ func (s *Store) classify(ref Reference, err error) error {
 
 const again = "try again: layers that are here already are not fetched again"
 
+// kindOfAnswer judges a registry's refusal by its status. Some registries answer 401 for an
+// image that does not exist.
 func kindOfAnswer(ref Reference, answer *Refusal) (hint string, kind error) {
 	switch code := answer.Status; {
 	case code == http.StatusNotFound:

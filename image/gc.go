@@ -141,6 +141,8 @@ func (s *Store) Remove(ctx context.Context, ref string) error {
 	return nil
 }
 
+// removeName removes only the name if the image has others, unless ref is a digest. ErrConflict
+// names the instances that use the image.
 func (s *Store) removeName(ctx context.Context, ref string, img Image) error {
 	l, err := s.tree.lock(ctx, storeLock, exclusive)
 	if err != nil {

@@ -196,6 +196,8 @@ func tagged(r Reference, manifests []oci.Descriptor) (out []oci.Descriptor, _ er
 	return out, nil
 }
 
+// tags lists a layout's manifests for a message: by their tags, or by digest where there is
+// none.
 func tags(manifests []oci.Descriptor) string {
 	var names []string
 	for _, d := range manifests {
@@ -219,6 +221,8 @@ func join(names []string) string {
 // layoutContent reads the blobs of a directory.
 type layoutContent struct{ dir string }
 
+// Open opens a blob, or the data that a descriptor has in itself. It refuses a link, also one
+// that replaces the file meanwhile.
 func (l layoutContent) Open(_ context.Context, d oci.Descriptor) (io.ReadCloser, error) {
 	if d.Data != nil {
 		return io.NopCloser(bytes.NewReader(d.Data)), nil

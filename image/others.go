@@ -36,7 +36,7 @@ func (o *Others) Named(ctx context.Context, ref string) bool {
 	}
 	home, _ := os.UserHomeDir() // without one nothing is in it
 	own := func(n string) bool { return n == ref || InHome(n, home) == ref }
-	who, _ := fetch.By(ctx)
+	who, _ := fetch.RequesterOf(ctx)
 	return !who.Operator && !slices.ContainsFunc(o.Own, own) && !strings.HasPrefix(ref, "sha256:")
 }
 

@@ -21,7 +21,7 @@ import (
 
 // guarded are others for whom the hosts of some URLs are allowed.
 func guarded(log *slog.Logger, allow ...string) *image.Others {
-	return &image.Others{Registry: registry.Client{}, Guard: fetch.New(fetch.Options{Allow: fetch.Named(allow...)}), Log: log}
+	return &image.Others{Registry: registry.Client{}, Guard: fetch.New(fetch.Options{Allow: fetch.RulesFor(allow...)}), Log: log}
 }
 
 // TestOthersAreGuarded: an image that somebody else names is not fetched from this machine,
@@ -60,7 +60,7 @@ func TestOthersAreGuarded(t *testing.T) {
 		}
 	}
 	if _, err := open(t, image.Options{Others: guarded(nil)}).Pull(
-		fetch.For(t.Context(), fetch.Asker{Operator: true}), at, image.PullOptions{},
+		fetch.WithRequester(t.Context(), fetch.Requester{Operator: true}), at, image.PullOptions{},
 	); err != nil {
 		t.Errorf("for the operator: %v", err)
 	}

@@ -75,6 +75,8 @@ func (s *Store) Pull(ctx context.Context, ref string, opt PullOptions) (Image, e
 	return img, s.classify(r, err)
 }
 
+// pull returns the image that is here if its file has not changed since. An image of a registry
+// or daemon has no such file, and is requested again.
 func (s *Store) pull(ctx context.Context, r Reference, opt PullOptions) (Image, error) {
 	stamp, err := stampOf(r)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -181,6 +183,8 @@ func (o *offer) fits(r Reference, want Platform) error {
 	return wrongPlatform(r, want, []Platform{o.platform})
 }
 
+// wrongPlatform returns ErrInvalid with the platforms that there are. It leaves attestations
+// out.
 func wrongPlatform(r Reference, want Platform, have []Platform) error {
 	names := map[string]bool{}
 	for _, p := range have {

@@ -149,6 +149,7 @@ func (s *Store) Find(ref string) (Image, error) {
 	return s.find(r)
 }
 
+// find returns ErrNotFound also for an image whose file has changed since it was unpacked.
 func (s *Store) find(r Reference) (Image, error) {
 	if r.Kind == FromDir {
 		return s.directory(r)
@@ -190,6 +191,8 @@ func (s *Store) find(r Reference) (Image, error) {
 // shortestDigest is the least number of digits of a digest that name an image.
 const shortestDigest = 6
 
+// findDigest finds an image by its digest, by its manifest's, or by the first digits of its own.
+// ErrInvalid says that several begin so.
 func (s *Store) findDigest(digest string) (Image, error) {
 	all, err := s.List()
 	if err != nil {

@@ -163,6 +163,8 @@ func (s *Store) settle(digest string) error {
 // was stopped.
 const settlePatience = 5 * time.Second
 
+// settleLayer records that a layer is on the disk, after the caller has synced it. A layer that
+// is not here is no error.
 func (t *tree) settleLayer(ctx context.Context, diffID string) error {
 	l, err := t.lock(ctx, layerLock(diffID), shared)
 	if err != nil {

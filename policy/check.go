@@ -27,9 +27,9 @@ func Check(req compute.Request, s Source, project Limits) error {
 // checker returns why a field of a request is refused, or nil.
 type checker func(req compute.Request, s Source, project Limits) error
 
-// named returns the checker of a field that names what a computer is made of. The owner may name
-// anything. keys returns the patterns of a source or project.
-func named(key string, value func(compute.Request) string, keys func(Limits) []string, match func(pattern, name string) bool) checker {
+// checkNamed returns the checker of a field that names what a computer is made of. The owner may
+// name anything. keys returns the patterns of a source or project.
+func checkNamed(key string, value func(compute.Request) string, keys func(Limits) []string, match func(pattern, name string) bool) checker {
 	what := strings.TrimSuffix(key, "s")
 	return func(req compute.Request, s Source, project Limits) error {
 		name := value(req)
@@ -43,10 +43,10 @@ func named(key string, value func(compute.Request) string, keys func(Limits) []s
 			)
 		}
 		if !allowed(keys(s.Limits), name, match) {
-			return denied(s, fmt.Errorf("requests may not choose the %s %q", what, name), may(keys(s.Limits)))
+			return denied(s, fmt.Errorf("requests may not choose the %s %q", what, name), allowedNames(keys(s.Limits)))
 		}
 		if narrow := keys(project); narrow != nil && !allowed(narrow, name, match) {
-			return denied(s, fmt.Errorf("requests of the project may not choose the %s %q", what, name), may(narrow))
+			return denied(s, fmt.Errorf("requests of the project may not choose the %s %q", what, name), allowedNames(narrow))
 		}
 		return nil
 	}
@@ -62,8 +62,8 @@ func allowed(patterns []string, name string, match func(pattern, name string) bo
 	return false
 }
 
-// may says in words what may be chosen.
-func may(patterns []string) string {
+// allowedNames says in words what may be chosen.
+func allowedNames(patterns []string) string {
 	if len(patterns) == 0 {
 		return "they may choose none"
 	}
@@ -84,8 +84,8 @@ func userData(req compute.Request, s Source, project Limits) error {
 	return nil
 }
 
-// amount returns the checker of one part of the size. of is its name after a number.
-func amount(what, of string, part func(compute.Amount) float64, say func(float64) string) checker {
+// checkAmount returns the checker of one part of the size. of is its name after a number.
+func checkAmount(what, of string, part func(compute.Amount) float64, say func(float64) string) checker {
 	key := "max-" + what
 	return func(req compute.Request, s Source, project Limits) error {
 		asked := part(compute.Amount{Cores: max(0, req.Cores), Memory: req.Memory, Disk: req.Disk, GPUs: req.GPUs})
@@ -93,18 +93,18 @@ func amount(what, of string, part func(compute.Amount) float64, say func(float64
 			return nil
 		}
 		if what == "gpus" && s.NoGPUs {
-			return large(s, errors.New("its computers have no GPUs"), "ask another source")
+			return tooLarge(s, errors.New("its computers have no GPUs"), "ask another source")
 		}
 		most, has := part(s.Most), part(s.Has)
 		switch {
 		case most > 0 && asked > most:
-			return large(
+			return tooLarge(
 				s, fmt.Errorf("%s%s asked for, and its %s is %s", say(asked), of, key, say(most)),
 				"ask for less, or raise `"+key+"` in its source.conf",
 			)
 		case most > 0 || has > 0 && asked <= has:
 		case has > 0 && (s.Binds || !req.Own):
-			return large(
+			return tooLarge(
 				s, fmt.Errorf("%s%s asked for, and its %s is %s", say(asked), of, what, say(has)),
 				"`"+key+"` in its source.conf lets requests ask for more",
 			)
@@ -115,7 +115,7 @@ func amount(what, of string, part func(compute.Amount) float64, say func(float64
 			)
 		}
 		if narrow := part(project.Most); narrow > 0 && asked > narrow && !req.Own {
-			return large(s, fmt.Errorf("%s%s asked for, and the project's %s is %s", say(asked), of, key, say(narrow)), "ask for less")
+			return tooLarge(s, fmt.Errorf("%s%s asked for, and the project's %s is %s", say(asked), of, key, say(narrow)), "ask for less")
 		}
 		return nil
 	}
@@ -128,14 +128,14 @@ const (
 	mostOfOwner  = 100_000
 )
 
-// several checks the count of a request.
-func several(req compute.Request, s Source, _ Limits) error {
+// checkCount checks the count of a request.
+func checkCount(req compute.Request, s Source, _ Limits) error {
 	most := mostOfOthers
 	if req.Own {
 		most = mostOfOwner
 	}
 	if req.Count > most {
-		return large(s, fmt.Errorf("%d asked for, and one request may ask for %d", req.Count, most), "ask several times")
+		return tooLarge(s, fmt.Errorf("%d asked for, and one request may ask for %d", req.Count, most), "ask several times")
 	}
 	return nil
 }
@@ -160,14 +160,14 @@ func denied(s Source, err error, hint string) error {
 	return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrDenied, Err: err, Hint: hint}
 }
 
-func large(s Source, err error, hint string) error {
+func tooLarge(s Source, err error, hint string) error {
 	return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrTooLarge, Err: err, Hint: hint}
 }
 
 func count(n float64) string { return strconv.FormatFloat(n, 'f', -1, 64) }
 
-// bytes writes a size in the largest unit that divides it.
-func bytes(n float64) string {
+// exactSize writes a size in the largest unit that divides it.
+func exactSize(n float64) string {
 	units, left := "", int64(n)
 	for _, u := range []string{"K", "M", "G", "T"} {
 		if left == 0 || left%1024 != 0 {

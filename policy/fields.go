@@ -2,24 +2,24 @@ package policy
 
 import "github.com/hostler-project/hostler/compute"
 
-// A Who describes the callers that may set a field.
-type Who string
+// A Callers describes the callers that may set a field.
+type Callers string
 
 // The callers that may set a field of a request.
 const (
-	Caller Who = "anyone who may take leases"
-	ByKey  Who = "the owner; others as a key of the source allows"
-	Bound  Who = "anyone who may take leases, within the sizes that keys of the source say"
-	Others Who = "operators of the project"
-	Here   Who = "a caller on the controller's machine"
-	Inside Who = "nobody: the program sets it"
+	Caller Callers = "anyone who may take leases"
+	ByKey  Callers = "the owner; others as a key of the source allows"
+	Bound  Callers = "anyone who may take leases, within the sizes that keys of the source say"
+	Others Callers = "operators of the project"
+	Here   Callers = "a caller on the controller's machine"
+	Inside Callers = "nobody: the program sets it"
 )
 
 // A Field is the rule of one field of compute.Request.
 type Field struct {
 	Name   string // of the field in Go
 	Key    string // of the field in the API's document; "": it is not there
-	Who    Who
+	Who    Callers
 	Within string // the bounds, for people
 	// nil: there is nothing to check here
 	check checker
@@ -34,7 +34,7 @@ var Fields = []Field{
 	{
 		Name: "Count", Key: "count", Who: Caller,
 		Within: "the source's `maximum` and the quotas of project and user; 1,000, of the owner's 100,000",
-		check:  several,
+		check:  checkCount,
 	},
 	{Name: "Owner", Key: "owner", Who: Others, Within: "else it is the caller"},
 	{Name: "Project", Key: "project", Who: Caller, Within: "the caller's own projects"},
@@ -49,33 +49,35 @@ var Fields = []Field{
 	{Name: "Wait", Key: "wait", Who: Caller, Within: "the caller's own request alone"},
 	{
 		Name: "Cores", Key: "cores", Who: Bound, Within: "`max-cores`, else `cores` of the source",
-		check: amount("cores", " cores", func(a compute.Amount) float64 { return a.Cores }, count),
+		check: checkAmount("cores", " cores", func(a compute.Amount) float64 { return a.Cores }, count),
 	},
 	{
 		Name: "Memory", Key: "memory", Who: Bound, Within: "`max-memory`, else `memory` of the source",
-		check: amount("memory", " of memory", func(a compute.Amount) float64 { return float64(a.Memory) }, bytes),
+		check: checkAmount("memory", " of memory", func(a compute.Amount) float64 { return float64(a.Memory) }, exactSize),
 	},
 	{
 		Name: "Disk", Key: "disk", Who: Bound, Within: "`max-disk`, else `disk` of the source",
-		check: amount("disk", " of disk", func(a compute.Amount) float64 { return float64(a.Disk) }, bytes),
+		check: checkAmount("disk", " of disk", func(a compute.Amount) float64 { return float64(a.Disk) }, exactSize),
 	},
 	{
 		Name: "GPUs", Key: "gpus", Who: Bound, Within: "`max-gpus`; none where the type has none",
-		check: amount("gpus", " GPUs", func(a compute.Amount) float64 { return float64(a.GPUs) }, count),
+		check: checkAmount("gpus", " GPUs", func(a compute.Amount) float64 { return float64(a.GPUs) }, count),
 	},
 	{Name: "MaxPrice", Key: "max_price", Who: Caller, Within: "it only narrows what is given"},
 	{Name: "Labels", Key: "labels", Who: Caller, Within: "64 of 16 KiB together; shown, never acted on"},
 	{Name: "For", Key: "for", Who: Here, Within: "a process of that machine"},
 	{Name: "Image", Key: "image", Who: ByKey,
 		Within: "`images`; what names a file or the root of the controller's machine by the same words alone",
-		check: named(
+		check: checkNamed(
 			"images", func(r compute.Request) string { return r.Image }, func(l Limits) []string { return l.Images },
 			matchImage,
 		)},
 	{Name: "Flavor", Key: "flavor", Who: ByKey, Within: "`flavors`",
-		check: named("flavors", func(r compute.Request) string { return r.Flavor }, func(l Limits) []string { return l.Flavors }, match)},
+		check: checkNamed(
+			"flavors", func(r compute.Request) string { return r.Flavor }, func(l Limits) []string { return l.Flavors }, match,
+		)},
 	{Name: "Location", Key: "location", Who: ByKey, Within: "`locations`",
-		check: named(
+		check: checkNamed(
 			"locations", func(r compute.Request) string { return r.Location },
 			func(l Limits) []string { return l.Locations }, match,
 		)},

@@ -7,41 +7,26 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/observe/trace"
-	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
 
-// Sight is something that the engine has done, for metrics.
-type Sight struct {
-	// "acquire": a request was answered; "make": an instance was made, or could not be
-	What   string
-	Source string         // the source's name; "": not a configured one
-	Class  string         // the kind of its failure, "no-capacity" and so on; "": it did not fail
-	Took   time.Duration  // the whole time
-	Waited time.Duration  // of acquire: in the queue
-	Hit    bool           // of acquire: all stood ready
-	Count  int            // of acquire: leases given
-	Phases compute.Phases // of make
-}
-
-// tallied is acquire that also notes, for sources with Tally, what it could not give. If that
-// cannot be written it is left out: the request's own error says more.
-func (p *Pool) tallied(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
+// acquireAndNote is acquire that also notes, for sources with Tally, what it could not give. If
+// that cannot be written it is left out: the request's own error says more.
+func (p *Pool) acquireAndNote(ctx context.Context, req compute.Request) ([]compute.Lease, error) {
 	leases, err := p.acquire(ctx, req)
 	if !errors.Is(err, compute.ErrNoCapacity) && !errors.Is(err, compute.ErrTimeout) {
 		return leases, err
 	}
-	s := p.sources[req.Source]
+	s := p.core.Sources[req.Source]
 	if s == nil || !slices.ContainsFunc(s.All(), func(c *Source) bool { return c.Tally }) {
 		return leases, err
 	}
-	_ = p.store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error {
+	_ = p.core.Store.Update(context.WithoutCancel(ctx), func(tx store.Tx) error {
 		for _, c := range s.All() {
 			image := cmp.Or(req.Image, c.Image)
 			if !c.Tally || image == "" {
@@ -58,8 +43,8 @@ func (p *Pool) tallied(ctx context.Context, req compute.Request) ([]compute.Leas
 	return leases, err
 }
 
-// watched observes a request.
-type watched struct {
+// acquireObserver observes a request.
+type acquireObserver struct {
 	ctx    context.Context
 	begin  time.Time
 	notify func(compute.Progress) // the caller's function; nil: none
@@ -71,7 +56,9 @@ type watched struct {
 	missed bool
 }
 
-func (w *watched) hear(p compute.Progress) {
+// progress notes whether the request had to wait or to create anything, and passes p on to
+// notify. A span covers the wait.
+func (w *acquireObserver) progress(p compute.Progress) {
 	w.mu.Lock()
 	switch {
 	case p.Phase == "wait" && w.since.IsZero():
@@ -79,7 +66,7 @@ func (w *watched) hear(p compute.Progress) {
 		_, w.span = trace.Start(w.ctx, "wait", trace.Attr{Key: "hostler.position", Value: p.Position})
 	case p.Phase != "wait":
 		w.missed = w.missed || slices.Contains([]string{"create", "connect", "set-up", "start"}, p.Phase)
-		w.over()
+		w.stopWaiting()
 	}
 	w.mu.Unlock()
 	if w.notify != nil {
@@ -87,8 +74,8 @@ func (w *watched) hear(p compute.Progress) {
 	}
 }
 
-// over ends waiting. The caller holds mu.
-func (w *watched) over() {
+// stopWaiting ends waiting. The caller holds mu.
+func (w *acquireObserver) stopWaiting() {
 	if !w.since.IsZero() {
 		w.waited += time.Since(w.since)
 		w.since = time.Time{}
@@ -97,29 +84,9 @@ func (w *watched) over() {
 }
 
 // end ends the observation and reports whether all instances stood ready.
-func (w *watched) end() (hit bool) {
+func (w *acquireObserver) end() (hit bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.over()
+	w.stopWaiting()
 	return !w.missed
-}
-
-// sawMade reports to Observe an instance that was made, or could not be.
-func (p *Pool) sawMade(u *allocate.Grant, begin time.Time) {
-	if p.opt.Observe != nil {
-		p.opt.Observe(Sight{What: "make", Source: u.Source.Name, Class: classOf(u.Err), Took: time.Since(begin), Phases: u.Instance.Phases})
-	}
-}
-
-// classOf is the kind of an error, in one word; "": there is none.
-func classOf(err error) string {
-	if err == nil {
-		return ""
-	}
-	return strings.ReplaceAll(kindOf(err).Error(), " ", "-")
-}
-
-// about returns a span's attributes for an instance.
-func about(i *compute.Instance) []trace.Attr {
-	return []trace.Attr{{Key: "hostler.source", Value: i.Source}, {Key: "hostler.instance", Value: string(i.ID)}}
 }

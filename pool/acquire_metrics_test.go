@@ -40,13 +40,13 @@ func TestNotifyAlone(t *testing.T) {
 // waited, and why it failed; and of each instance the phases of making it. A trace has the same.
 func TestSights(t *testing.T) {
 	var mu sync.Mutex
-	var sights []pool.Sight
-	var spans []trace.Done
+	var sights []pool.Sample
+	var spans []trace.EndedSpan
 	change := func(o *pool.Options) {
-		o.Observe = func(s pool.Sight) { mu.Lock(); defer mu.Unlock(); sights = append(sights, s) }
+		o.Observe = func(s pool.Sample) { mu.Lock(); defer mu.Unlock(); sights = append(sights, s) }
 	}
 	inBubble(t, change, web(func(s *pool.Source) { s.Maximum, s.Reserve = 1, 1 }), func(t *testing.T, ctx context.Context, r *rig) {
-		ctx = trace.With(ctx, &trace.Tracer{Send: func(d trace.Done) { mu.Lock(); defer mu.Unlock(); spans = append(spans, d) }})
+		ctx = trace.With(ctx, &trace.Tracer{Send: func(d trace.EndedSpan) { mu.Lock(); defer mu.Unlock(); spans = append(spans, d) }})
 		broken := errors.New("broken")
 		var fail error
 		r.fail = func(_, op string, _ compute.ID) error {
@@ -61,7 +61,7 @@ func TestSights(t *testing.T) {
 			t.Error("what is broken is given")
 		}
 		fail = nil
-		must(t, func() error { _, err := r.Work(ctx); return err }())
+		must(t, func() error { _, err := r.RunDue(ctx); return err }())
 		first := r.take(t, ctx, compute.Request{}) // made for it
 		done := make(chan compute.Lease)
 		heard := 0
@@ -88,7 +88,7 @@ func TestSights(t *testing.T) {
 			t.Errorf("%s: d = %v; want d >= least and d <= most", what, d)
 		}
 	}
-	var asked, made []pool.Sight
+	var asked, made []pool.Sample
 	for _, s := range sights {
 		if s.What == "make" {
 			made = append(made, s)
@@ -103,7 +103,7 @@ func TestSights(t *testing.T) {
 	if len(asked) != 6 {
 		t.Fatalf("asked: %+v", asked)
 	}
-	want := []pool.Sight{
+	want := []pool.Sample{
 		{Source: "web", Class: "failed"}, {Source: "web", Count: 1}, {Source: "web", Class: "timed-out"},
 		{Source: "web", Count: 1}, {Source: "web", Count: 1, Hit: true}, {Class: "not-found"},
 	}
@@ -126,7 +126,7 @@ func TestSights(t *testing.T) {
 	for _, s := range spans {
 		names[s.Name]++
 		if s.Name == "wait" &&
-			!slices.ContainsFunc(spans, func(up trace.Done) bool { return up.Name == "acquire" && up.Span == s.Parent }) {
+			!slices.ContainsFunc(spans, func(up trace.EndedSpan) bool { return up.Name == "acquire" && up.Span == s.Parent }) {
 			t.Errorf("it waits by itself: %+v", s)
 		}
 	}

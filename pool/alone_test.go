@@ -171,7 +171,7 @@ func TestPastIsQuiet(t *testing.T) {
 		failures := func(sources ...pool.Source) (n int) {
 			r := newRigOn(t, r.store, nil, sources, change)
 			var all sync.WaitGroup
-			_, err := r.Tend(ctx, pool.Tending{Go: all.Go, Done: func() {}, Failed: func(error) { n++ }})
+			_, err := r.Reconcile(ctx, pool.ReconcileOptions{Go: all.Go, Done: func() {}, Failed: func(error) { n++ }})
 			must(t, err)
 			all.Wait()
 			return n

@@ -56,7 +56,7 @@ func TestClockForward(t *testing.T) {
 			onMachine(t, c.host, func(t *testing.T, ctx context.Context, r *rig, m *machine, anew func() *rig) {
 				l := r.take(t, ctx, compute.Request{TTL: 30 * time.Minute})
 				idle := r.take(t, ctx, compute.Request{Idle: 20 * time.Minute})
-				_, err := r.Work(ctx)
+				_, err := r.RunDue(ctx)
 				must(t, err)
 				lives := func(is bool) {
 					t.Helper()
@@ -69,7 +69,7 @@ func TestClockForward(t *testing.T) {
 							t.Errorf("%s lives: %v, %v", id, err == nil, err)
 						}
 					}
-					if _, err := r.Work(ctx); err != nil {
+					if _, err := r.RunDue(ctx); err != nil {
 						t.Error(err)
 					}
 					for _, id := range []compute.ID{l.Instance, idle.Instance} {
@@ -108,7 +108,7 @@ func TestClockForward(t *testing.T) {
 func TestClockBack(t *testing.T) {
 	onMachine(t, "", func(t *testing.T, ctx context.Context, r *rig, m *machine, anew func() *rig) {
 		m.forward(24 * time.Hour) // somebody sets it wrong before anybody looks
-		_, err := r.Work(ctx)
+		_, err := r.RunDue(ctx)
 		must(t, err)
 		r.fail = func(_, op string, _ compute.ID) error {
 			if op == "create" {
@@ -139,7 +139,7 @@ func TestClockBack(t *testing.T) {
 			return errors.Join(tx.SaveLease(le), tx.SaveSource(rec))
 		}))
 		m.set -= 24 * time.Hour
-		_, err = r.Work(ctx)
+		_, err = r.RunDue(ctx)
 		must(t, err)
 		if _, err := r.Authorize(ctx, ann, l.Instance); err != nil {
 			t.Errorf("its lease ended: %v", err)
@@ -162,7 +162,7 @@ func TestClockAndSleep(t *testing.T) {
 		for range 24 * 4 { // for a day
 			time.Sleep(15 * time.Minute)
 			m.set += time.Second
-			_, err := r.Work(ctx)
+			_, err := r.RunDue(ctx)
 			must(t, err)
 		}
 		time.Sleep(5 * time.Hour) // asleep, which is time
@@ -171,7 +171,7 @@ func TestClockAndSleep(t *testing.T) {
 		}
 		m.run, m.set = "second", 0
 		time.Sleep(90 * time.Minute)
-		_, err := r.Work(ctx)
+		_, err := r.RunDue(ctx)
 		must(t, err)
 		if _, err := r.Authorize(ctx, ann, l.Instance); err == nil {
 			t.Error("it lives, and its ttl is over")
@@ -206,7 +206,7 @@ func TestClockAndInstances(t *testing.T) {
 							return nil
 						}
 						first := r.take(t, ctx, compute.Request{})
-						_, err := r.Work(ctx)
+						_, err := r.RunDue(ctx)
 						must(t, err)
 						// whose cleaning may fail
 						_ = r.Release(ctx, ann, compute.ReleaseOptions{}, first.Instance)
@@ -215,7 +215,7 @@ func TestClockAndInstances(t *testing.T) {
 							if anew {
 								r = newRigOn(t, r.store, r.clouds, sources, change)
 							}
-							_, err := r.Work(ctx)
+							_, err := r.RunDue(ctx)
 							must(t, err)
 							if has := slices.Contains(r.clouds["web"].IDs(), string(first.Instance)); has != is {
 								t.Fatalf("%s: it is there: %v, want %v", when, has, is)

@@ -222,7 +222,7 @@ func killedAt(t *testing.T, op string, at int) (died bool, out string) {
 	must(t, err)
 	defer st.Close()
 	for range 3 {
-		if _, err := p.Work(ctx); err != nil {
+		if _, err := p.RunDue(ctx); err != nil {
 			t.Fatalf("%s: repair: %v", what, err)
 		}
 	}

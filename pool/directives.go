@@ -4,21 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/lifecycle"
 	"github.com/hostler-project/hostler/store"
-)
-
-const (
-	stopGrace = time.Minute
-	// openPatience is how long a look waits for providers to open, all at once. One that hangs does
-	// not hold up the others.
-	openPatience = 5 * time.Second
-	// openLong is how long a release waits for a provider to open. Then it has the instances
-	// discarded when the provider opens again.
-	openLong = 30 * time.Second
 )
 
 // Do records a directive, with an event that says why, and returns the rest of the work. finish may
@@ -26,29 +16,29 @@ const (
 // is left, or where things have changed since the directive was decided.
 func (p *Pool) Do(ctx context.Context, d compute.Directive) (finish func(context.Context) error, err error) {
 	if d.Verb == compute.VerbAhead && d.Key != 0 {
-		return p.doLeft(ctx, d)
+		return p.ahead.DoLeft(ctx, d)
 	}
-	s, err := p.find(d.Source)
+	s, err := p.core.Find(d.Source)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.prepare(ctx, s); err != nil {
+	if err := p.templates.Prepare(ctx, s); err != nil {
 		return nil, err
 	}
 	switch d.Verb {
 	case compute.VerbCreate:
-		return p.doCreate(ctx, s, d)
+		return p.background.DoCreate(ctx, s, d)
 	case compute.VerbAhead:
-		return p.doAhead(ctx, s, d)
+		return p.ahead.DoAhead(ctx, s, d)
 	case compute.VerbAim:
-		return nil, p.store.Update(ctx, func(tx store.Tx) error {
+		return nil, p.core.Store.Update(ctx, func(tx store.Tx) error {
 			r, err := tx.Source(s.Name, s.Digest)
 			if err != nil {
 				return err
 			}
 			// otherwise it is only repeated
 			if alive := r.Aim.Until.After(time.Now()); !alive || r.Aim.Reserve != d.Aim.Reserve || r.Aim.Spare != d.Aim.Spare {
-				if err := note(tx, d); err != nil {
+				if err := lifecycle.Note(tx, d); err != nil {
 					return err
 				}
 			}
@@ -56,66 +46,15 @@ func (p *Pool) Do(ctx context.Context, d compute.Directive) (finish func(context
 			return tx.SaveSource(r)
 		})
 	case compute.VerbStop:
-		p.mu.Lock()
-		o := p.providers[p.at(s).key]
-		p.mu.Unlock()
-		if o == nil || !o.stops {
+		p.core.Mu.Lock()
+		o := p.providers.Opened[p.core.At(s).Key]
+		p.core.Mu.Unlock()
+		if o == nil || !o.Stops {
 			return nil, &compute.Error{ID: d.Instance, Kind: compute.ErrInvalid, Err: errors.New("its type cannot stop")}
 		}
-		return p.doReady(ctx, s, d)
+		return p.background.DoReady(ctx, s, d)
 	case compute.VerbStart, compute.VerbDiscard:
-		return p.doReady(ctx, s, d)
+		return p.background.DoReady(ctx, s, d)
 	}
 	return nil, &compute.Error{ID: compute.ID(d.Source), Kind: compute.ErrInvalid, Err: fmt.Errorf("no directive is called %q", d.Verb)}
-}
-
-// note writes a directive into the journal.
-func note(tx store.Tx, d compute.Directive) error {
-	data := map[string]string{"do": string(d.Verb)}
-	switch d.Verb {
-	case compute.VerbCreate, compute.VerbAhead:
-		data["count"] = strconv.Itoa(d.Count)
-	case compute.VerbAim:
-		data["reserve"], data["spare"] = strconv.Itoa(d.Aim.Reserve), strconv.Itoa(d.Aim.Spare)
-	}
-	_, err := tx.Append(&compute.Event{
-		Time: time.Now(), Kind: "directive", Source: d.Source, Instance: d.Instance, Text: d.Reason, Data: data,
-	})
-	return err
-}
-
-// doCreate records the instances of a create directive. The function that it returns makes them.
-func (p *Pool) doCreate(ctx context.Context, s *Source, d compute.Directive) (func(context.Context) error, error) {
-	units, leave, err := p.order(ctx, s, func(tx store.Tx, r *store.SourceRecord) (int, error) {
-		there := r.Counts.Cached() + r.Counts.InUse()
-		if s.Cold > 0 {
-			is, err := tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready, compute.Cleaning}})
-			if err != nil {
-				return 0, err
-			}
-			for _, i := range is {
-				if i.Cold && i.Cause != compute.CauseStart {
-					there--
-				}
-			}
-		}
-		now := d
-		if now.Count = min(d.Count, d.Total-there); now.Count <= 0 {
-			return 0, nil
-		}
-		return now.Count, note(tx, now)
-	})
-	if err != nil {
-		return nil, err
-	}
-	if len(units) == 0 {
-		leave()
-		return nil, nil
-	}
-	p.step("director:create")
-	return func(ctx context.Context) error {
-		defer leave()
-		_, err := p.raiseAll(ctx, units)
-		return err
-	}, nil
 }

@@ -235,7 +235,7 @@ func TestStopped(t *testing.T) {
 		if l := r.take(t, ctx, compute.Request{}); l.Instance != "web-2" {
 			t.Errorf("%s was handed out, and web-1 cannot start", l.Instance)
 		}
-		if _, err := r.Work(ctx); err != nil {
+		if _, err := r.RunDue(ctx); err != nil {
 			t.Error(err)
 		}
 		if s := r.state(t, ctx, "web-1"); s != "gone" {

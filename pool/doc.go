@@ -8,7 +8,7 @@
 // left, and finishes or removes it. Within a process all methods may be called from many
 // goroutines.
 //
-// A Pool starts nothing in the background. Work does what is due: expired leases, cleaning,
+// A Pool starts nothing in the background. RunDue does what is due: expired leases, cleaning,
 // discarding. Commands call it for the sources that they touch, the keeper and the controller for
 // all.
 package pool

@@ -2,42 +2,30 @@ package pool
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/state"
 	"github.com/hostler-project/hostler/store"
 )
 
-// Hold is how long leases last, of which some ended after so long and others have lasted so long.
-func Hold(ended, living []time.Duration) time.Duration {
-	now := time.Now()
-	t := &tempo{out: map[compute.ID]int64{}}
-	for _, d := range ended {
-		t.ended(d)
-	}
-	for n, d := range living {
-		t.began(compute.ID(fmt.Sprint(n)), now.Add(-d))
-	}
-	return t.hold(now)
-}
-
 // PaceReads has the pace learnt, and returns how many events were read for that.
 func (p *Pool) PaceReads(ctx context.Context) (n int) {
-	st := p.store
-	defer func() { p.store = st }()
-	p.store = counting{st, &n}
-	p.learnPace(ctx)
+	st := p.core.Store
+	defer func() { p.core.Store = st }()
+	p.core.Store = counting{st, &n}
+	p.core.LearnThroughput(ctx)
 	return n
 }
 
 // PaceHold is how long leases of a source last, as far as is known.
 func (p *Pool) PaceHold(source string) time.Duration {
-	return p.hall.pace.of(source).hold(time.Now())
+	lease, _ := p.core.Throughput.Durations(source, time.Now())
+	return lease
 }
 
 // Waits tells whether somebody of this process waits for a request in the queue.
-func (d *Desk) Waits(id int64) bool { return d.has(seatKey(id)) }
+func Waits(d *Inflight, id int64) bool { return d.Has(state.RequestKey(id)) }
 
 type counting struct {
 	Store

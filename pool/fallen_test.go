@@ -5,9 +5,11 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/store"
 )
 
 // TestFallen: who is given a computer that has ended, and nobody knew, is told that by the way in;
@@ -76,4 +78,31 @@ func TestFallenShare(t *testing.T) {
 			t.Errorf("it is %s", s)
 		}
 	})
+}
+
+// TestUseOfSource makes sure that the name of a source is not taken for one of an instance that is
+// no more: whoever names it gets an instance of the source.
+func TestUseOfSource(t *testing.T) {
+	r := newRig(t, t.TempDir(), nil, []pool.Source{{Name: "web", Type: "fake"}}, nil)
+	err := r.store.Update(t.Context(), func(tx store.Tx) error {
+		for _, id := range []compute.ID{"web", "web-1"} {
+			l := &compute.Lease{ID: "of-" + string(id), Instance: id, Owner: ann.Owner, Source: "web"}
+			if err := tx.InsertLease(l); err != nil {
+				return err
+			}
+			l.Ended, l.Cause, l.Why = time.Now(), compute.CauseEnded, "its computer has ended"
+			if err := tx.SaveLease(l); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[compute.ID]error{"web": compute.ErrNotFound, "web-1": compute.ErrNotLeased} {
+		if _, err := r.Use(t.Context(), ann, id); !errors.Is(err, want) {
+			t.Errorf("use of %s: got %v, want %v", id, err, want)
+		}
+	}
 }

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/pool/leasing"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -19,14 +19,14 @@ func (p *Pool) Fill(ctx context.Context, names ...string) ([]compute.ID, error) 
 	var sources []*Source
 	var errs []error
 	if len(names) == 0 {
-		for _, s := range p.ordered {
+		for _, s := range p.core.Ordered {
 			if s.Err == nil && (s.Reserve > 0 || s.Spare > 0 || s.Ahead) {
 				sources = append(sources, s)
 			}
 		}
 	}
 	for _, name := range names {
-		s, err := p.find(name)
+		s, err := p.core.Find(name)
 		if err != nil {
 			return nil, err
 		}
@@ -34,204 +34,45 @@ func (p *Pool) Fill(ctx context.Context, names ...string) ([]compute.ID, error) 
 	}
 	var made []compute.ID
 	for _, s := range sources {
-		ids, err := p.fill(ctx, s)
+		ids, err := p.background.Fill(ctx, s)
 		made = append(made, ids...)
 		if err == nil {
-			err = p.refresh(ctx, s)
+			err = p.background.Refresh(ctx, s)
 		}
 		if err == nil {
-			err = p.fillAhead(ctx, s)
+			err = p.ahead.FillAhead(ctx, s)
 		}
 		errs = append(errs, err)
 	}
 	return made, errors.Join(errs...)
 }
 
-// refresh replaces instances that a promotion has left, as far as there is room.
-func (p *Pool) refresh(ctx context.Context, s *Source) error {
-	old, _, err := p.others(ctx, s)
-	if err != nil || len(old) == 0 {
-		return err
-	}
-	if err := p.RollOut(ctx, s.Name, nil); !errors.Is(err, compute.ErrNoCapacity) {
-		return err
-	}
-	return nil
-}
-
-func (p *Pool) fill(ctx context.Context, s *Source) ([]compute.ID, error) {
-	if err := p.prepare(ctx, s); err != nil {
-		return nil, err
-	}
-	if err := p.recover(ctx, s); err != nil {
-		return nil, err
-	}
-	units, leave, err := p.order(ctx, s, func(_ store.Tx, r *store.SourceRecord) (int, error) {
-		return p.wanted(s, r, r.Counts.InUse()) - r.Counts.Cached() - r.Counts.InUse(), nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	defer leave()
-	p.step("fill:recorded")
-	return p.raiseAll(ctx, units)
-}
-
-// order records missing instances for the cache, as far as there is room. The caller raises them,
-// and then must call leave.
-func (p *Pool) order(
-	ctx context.Context, s *Source, missing func(store.Tx, *store.SourceRecord) (int, error),
-) (units []*allocate.Grant, leave func(), err error) {
-	var taken []string
-	err = p.store.Update(compute.Growing(ctx), func(tx store.Tx) error {
-		p.desk.leave(taken...)
-		units, taken = nil, nil
-		r, err := tx.Source(s.Name, s.Digest)
-		if err != nil {
-			return err
-		}
-		n, err := missing(tx, r)
-		if err != nil || n <= 0 {
-			return err
-		}
-		got, err := allocate.Fill(p.view(tx), s, n)
-		if err == nil {
-			err = p.apply(tx, got.Changes, nil)
-		}
-		units = got.Grants
-		taken = keysOf(units)
-		p.desk.take(taken...)
-		return err
-	})
-	if err != nil {
-		p.desk.leave(taken...)
-		return nil, nil, err
-	}
-	return units, func() { p.desk.leave(taken...) }, nil
-}
-
-// raiseAll makes units for the cache. Each that succeeds is kept, whatever becomes of the others.
-func (p *Pool) raiseAll(ctx context.Context, units []*allocate.Grant) ([]compute.ID, error) {
-	gate := make(chan struct{}, atOnce)
-	var wg sync.WaitGroup
-	for _, u := range units {
-		gate <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-gate }()
-			lease := u.Lease
-			u.Lease = nil // it is handed to no request
-			if u.Fresh {
-				u.Err = p.raise(ctx, u, nil, 0)
-			}
-			if u.Err == nil {
-				u.Err = p.store.Update(ctx, func(tx store.Tx) error { return p.shelve(tx, u) })
-			}
-			u.Lease = lease
-			if u.Err != nil {
-				rest, cancel := mend(ctx)
-				defer cancel()
-				u.Err = errors.Join(u.Err, p.undo(rest, []*allocate.Grant{u}))
-			}
-			p.step("fill:made")
-		})
-	}
-	wg.Wait()
-	p.ring()
-	var made []compute.ID
-	var errs []error
-	for _, u := range units {
-		errs = append(errs, u.Err)
-		if u.Err == nil {
-			made = append(made, u.Instance.ID)
-		}
-	}
-	return made, errors.Join(errs...)
-}
-
-// settle makes the pools' leases on the children behind a unit final.
-func (p *Pool) settle(tx store.Tx, u *allocate.Grant) error {
-	for x := u.Child; x != nil; x = x.Child {
-		i := *x.Instance
-		if x.Lease.Worker == 0 && !x.Fresh {
-			continue
-		}
-		if err := p.mine(tx, &i); err != nil {
-			return err
-		}
-		if !x.Fresh {
-			l := *x.Lease
-			l.Worker = 0
-			if err := tx.SaveLease(&l); err != nil {
-				return err
-			}
-			continue
-		}
-		basis, err := tx.Append(&compute.Event{Time: time.Now(), Kind: "made", Source: i.Source, Instance: i.ID, Data: madeData(&i)})
-		if err != nil {
-			return err
-		}
-		i.Basis, i.ReadyAt = basis, time.Now()
-		if err := p.hand(tx, &allocate.Grant{Source: x.Source, Instance: &i, Lease: x.Lease}, false); err != nil {
-			return err
-		}
-		if err := p.succeeded(tx, &i, x.Beyond); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// shelve caches a unit that was made; a child behind it is leased to its pool.
-func (p *Pool) shelve(tx store.Tx, u *allocate.Grant) error {
-	if err := p.settle(tx, u); err != nil {
-		return err
-	}
-	i := *u.Instance
-	// a pool's without hooks of its own, over a cached child: it was recorded as in use
-	if !u.Fresh {
-		l, err := tx.LeaseOf(i.ID)
-		if err != nil {
-			return err
-		}
-		if err := endLease(tx, l, allocate.Because("cached")); err != nil {
-			return err
-		}
-		i.Uses-- // it was not used
-	} else if err := p.mine(tx, &i); err != nil {
-		return err
-	}
-	if err := p.toReady(tx, &i, compute.Event{Kind: "made", Data: madeData(&i)}); err != nil {
-		return err
-	}
-	return p.succeeded(tx, &i, u.Beyond)
-}
-
 // Hold keeps instances aside for a person to look at: the caller's leased ones, whose leases end,
 // cached ones and failed ones. They are handed to nobody and counted nowhere until they are
 // discarded.
 func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names ...compute.ID) error {
-	err := p.store.Update(ctx, func(tx store.Tx) error {
+	err := p.core.Store.Update(ctx, func(tx store.Tx) error {
 		for _, name := range names {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			i, l, err := p.lookUp(tx, who, string(name))
+			i, l, err := p.leases.LookUp(tx, who, string(name))
 			if err != nil {
 				return err
 			}
 			if l != nil {
-				if err := allowed(who, l); err != nil {
+				if err := leasing.Allowed(who, l); err != nil {
 					return err
 				}
-				if why, err := p.overBy(tx, l, time.Now()); err != nil {
+				if why, err := p.clock.OverBy(tx, l, time.Now()); err != nil {
 					return err
 				} else if why != "" {
 					return &compute.Error{ID: i.ID, Kind: compute.ErrNotLeased, Err: fmt.Errorf("the lease has ended: %s", why)}
 				}
-				if err := p.alone(tx, i, l); err != nil {
+				if err := p.leases.Alone(tx, i, l); err != nil {
 					return err
 				}
-				if err := endLease(tx, l, allocate.Because("held")); err != nil {
+				if err := leasing.EndLease(tx, l, allocate.Because("held")); err != nil {
 					return err
 				}
 				if l.Share != nil {
@@ -269,14 +110,14 @@ func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names .
 				e.Project = l.Project
 				i.Booked = compute.Booking{Project: l.Project, Owner: l.Owner, Holds: l.Holds}
 			}
-			if _, err := p.set(tx, i, compute.Held, e); err != nil {
+			if _, err := p.core.Set(tx, i, compute.Held, e); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
 	if err == nil {
-		p.step("hold:recorded")
+		p.core.Step("hold:recorded")
 	}
 	return err
 }

@@ -276,7 +276,7 @@ func TestLostCreation(t *testing.T) {
 				State: compute.Creating, Work: compute.Work{Worker: 12345},
 				Created: time.Now(), Since: time.Now()}))
 		}))
-		_, err := r.Work(ctx)
+		_, err := r.RunDue(ctx)
 		must(t, err)
 		if s := r.state(t, ctx, "web-1"); s != compute.Discarding {
 			t.Fatalf("it is %s, and may still come to be", s)
@@ -285,7 +285,7 @@ func TestLostCreation(t *testing.T) {
 		must(t, err)
 		for range 15 {
 			time.Sleep(5 * time.Second)
-			_, err = r.Work(ctx)
+			_, err = r.RunDue(ctx)
 			must(t, err)
 		}
 		if s := r.state(t, ctx, "web-1"); s != "gone" || len(r.clouds["web"].IDs()) != 0 {
@@ -295,7 +295,7 @@ func TestLostCreation(t *testing.T) {
 		_, err = r.fakes["web"].Create(ctx, compute.Spec{ID: "web-1", Source: "web", Installation: r.store.Installation()})
 		must(t, err)
 		time.Sleep(time.Hour)
-		_, err = r.Work(ctx)
+		_, err = r.RunDue(ctx)
 		must(t, err)
 		if there := r.clouds["web"].IDs(); len(there) != 0 {
 			t.Errorf("there are %v", there)

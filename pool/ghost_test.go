@@ -80,7 +80,7 @@ func TestGhost(t *testing.T) {
 					t.Error("eve waits behind a request for which nobody waits")
 				}
 				// Another process sees none either, as soon as this one has looked.
-				_, err = r.Work(ctx)
+				_, err = r.RunDue(ctx)
 				must(t, err)
 				must(t, r.store.View(ctx, func(tx store.Tx) error {
 					ws, err := tx.Waiters()

@@ -33,9 +33,9 @@ func TestOverseenApart(t *testing.T) {
 		keeper := newRigOn(t, r.store, r.clouds, sources, change)
 		var all sync.WaitGroup
 		done, news := 0, 0
-		with := pool.Tending{Go: all.Go, Done: func() { done++ }, Failed: func(err error) { t.Error(err) }, Apart: true}
+		with := pool.ReconcileOptions{Go: all.Go, Done: func() { done++ }, Failed: func(err error) { t.Error(err) }, Apart: true}
 		oversee := func() time.Time {
-			next, err := keeper.Oversee(ctx, with, func() { news++ })
+			next, err := keeper.WatchHealth(ctx, with, func() { news++ })
 			must(t, err)
 			all.Wait()
 			return next
@@ -52,7 +52,7 @@ func TestOverseenApart(t *testing.T) {
 		}
 		at.set(false, map[compute.ID]string{l.Instance: "it was evicted"})
 		time.Sleep(11 * time.Second)
-		tended, err := keeper.Tend(ctx, with)
+		tended, err := keeper.Reconcile(ctx, with)
 		must(t, err)
 		all.Wait()
 		if ls, err := r.Leases(ctx, compute.LeaseQuery{}); err != nil || len(ls) != 2 || !tended.IsZero() || done != 0 {

@@ -93,7 +93,7 @@ func inPlaces(t *testing.T, f func(t *testing.T, ctx context.Context, r *rig, a 
 		all.Go(func() {
 			for ctx.Err() == nil {
 				var began sync.WaitGroup
-				_, _ = r.Tend(ctx, pool.Tending{Go: began.Go, Done: func() {}, Failed: func(error) {}})
+				_, _ = r.Reconcile(ctx, pool.ReconcileOptions{Go: began.Go, Done: func() {}, Failed: func(error) {}})
 				began.Wait()
 				select {
 				case <-ctx.Done():

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/postgres/pgtest"
@@ -80,7 +81,7 @@ func historyChild(dir string, args []string) error {
 	}
 	defer st.Close()
 	ctx := context.Background()
-	self, err := pool.ProcessOf(os.Getpid())
+	self, err := proc.Live(os.Getpid())
 	if err != nil {
 		return err
 	}
@@ -260,7 +261,7 @@ func history(t *testing.T, dir string, processes, rounds int, disturb func() err
 	// some seconds.
 	var is []compute.Instance
 	for limit := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
-		_, err = p.Work(t.Context())
+		_, err = p.RunDue(t.Context())
 		must(t, err)
 		is, err = p.Instances(t.Context(), compute.InstanceQuery{})
 		must(t, err)

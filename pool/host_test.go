@@ -42,7 +42,7 @@ func TestOtherHosts(t *testing.T) {
 		p    *pool.Pool
 		left int
 	}{{there, 1}, {here, 0}} {
-		_, err := c.p.Work(t.Context())
+		_, err := c.p.RunDue(t.Context())
 		must(t, err)
 		ls, err := c.p.Leases(t.Context(), compute.LeaseQuery{})
 		must(t, err)

@@ -86,7 +86,7 @@ func TestPlaces(t *testing.T) {
 		_, err := r.Connect(ctx, ann, l.Instance)
 		kind(t, err, compute.ErrUnavailable)
 		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, l.Instance))
-		_, _ = r.Tend(ctx, pool.Tending{})
+		_, _ = r.Reconcile(ctx, pool.ReconcileOptions{})
 		if s := r.state(t, ctx, l.Instance); s != compute.Discarding {
 			t.Errorf("looked for where it is not it is %s", s)
 		}
@@ -107,7 +107,7 @@ func TestPlaces(t *testing.T) {
 		_, err = r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "ann"})
 		r.fail = nil
 		kind(t, err, compute.ErrTimeout)
-		_, _ = r.Tend(ctx, pool.Tending{})
+		_, _ = r.Reconcile(ctx, pool.ReconcileOptions{})
 		if s := r.state(t, ctx, "web-2"); s != compute.Discarding && s != compute.Failed {
 			t.Errorf("one that may have been made where nobody looks now is %s", s)
 		}

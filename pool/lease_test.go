@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/provider/local"
@@ -117,7 +118,7 @@ func TestLeaseEnds(t *testing.T) {
 				if s := r.state(t, ctx, l.Instance); s != compute.Leased {
 					t.Errorf("it is %s", s)
 				}
-				_, err := r.Work(ctx)
+				_, err := r.RunDue(ctx)
 				must(t, err)
 				if s := r.state(t, ctx, l.Instance); s != compute.Ready {
 					t.Errorf("then it is %s", s)
@@ -244,7 +245,7 @@ func TestBoundToProcess(t *testing.T) {
 	ctx := t.Context()
 	cmd := exec.Command("sleep", "100")
 	must(t, cmd.Start())
-	pr, err := pool.ProcessOf(cmd.Process.Pid)
+	pr, err := proc.Live(cmd.Process.Pid)
 	must(t, err)
 	l := r.take(t, ctx, compute.Request{For: pr})
 	_, err = r.Use(ctx, ann, l.Instance)
@@ -258,10 +259,10 @@ func TestBoundToProcess(t *testing.T) {
 	if again := other.take(t, ctx, compute.Request{}); again.Instance != l.Instance {
 		t.Errorf("got %s", again.Instance)
 	}
-	if _, err := pool.ProcessOf(cmd.Process.Pid); !errors.Is(err, compute.ErrNotFound) {
+	if _, err := proc.Live(cmd.Process.Pid); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("a dead process: %v", err)
 	}
-	if _, err := pool.ProcessOf(os.Getpid()); err != nil {
+	if _, err := proc.Live(os.Getpid()); err != nil {
 		t.Errorf("this process: %v", err)
 	}
 }
@@ -345,13 +346,13 @@ func TestWornAndIdle(t *testing.T) {
 		inBubble(t, nil, web(func(s *pool.Source) { s.Reserve = 1; s.Idle = time.Hour }), func(t *testing.T, ctx context.Context, r *rig) {
 			a, b := r.take(t, ctx, compute.Request{}), r.take(t, ctx, compute.Request{})
 			must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, a.Instance, b.Instance))
-			next, err := r.Work(ctx)
+			next, err := r.RunDue(ctx)
 			must(t, err)
 			if d := time.Until(next); d != time.Hour {
 				t.Errorf("the next look is in %v", d)
 			}
 			time.Sleep(time.Hour)
-			_, err = r.Work(ctx)
+			_, err = r.RunDue(ctx)
 			must(t, err)
 			if got := []compute.State{
 				r.state(t, ctx, a.Instance), r.state(t, ctx, b.Instance),
@@ -479,13 +480,13 @@ func TestConfirmDead(t *testing.T) {
 					must(t, r.Hold(ctx, compute.Who{Owner: "bob"}, "I look at it", l.Instance))
 				}
 				time.Sleep(30*time.Minute - time.Second)
-				next, err := r.Work(ctx)
+				next, err := r.RunDue(ctx)
 				must(t, err)
 				if s := r.state(t, ctx, l.Instance); s != compute.Held || c.want == "gone" && time.Until(next) != time.Second {
 					t.Fatalf("a second before its time it is %s, and the next look is in %v", s, time.Until(next))
 				}
 				time.Sleep(time.Second)
-				_, err = r.Work(ctx)
+				_, err = r.RunDue(ctx)
 				must(t, err)
 				if s := r.state(t, ctx, l.Instance); s != c.want {
 					t.Errorf("it is %s, want %s", s, c.want)

@@ -2,188 +2,95 @@ package pool
 
 import (
 	"context"
-	"errors"
-	"log/slog"
-	"maps"
-	"slices"
-	"sync"
-	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool/allocate"
-	"github.com/hostler-project/hostler/store"
+	"github.com/hostler-project/hostler/pool/leasing"
+	"github.com/hostler-project/hostler/pool/lifecycle"
+	"github.com/hostler-project/hostler/pool/queue"
+	"github.com/hostler-project/hostler/pool/sources"
+	"github.com/hostler-project/hostler/pool/state"
 )
 
-// Store is what the engine needs of a store. Update and View run fn in a transaction, Update
-// durably and alone. fn may be run more than once, so it must set its results anew each time.
-type Store interface {
-	Update(ctx context.Context, fn func(store.Tx) error) error
-	View(ctx context.Context, fn func(store.Tx) error) error
-	// Installation is the random id that marks all that we make.
-	Installation() string
-	// Worker is this handle's number. No two live handles have the same.
-	Worker() int64
-	// Alive reports whether the worker with this number lives.
-	Alive(worker int64) bool
-	// Version changes when another handle has written.
-	Version(ctx context.Context) (int64, error)
-	// Slot takes one of n slots of a row, until free is called or this process ends. ok is false
-	// when all are taken.
-	Slot(row int64, n int) (free func(), ok bool, err error)
-}
-
-// HookCall asks the caller of New to run a source's hooks for an instance.
-type HookCall struct {
-	// "provision", "discard", "acquire", "release", "check"; "bundles": apply the bundles again
-	// after cleaning
-	Event      string
-	Source     string
-	Definition []byte // the source's
-	Instance   compute.Instance
-	Lease      string // the token with which a hook may use the instance
-	Resume     int    // how many hooks are done already, to be skipped
-	Done       func(n int, name string) error
-	Connect    func(ctx context.Context) (compute.Conn, error) // opens a connection to the instance
-}
-
-// What is configured: decisions go by it.
+// What the engine is made of, and what it tells: its parts declare these.
 type (
-	Source  = allocate.Source
-	Project = allocate.Project
+	Source           = allocate.Source
+	Project          = allocate.Project
+	Options          = state.Options
+	Store            = state.Store
+	HookCall         = state.HookCall
+	Inflight         = state.Inflight
+	Uptime           = state.Uptime
+	Sample           = state.Sample
+	ReconcileOptions = state.ReconcileOptions
+	Promotion        = sources.Promotion
+	Promoted         = sources.Promoted
 )
 
-// Options join an engine to its surroundings.
-type Options struct {
-	Store   Store
-	Sources []Source
-	// Open opens the provider of a source from its type and definition. It is called at the
-	// source's first use.
-	Open func(ctx context.Context, name, typ string, definition []byte) (compute.Provider, error)
-	// Hooks runs hooks; nil: there are none.
-	Hooks func(ctx context.Context, call HookCall) error
-	// Kept reads the definition kept with instances whose source is changed or gone from the
-	// configuration. It returns its hooks, and what happens to failed instances and when. nil: no
-	// hooks, and they are discarded.
-	Kept func(definition []byte) (hooks []string, onFailure string, confirmDead time.Duration)
-	// Gone reports whether a source was removed from the configuration: the place where it was is
-	// read, and has no source of that name. Then its ready instances are discarded, as they can be
-	// given to nobody. It must be quick, and return false if it cannot know. nil: false for all.
-	Gone func(name, place string) bool
-	// Inventory has Work compare the providers' lists with the records, and prune the journal. It
-	// is for the process that does the work others left, such as the keeper or a controller.
-	Inventory bool
-	// Projects returns a project's limits and weight; nil: all are alike, without quotas. It is
-	// called within transactions.
-	Projects func(name string) Project
-	// Desk is shared by the engines on one handle of the store; nil: this engine is the only one.
-	Desk *Desk
-	// Later is asked, when an instance waits to be cleaned or discarded, whether another process,
-	// such as the keeper, will do it for this source. nil: it is done here and now. It is done here
-	// too when a request cannot be served before.
-	Later func(source, typ string) bool
-	// Left is called when work has been recorded for that other process. It must not block. nil:
-	// that process looks by itself.
-	Left func()
-	// Step is called at each recorded step, for tests that end the process there. It may be nil.
-	Step func(name string)
-	// Observe is called with what the engine has done, for metrics. It must not block. It may be
-	// nil.
-	Observe func(Sight)
-	// Uptime returns how long this machine has run, by a clock that nobody sets and that counts
-	// time asleep. nil: that the machine's clock was set is not noticed.
-	Uptime func() (Uptime, error)
-	// Host names the machine whose processes this one sees, where the store is shared with others;
-	// "": all processes on the store see each other.
-	Host string
-	// NewID makes random ids for leases.
-	NewID func() string
-	Log   *slog.Logger
-	// LeaseIdle is the idle limit of leases where neither request nor source says one; 0: none.
-	LeaseIdle time.Duration
-}
-
-// Pool is the engine. It implements compute.Leaser.
-type Pool struct {
-	opt     Options
-	store   Store
-	log     *slog.Logger
-	desk    *Desk
-	sources map[string]*Source // the configured ones, by name; fixed at New
-	// the same, sorted by name, so that every run has the same order
-	ordered []*Source
-	states  map[*Source]*sourceState
-
-	mu        sync.Mutex
-	providers map[int64]*opened      // by source key
-	templates map[int64]templateRead // by source key, as read for transactions under way
-	inquiries map[int64]*inquiry     // of templates, by source keys
-	// how many transactions under way found that a provider does not open, by source key
-	shut  map[int64]int
-	sizes map[int64]compute.Amount // of the last instance made without a choice, by source key
-	// what providers were told to keep standing ahead, by source key
-	said map[int64]saying
-	// sources whose instances are being replaced by those of a promoted image
-	rolls  map[string]bool
-	recent recent // what the journal says of the leases of the last time
-	// looks at the ready instances of sources that have many, by source key
-	sweeps map[int64]*sweep
-	// the queue may have requests of this process that nothing waits for
-	haunted bool
-	bell    chan struct{} // closed when something may have come free
-
-	hall hall
-}
-
-var _ compute.Leaser = (*Pool)(nil)
-
-// sourceState is what an engine knows of a source. Pool.mu guards it.
-type sourceState struct {
-	key     int64     // of its record; 0: not known yet
-	looked  time.Time // when what is due was last looked for
-	counted time.Time // when all its ready instances were last looked at
-	rolled  time.Time // when they were last checked for an old template
-	tended  time.Time // when what is due was last done for a waiting request
-	probed  time.Time // when its provider was last asked whether it can make instances now
-	noticed bool      // whether the template was read
-	// what its instances are made of, as it was noted when this engine last looked
-	made made
+// RecordedPromotions returns all promotions in a store, by source, also those that no longer count
+// since their source was changed.
+func RecordedPromotions(ctx context.Context, s Store) (map[string]Promotion, error) {
+	return sources.RecordedPromotions(ctx, s)
 }
 
 // New makes an engine. It does not fail for a source with an error: each use of that source does. A
 // pool finds its children by name. A missing one, or a circle, makes the pool broken.
 func New(opt Options) (*Pool, error) {
-	if opt.Store == nil || opt.Open == nil || opt.NewID == nil {
-		return nil, errors.New("pool: Store, Open and NewID are required")
+	c, err := state.NewCore(opt)
+	if err != nil {
+		return nil, err
 	}
-	if opt.Log == nil {
-		opt.Log = slog.New(slog.DiscardHandler)
-	}
-	p := &Pool{opt: opt, store: opt.Store, log: opt.Log, sources: map[string]*Source{},
-		states: map[*Source]*sourceState{}, providers: map[int64]*opened{},
-		shut: map[int64]int{}, templates: map[int64]templateRead{}, inquiries: map[int64]*inquiry{},
-		rolls: map[string]bool{}, said: map[int64]saying{},
-		bell: make(chan struct{})}
-	if p.opt.Left == nil {
-		p.opt.Left = func() {}
-	}
-	if p.desk = opt.Desk; p.desk == nil {
-		p.desk = &Desk{}
-	}
-	for _, s := range opt.Sources {
-		p.sources[s.Name] = &s
-		p.states[&s] = &sourceState{}
-	}
-	for _, name := range slices.Sorted(maps.Keys(p.sources)) {
-		p.ordered = append(p.ordered, p.sources[name])
-	}
-	allocate.Link(p.sources, p.ordered)
-	return p, nil
+	return assemble(c), nil
 }
 
-// project returns a project's configuration; "" is the default one.
-func (p *Pool) project(name string) Project {
-	if p.opt.Projects == nil {
-		return Project{}
-	}
-	return p.opt.Projects(name)
+// Pool is the engine. It implements compute.Leaser.
+type Pool struct {
+	core       *state.Core
+	clock      *state.Clock
+	providers  *sources.Providers
+	templates  *sources.Templates
+	records    *leasing.Records
+	leases     *leasing.Leases
+	creation   *lifecycle.Creation
+	disposal   *lifecycle.Disposal
+	handouts   *lifecycle.Handouts
+	health     *lifecycle.Health
+	ahead      *lifecycle.Ahead
+	rollouts   *lifecycle.Rollouts
+	background *lifecycle.Background
+	queue      *queue.Queue
+}
+
+var _ compute.Leaser = (*Pool)(nil)
+
+// assemble joins the parts of an engine.
+func assemble(c *state.Core) *Pool {
+	p := &Pool{core: c, clock: state.NewClock(c), providers: sources.NewProviders(c)}
+	p.templates = sources.NewTemplates(c, p.providers)
+	p.records = leasing.NewRecords(c, p.providers, p.templates)
+	p.leases = leasing.NewLeases(c, p.clock, p.records)
+	p.creation = lifecycle.NewCreation(c, p.providers, p.templates, p.records, p.leases)
+	p.disposal = lifecycle.NewDisposal(c, p.clock, p.providers, p.templates, p.records, p.leases, p.creation)
+	p.handouts = lifecycle.NewHandouts(c, p.providers, p.records, p.creation, p.disposal)
+	p.health = lifecycle.NewHealth(c, p.providers, p.records, p.disposal)
+	p.ahead = lifecycle.NewAhead(c, p.providers, p.records)
+	p.rollouts = lifecycle.NewRollouts(c, p.templates, p.records, p.disposal, p.handouts)
+	p.background = lifecycle.NewBackground(
+		c, p.clock, p.providers, p.templates, p.records, p.creation, p.disposal, p.handouts, p.health, p.rollouts,
+	)
+	p.queue = queue.NewQueue(c, p.templates, p.records, p.handouts, p.background)
+	return p
+}
+
+// Wake has all waiting requests look again: something may have come free, also by another handle of
+// the store.
+func (p *Pool) Wake() { p.core.Wake() }
+
+// HandOver moves the requests that wait in p to next, each in its place in the queue. next is an
+// engine by another configuration, on the same handle of the store. A request for a source that
+// next lacks or cannot use gets an error. What p is at goes on, and wakes those in next.
+func (p *Pool) HandOver(next *Pool) {
+	p.core.HandOver(next.core)
+	p.queue.HandOver(next.queue)
+	next.Wake()
 }

@@ -1,344 +1,70 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/pool/queue"
 	"github.com/hostler-project/hostler/store"
 )
 
-const (
-	// tick is how often waiting requests look whether another process has written. The look reads a
-	// counter in shared memory. Where nothing has happened for long it is done less often.
-	tick     = 10 * time.Millisecond
-	tickMost = 100 * time.Millisecond
-	// chores is how often a waiting process looks for leases that are over, and for work that a
-	// dead process left. Where it is known that a lease ends before, it looks then.
-	chores     = time.Second
-	choresMost = 5 * time.Second
-)
-
-// unhurried is the time until the next look where nothing has happened for quiet: a twentieth of
-// that, from least to most. No request waits noticeably longer for it, and many that wait for hours
-// cost next to nothing.
-func unhurried(quiet, least, most time.Duration) time.Duration {
-	return min(max(least, quiet/20), most)
-}
-
-// queue waits until a request can be served. Before, it does the work that is due: that may be all
-// that is missing. A request with no Wait still waits for instances on their way into or out of the
-// cache, as that ends by itself.
-func (p *Pool) queue(
-	ctx context.Context, s *Source, req compute.Request, short *allocate.ShortError, start time.Time,
-) ([]compute.Lease, error) {
-	// time was spent on instances that were made for it, in vain
-	if waited := time.Since(start); req.Wait > 0 && waited >= req.Wait {
-		return nil, p.timedOut(ctx, s, req, start, "", short)
-	}
-	// of many requests at once one does it, if the others wait: the usher goes on with it
-	if req.Wait == 0 || len(short.Expired) > 0 || p.tended(s) {
-		bounded, cancel := ctx, func() {}
-		if req.Wait > 0 { // a provider that hangs holds up no request for longer
-			bounded, cancel = context.WithTimeout(ctx, req.Wait-time.Since(start))
+// Queue returns the waiting requests of all processes, by source and then in the order of their
+// turns.
+func (p *Pool) Queue(ctx context.Context) ([]compute.Queued, error) {
+	p.core.LearnThroughput(ctx)
+	var out []compute.Queued
+	err := p.core.Store.View(ctx, func(tx store.Tx) error {
+		out = nil
+		all, err := allocate.Survey(p.records.View(tx), func(int64) (is, fresh bool) { return false, false })
+		for _, f := range all {
+			q := compute.Queued{Waiter: *f.Waiter, Position: f.Progress.Position, Estimate: f.Progress.Estimate}
+			q.Reason = f.Progress.Reason
+			out = append(out, q)
 		}
-		_, err := p.Work(bounded, s.Name)
-		if cancel(); err != nil {
-			p.log.Warn("what was due could not be done", "source", s.Name, "err", err)
-		}
-	}
-	leases, err := p.attempt(ctx, s, req, nil, time.Since(start))
-	if !errors.As(err, &short) {
-		return leases, err
-	}
-	if req.Wait == 0 && (len(short.Causes) > 0 || !p.moving(ctx, s)) {
-		if !slices.ContainsFunc(short.Causes, func(e error) bool { return !errors.Is(e, compute.ErrUnavailable) }) &&
-			len(short.Causes) > 0 {
-			return nil, &compute.Error{Kind: compute.ErrUnavailable, Err: errors.Join(short.Causes...)}
-		}
-		return nil, &compute.Error{Kind: compute.ErrNoCapacity, Err: short,
-			Hint: p.wayOut(ctx, s, len(short.Causes) > 0, true)}
-	}
-	w := &compute.Waiter{Source: s.Name, Count: req.Count, Owner: req.Owner, Worker: p.store.Worker(), Since: start,
-		Project: req.Project, Priority: p.project(req.Project).Priority(req.Priority), Purpose: req.Purpose,
-		Cores: req.Cores, Memory: req.Memory, Disk: req.Disk, Asks: allocate.DemandText(req)}
-	if w.Wants, err = p.wants(ctx, s, req); err != nil {
-		return nil, err
-	}
-	if err := p.join(ctx, w); err != nil {
-		return nil, err
-	}
-	p.step("queue:joined")
-	leases, err = p.wait(ctx, s, req, w, short, start)
-	if err != nil {
-		rest, cancel := mend(ctx)
-		defer cancel()
-		err = errors.Join(err, p.leave(rest, w.ID))
-		p.ring()
-	}
-	return leases, err
-}
-
-// tended reports whether the work that is due for a source is to be done now for a waiting request,
-// and notes that it is.
-func (p *Pool) tended(s *Source) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if time.Since(p.at(s).tended) < chores {
-		return false
-	}
-	p.at(s).tended = time.Now()
-	return true
-}
-
-// seatKey is a queued request's key on the desk.
-func seatKey(id int64) string { return fmt.Sprintf("request %d", id) }
-
-// join puts a request into the queue. If the store fails it may be there or not: then it is a
-// ghost.
-func (p *Pool) join(ctx context.Context, w *compute.Waiter) error {
-	var taken []string
-	err := p.store.Update(compute.Growing(ctx), func(tx store.Tx) error {
-		p.desk.leave(taken...)
-		taken = nil
-		if err := tx.Join(w); err != nil {
-			return err
-		}
-		taken = []string{seatKey(w.ID)}
-		p.desk.take(taken...)
-		return nil
+		return err
 	})
-	if err != nil {
-		p.desk.leave(taken...)
-		p.haunt()
-	}
-	return err
+	slices.SortStableFunc(out, func(a, b compute.Queued) int { return cmp.Compare(a.Source, b.Source) })
+	return out, err
 }
 
-// leave takes a request out of the queue. If the store cannot, it is a ghost.
-func (p *Pool) leave(ctx context.Context, id int64) error {
-	if id == 0 {
-		return nil // it is not in there
-	}
-	p.desk.leave(seatKey(id))
-	err := p.store.Update(ctx, func(tx store.Tx) error { return tx.Leave(id) })
-	if err != nil {
-		p.haunt()
-	}
-	return err
-}
-
-// haunt notes that there may be ghosts: requests of this process in the queue that nothing waits
-// for. They would block all others as long as the process lives, so they are removed before the
-// next operation.
-func (p *Pool) haunt() {
-	p.mu.Lock()
-	p.haunted = true
-	p.mu.Unlock()
-}
-
-// exorcise takes the ghosts out of the queue.
-func (p *Pool) exorcise(ctx context.Context) error {
-	p.mu.Lock()
-	haunted := p.haunted
-	p.haunted = false
-	p.mu.Unlock()
-	if !haunted {
-		return nil
-	}
-	err := p.store.Update(ctx, func(tx store.Tx) error {
+// Cancel takes a request out of the queue, whichever process it waits in. The request fails with
+// ErrConflict, and the error names the user. Cancel returns ErrNotFound or ErrDenied.
+func (p *Pool) Cancel(ctx context.Context, who compute.Who, id int64) error {
+	err := p.core.Store.Update(ctx, func(tx store.Tx) error {
 		ws, err := tx.Waiters()
 		if err != nil {
 			return err
 		}
-		for _, w := range ws {
-			if w.Worker == p.store.Worker() && !p.waits(w) {
-				if err := tx.Leave(w.ID); err != nil {
-					return err
-				}
+		n := slices.IndexFunc(ws, func(w *compute.Waiter) bool { return w.ID == id })
+		if n < 0 {
+			return &compute.Error{ID: compute.ID(strconv.FormatInt(id, 10)), Kind: compute.ErrNotFound,
+				Err:  errors.New("no request of this number waits"),
+				Hint: "`hostler status -v` lists those that do"}
+		}
+		w := ws[n]
+		if !who.Admin && who.Owner != w.Owner {
+			return &compute.Error{
+				ID: compute.ID(strconv.FormatInt(id, 10)), Kind: compute.ErrDenied,
+				Err: fmt.Errorf("it is the request of %s", w.Owner),
 			}
 		}
-		return nil
+		if err := tx.Leave(id); err != nil {
+			return err
+		}
+		_, err = tx.Append(&compute.Event{Time: time.Now(), Kind: queue.Canceled, Source: w.Source, Owner: w.Owner, Project: w.Project,
+			Text: fmt.Sprintf("the request for %d was taken out of the queue by %s", w.Count, cmp.Or(who.Owner, "an administrator")),
+			Data: map[string]string{"request": strconv.FormatInt(id, 10)}})
+		return err
 	})
-	if err != nil {
-		p.haunt()
+	if err == nil {
+		p.core.Wake()
 	}
-	p.ring()
 	return err
-}
-
-// waits reports whether a goroutine or process still waits for a request in the queue.
-func (p *Pool) waits(w *compute.Waiter) bool { return p.atWork(w.Worker, seatKey(w.ID)) }
-
-// version returns the store's version, or 0 when it cannot be read: the next transaction will fail.
-func (p *Pool) version(ctx context.Context) int64 {
-	v, err := p.store.Version(ctx)
-	if err != nil {
-		return 0
-	}
-	return v
-}
-
-// wait tries whenever the request's turn may have come. short is why it waits, if that is known.
-func (p *Pool) wait(
-	ctx context.Context, s *Source, req compute.Request, w *compute.Waiter, short *allocate.ShortError, start time.Time,
-) ([]compute.Lease, error) {
-	var over <-chan time.Time
-	if req.Wait > 0 {
-		t := time.NewTimer(max(0, req.Wait-time.Since(start)))
-		defer t.Stop()
-		over = t.C
-	}
-	st := p.sit(s, w.ID, req)
-	defer p.rise(st)
-	var told compute.Progress
-	for {
-		if next := p.heir(); next != nil {
-			return next.takeOver(ctx, req, w, start)
-		}
-		select {
-		case <-ctx.Done():
-		case <-over:
-		case <-st.wake:
-		case <-st.ended: // its usher is no more
-			p.step("queue:alone")
-			p.attend(st)
-			continue
-		}
-		// select takes any of several reasons to wake. From here on their order is fixed, so that a
-		// simulation replays.
-		p.step("queue:woken")
-		late := false
-		if over != nil {
-			late = time.Since(start) >= req.Wait
-		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		} else if late {
-			return nil, p.timedOut(ctx, s, req, start, told.Reason, short)
-		}
-		turn, gone, place := st.called(&p.hall)
-		if gone {
-			if err := p.backIn(ctx, s, st, w); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if place != told {
-			if told = place; req.Notify != nil {
-				req.Notify(place)
-			}
-		}
-		if !turn {
-			continue
-		}
-		leases, err := p.attempt(ctx, s, req, w, time.Since(start))
-		if errors.Is(err, allocate.ErrNotQueued) {
-			if err := p.backIn(ctx, s, st, w); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if !errors.As(err, &short) {
-			if err == nil {
-				p.served(st)
-			}
-			return leases, err
-		}
-		if req.Wait == 0 && !p.moving(ctx, s) {
-			return nil, short
-		}
-		p.missed(st)
-		// what it got was unfit, and there is no more now: it waits as if it had just come
-		if w.ID == 0 {
-			if err := p.join(ctx, w); err != nil {
-				return nil, err
-			}
-			p.again(st, w.ID)
-		}
-	}
-}
-
-// timedOut returns the error of a request that has waited as long as it may. reason is why it was
-// not its turn, and short why it could not be served.
-func (p *Pool) timedOut(
-	ctx context.Context, s *Source, req compute.Request, start time.Time, reason string, short *allocate.ShortError,
-) error {
-	e := &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrTimeout,
-		Err: fmt.Errorf(
-			"%s free within %v",
-			map[bool]string{true: "no instance came", false: fmt.Sprintf("%d instances did not come", req.Count)}[req.Count == 1],
-			time.Since(start).Round(100*time.Millisecond),
-		),
-		Hint: p.wayOut(ctx, s, reason != "" || short != nil && len(short.Causes) > 0, false)}
-	if reason == "" && short != nil {
-		reason = strings.TrimPrefix(short.Error(), s.Name+": no capacity: ")
-	}
-	if reason != "" {
-		e.Err = fmt.Errorf("%w: %s", e.Err, reason)
-	}
-	return e
-}
-
-// wayOut is the hint for a request that got nothing of a source. It depends on whether the place
-// cannot be reached, whether what was asked for cannot be made, as reason says, and whether all is
-// in use. zero: the request did not wait.
-func (p *Pool) wayOut(ctx context.Context, s *Source, reason, zero bool) string {
-	inUse, unreachable := false, ""
-	err := p.store.View(ctx, func(tx store.Tx) error {
-		inUse, unreachable = false, ""
-		for _, c := range s.All() {
-			r, err := tx.SourceByKey(p.keyOf(c))
-			if err != nil {
-				return err
-			}
-			inUse = inUse || r.Counts.InUse() > 0
-			if allocate.Unreachable(r) {
-				unreachable = c.Name
-			}
-		}
-		return nil
-	})
-	switch {
-	case err != nil:
-		return ""
-	case unreachable != "":
-		return "`hostler source test " + unreachable + "` tries it now"
-	case inUse && zero:
-		return fmt.Sprintf("release one, or wait for one with --wait; `hostler status -v %s` shows who has them", s.Name)
-	case inUse:
-		return fmt.Sprintf("`hostler status -v %s` shows who has them", s.Name)
-	case reason:
-		return "ask for less, or another source"
-	case zero:
-		return "wait for one with --wait"
-	}
-	return ""
-}
-
-// moving reports whether instances of a source are being cleaned or discarded, so that there will
-// be room without a release.
-func (p *Pool) moving(ctx context.Context, s *Source) bool {
-	moving := false
-	err := p.store.View(ctx, func(tx store.Tx) error {
-		moving = false
-		for _, c := range s.All() {
-			is, err := tx.Instances(compute.InstanceQuery{
-				SourceKey: p.keyOf(c), States: []compute.State{compute.Cleaning, compute.Discarding},
-			})
-			if err != nil {
-				return err
-			}
-			for _, i := range is {
-				moving = moving || i.Attempts == 0
-			}
-		}
-		return nil
-	})
-	return err == nil && moving
 }

@@ -21,7 +21,7 @@ func TestRebuild(t *testing.T) {
 				t.Errorf("it got %s, which is another one", l.Instance)
 			}
 			must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, l.Instance))
-			if _, err := r.Work(ctx); err != nil {
+			if _, err := r.RunDue(ctx); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -62,7 +62,7 @@ func (r *rig) background(ctx context.Context) (bell chan struct{}, end func()) {
 	var all sync.WaitGroup
 	all.Go(func() {
 		for ctx.Err() == nil {
-			_, _ = r.Tend(ctx, pool.Tending{Go: all.Go, Done: ring})
+			_, _ = r.Reconcile(ctx, pool.ReconcileOptions{Go: all.Go, Done: ring})
 			select {
 			case <-ctx.Done():
 			case <-bell:
@@ -209,11 +209,11 @@ func TestControllersTakeStock(t *testing.T) {
 // engine, its list is asked for once, and other sources go on.
 func TestEnginesOnOneDesk(t *testing.T) {
 	const many = 40
-	desk := &pool.Desk{}
+	desk := &pool.Inflight{}
 	var destroys, lists atomic.Int64
 	sources := []pool.Source{{Name: "bad", Type: "fake", Digest: "d"}, {Name: "good", Type: "fake", Digest: "d", Reserve: 1}}
 	change := func(o *pool.Options) {
-		o.Desk, o.Inventory, o.Later = desk, true, func(string, string) bool { return true }
+		o.Inflight, o.Inventory, o.Later = desk, true, func(string, string) bool { return true }
 		open := o.Open
 		o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
 			p, err := open(ctx, name, typ, def)
@@ -239,7 +239,7 @@ func TestEnginesOnOneDesk(t *testing.T) {
 			l := r.take(t, ctx, compute.Request{Source: "good"})
 			must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, l.Instance))
 			engine := newRigOn(t, r.store, r.clouds, sources, change)
-			_, err := engine.Tend(ctx, pool.Tending{Go: all.Go, Done: func() {}})
+			_, err := engine.Reconcile(ctx, pool.ReconcileOptions{Go: all.Go, Done: func() {}})
 			must(t, err)
 			time.Sleep(time.Second)
 			if s := r.state(t, ctx, l.Instance); s != compute.Ready {

@@ -39,7 +39,7 @@ func TestRemoved(t *testing.T) {
 			other := pool.Source{Name: "other", Type: "fake", Digest: "d", Place: "/etc/hostler"}
 			look := func(of *rig) {
 				var all sync.WaitGroup
-				_, err := of.Tend(ctx, pool.Tending{Go: all.Go, Done: func() {}})
+				_, err := of.Reconcile(ctx, pool.ReconcileOptions{Go: all.Go, Done: func() {}})
 				must(t, err)
 				all.Wait()
 			}

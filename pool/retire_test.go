@@ -25,7 +25,7 @@ func TestWornBehindAPool(t *testing.T) {
 		_, err := r.Fill(ctx, "outer")
 		must(t, err)
 		time.Sleep(30 * time.Minute)
-		next, err := r.Work(ctx)
+		next, err := r.RunDue(ctx)
 		must(t, err)
 		if left := time.Until(next); left != 30*time.Minute {
 			t.Errorf("there is more to do in %v, want half an hour", left)
@@ -35,7 +35,7 @@ func TestWornBehindAPool(t *testing.T) {
 		}
 		time.Sleep(time.Until(next))
 		for range 3 { // one for each that stands behind another
-			_, err = r.Work(ctx)
+			_, err = r.RunDue(ctx)
 			must(t, err)
 		}
 		for _, id := range []compute.ID{"outer-inner-web-1", "inner-web-1", "web-1"} {

@@ -40,7 +40,7 @@ func atDoor(t *testing.T, f func(t *testing.T, ctx context.Context, r *rig, a *v
 		bell := make(chan struct{}, 1)
 		all.Go(func() {
 			for ctx.Err() == nil {
-				next, _ := r.Tend(ctx, pool.Tending{Go: all.Go, Failed: func(error) {}, Done: func() {
+				next, _ := r.Reconcile(ctx, pool.ReconcileOptions{Go: all.Go, Failed: func(error) {}, Done: func() {
 					select {
 					case bell <- struct{}{}:
 					default:

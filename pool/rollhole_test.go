@@ -27,12 +27,12 @@ func TestIdleWaitsForWhatIsMade(t *testing.T) {
 		made := make(chan error)
 		go func() { made <- finish(ctx) }()
 		time.Sleep(30 * time.Minute)
-		must(t, second(r.Work(ctx)))
+		must(t, second(r.RunDue(ctx)))
 		if n := r.webCounts(t, ctx); n.Ready != 2 || n.Creating != 1 {
 			t.Errorf("while one is made there are %+v", n)
 		}
 		must(t, <-made)
-		must(t, second(r.Work(ctx)))
+		must(t, second(r.RunDue(ctx)))
 		if n := r.webCounts(t, ctx); n.Cached() != 2 {
 			t.Errorf("once it is made there are %+v", n)
 		}

@@ -3,12 +3,9 @@ package pool
 import (
 	"context"
 	"errors"
-	"fmt"
-	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/pool/allocate"
-	"github.com/hostler-project/hostler/store"
+	"github.com/hostler-project/hostler/pool/lifecycle"
 )
 
 // RollOut replaces the ready instances of a source that came from another image than the promoted
@@ -23,434 +20,42 @@ import (
 // no room for new ones beside the old. Then those are replaced one by one after use; after a change
 // of template or keys Rolling also discards one at a time: see yield.
 func (p *Pool) RollOut(ctx context.Context, name string, tell func(text string)) error {
-	s, err := p.find(name)
-	if err != nil {
-		return err
-	}
-	if err := p.prepare(ctx, s); err != nil {
-		return err
-	}
-	vain := 0
-	for wave := 1; ; wave *= 2 {
-		old, by, err := p.others(ctx, s)
-		if err != nil {
-			return err
-		}
-		if len(old) == 0 {
-			return p.proved(ctx, s, by.Promotion)
-		}
-		spare, err := p.beyond(ctx, s)
-		if err != nil {
-			return err
-		}
-		if spare <= 0 {
-			// and those that are missing anyway
-			if err := p.surge(ctx, s, by, min(wave, len(old))-spare, tell); err != nil {
-				return err
-			}
-			if spare, err = p.beyond(ctx, s); err != nil {
-				return err
-			}
-		}
-		n, err := p.replace(ctx, s, by, old, min(spare, wave))
-		if err != nil {
-			return err
-		}
-		if n == 0 { // other requests took the new ones, or the old ones
-			if vain++; vain > rollTries {
-				return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrConflict,
-					Err: fmt.Errorf(
-						"what is made of %s is taken or discarded by others, so the old instances are not replaced",
-						by.kind(),
-					),
-					Hint: "hostler fill " + s.Name + " goes on with it"}
-			}
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(rollPause):
-			}
-			continue
-		}
-		if tell != nil {
-			tell(fmt.Sprintf("%s: %d of %d old instances are discarded", s.Name, n, len(old)))
-		}
-	}
-}
-
-const (
-	rollTries = 20                     // waves in vain
-	rollPause = 100 * time.Millisecond // after one
-)
-
-// renewal is why old instances are replaced: a promoted image, or else a change of what they are
-// made of.
-type renewal struct {
-	Promotion
-	now made
-}
-
-// others lists the ready instances of a source that are not of its promoted image, or not of what
-// its instances are made of now, the oldest first. It lists none where another engine has taken
-// this one's place, or where the source was changed since this engine looked: what this one makes
-// is out of date.
-func (p *Pool) others(ctx context.Context, s *Source) (old []*compute.Instance, by renewal, err error) {
-	template, key := p.notice(ctx, s), p.keyOf(s)
-	err = p.store.View(ctx, func(tx store.Tx) error {
-		old, by = nil, renewal{}
-		if by.Promotion, err = p.promoted(tx, s); err != nil || by.Source == "" && template == "" || p.heir() != nil {
-			return err
-		}
-		if by.now, err = readMade(tx, key); err != nil {
-			return err
-		}
-		switch {
-		case template == "": // not known now; the image can be compared all the same
-		case by.now.Template == template:
-			p.remember(s, by.now)
-		case by.now.Template != "":
-			return nil
-		}
-		rec, err := tx.Source(s.Name, s.Digest)
-		if errors.Is(err, compute.ErrNotFound) {
-			return nil
-		} else if err != nil || rec.Counts.Ready == 0 {
-			return err
-		}
-		ready, err := tx.Instances(compute.InstanceQuery{SourceKey: rec.Key, States: []compute.State{compute.Ready}})
-		for _, i := range ready {
-			if by.Source != "" && i.Facts[factPromoted] != by.Image || template != "" && i.Facts[compute.FactTemplate] != template {
-				old = append(old, i)
-			}
-		}
-		return err
-	})
-	if err == nil && len(old) == 0 {
-		err = p.rolled(ctx, s, template)
-	}
-	return old, by, err
-}
-
-// beyond returns how many more ready instances a source has than it wants.
-func (p *Pool) beyond(ctx context.Context, s *Source) (n int, err error) {
-	err = p.store.View(ctx, func(tx store.Tx) error {
-		n, err = p.spared(tx, s)
-		return err
-	})
-	return n, err
-}
-
-func (p *Pool) spared(tx store.Tx, s *Source) (int, error) {
-	rec, err := tx.Source(s.Name, s.Digest)
-	if err != nil {
-		return 0, err
-	}
-	inUse := rec.Counts.InUse()
-	return rec.Counts.Ready + inUse - p.wanted(s, rec, inUse), nil
-}
-
-// surge makes n more instances than the source wants, from the promoted image, as far as there is
-// room.
-func (p *Pool) surge(ctx context.Context, s *Source, by renewal, n int, tell func(string)) error {
-	units, leave, err := p.order(ctx, s, func(store.Tx, *store.SourceRecord) (int, error) { return n, nil })
-	if errors.Is(err, compute.ErrNoCapacity) {
-		return &compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrNoCapacity,
-			Err:  fmt.Errorf("there is no room for instances of %s beside those that stand ready", by.kind()),
-			Hint: "raise `maximum` in its source.conf, or discard a ready one; those in use are replaced when they come back"}
-	}
-	if err != nil {
-		return err
-	}
-	defer leave()
-	if tell != nil {
-		tell(fmt.Sprintf("%s: %d instances are made from %s", s.Name, len(units), by.from()))
-	}
-	p.step("rollout:recorded")
-	_, err = p.raiseAll(ctx, units)
-	if err == nil || ctx.Err() != nil {
-		return err
-	}
-	if by.Source == "" {
-		return err
-	}
-	now, e := p.Promotions(context.WithoutCancel(ctx))
-	if e != nil || now[s.Name].Failed != by.Name {
-		return errors.Join(err, e)
-	}
-	return &compute.Error{
-		ID: compute.ID(s.Name), Kind: kindOf(err),
-		Err: fmt.Errorf("an instance of %s did not become ready, and it is back to %s: %w", by.title(), now[s.Name].title(), err),
-	}
-}
-
-// replace discards up to n old ready instances, as long as that leaves what the source wants.
-func (p *Pool) replace(ctx context.Context, s *Source, by renewal, old []*compute.Instance, n int) (int, error) {
-	var gone []compute.ID
-	err := p.store.Update(ctx, func(tx store.Tx) error {
-		gone = nil
-		if now, err := p.promoted(tx, s); err != nil || now.Image != by.Image {
-			return err // another image was promoted meanwhile
-		}
-		if now, err := readMade(tx, p.keyOf(s)); err != nil || now.Template != by.now.Template {
-			return err // likewise
-		}
-		for _, o := range old {
-			if len(gone) == n {
-				return nil
-			}
-			i, err := tx.Instance(o.ID)
-			if errors.Is(err, compute.ErrNotFound) ||
-				err == nil && (i.Row != o.Row || i.State != compute.Ready || i.Generation != o.Generation) {
-				continue // taken meanwhile
-			} else if err != nil {
-				return err
-			}
-			if more, err := p.spared(tx, s); err != nil || more <= 0 {
-				return err
-			}
-			if err := p.toDiscarding(tx, i, allocate.Because("replaced: its source's instances come from "+by.from()+" now")); err != nil {
-				return err
-			}
-			gone = append(gone, i.ID)
-		}
-		return nil
-	})
-	if err != nil {
-		return 0, err
-	}
-	p.step("rollout:replaced")
-	return len(gone), p.after(ctx, gone)
-}
-
-// proved records that all ready instances came from the promoted image. From now on a failure is
-// the source's, not the image's.
-func (p *Pool) proved(ctx context.Context, s *Source, pr Promotion) error {
-	if pr.Source == "" || pr.Proved {
-		return nil
-	}
-	return p.store.Update(ctx, func(tx store.Tx) error {
-		all, err := readPromotions(tx)
-		now := all[s.Name]
-		if err != nil || now.Image != pr.Image || now.Proved {
-			return err
-		}
-		rec, err := tx.Source(s.Name, s.Digest)
-		if errors.Is(err, compute.ErrNotFound) || err == nil && rec.Counts.Ready == 0 {
-			return nil // no instance has shown it yet
-		} else if err != nil {
-			return err
-		}
-		now.Proved = true
-		return savePromotion(tx, all, now)
-	})
-}
-
-// kind names the cause of a roll-out.
-func (by renewal) kind() string {
-	switch {
-	case by.Source != "":
-		return "the promoted image"
-	case by.now.Changed == "": // an older hostler made them
-		return "the configuration of now"
-	}
-	return "the changed " + by.now.Changed
-}
-
-func (by renewal) from() string {
-	if by.Source == "" {
-		return by.kind()
-	}
-	return by.title()
-}
-
-// yield discards one old ready instance where the maximum leaves no room for a new one beside it.
-// All places must be taken by ready or leased instances, so that at most one is missing. If no new
-// instance has become ready yet it discards only one. If the provider says that none would, it
-// discards none.
-func (p *Pool) yield(ctx context.Context, s *Source, by renewal, old []*compute.Instance) error {
-	may := func(tx store.Tx) (bool, error) {
-		rec, err := tx.Source(s.Name, s.Digest)
-		if err != nil {
-			return false, err
-		}
-		m, c := p.maximum(s), rec.Counts
-		return m > 0 && c.Present() >= m && c.Ready+c.InUse() == c.Present() && !rec.Paused.After(time.Now()), nil
-	}
-	if by.now.First == 0 {
-		some := false
-		err := p.store.View(ctx, func(tx store.Tx) (err error) {
-			some, err = may(tx)
-			return err
-		})
-		if err != nil || !some {
-			return err
-		}
-		if hopeless, err := p.hopeless(ctx, s, by); err != nil || hopeless {
-			return err
-		}
-	}
-	var gone []compute.ID
-	err := p.store.Update(ctx, func(tx store.Tx) error {
-		gone = nil
-		if now, err := readMade(tx, p.keyOf(s)); err != nil || now.Template != by.now.Template {
-			return err
-		}
-		if some, err := may(tx); err != nil || !some {
-			return err
-		}
-		for _, o := range old {
-			i, err := tx.Instance(o.ID)
-			if errors.Is(err, compute.ErrNotFound) ||
-				err == nil && (i.Row != o.Row || i.State != compute.Ready || i.Generation != o.Generation) {
-				continue // taken meanwhile
-			} else if err != nil {
-				return err
-			}
-			gone = []compute.ID{i.ID}
-			return p.toDiscarding(
-				tx, i,
-				allocate.Because(
-					"replaced: its source's instances come from "+by.from()+" now, and there is no room for another beside it",
-				),
-			)
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return p.after(ctx, gone)
-}
-
-const (
-	// how often a provider is asked whether it can make instances after it could not
-	probeEvery    = time.Minute
-	probePatience = 20 * time.Second
-)
-
-// hopeless asks a Prober whether it could make no instance of the present make, for another reason
-// than a lack of room.
-func (p *Pool) hopeless(ctx context.Context, s *Source, by renewal) (bool, error) {
-	o := p.ready(p.keyOf(s))
-	if o == nil || o.provider == nil {
-		return true, nil
-	}
-	prober, ok := compute.As[compute.Prober](o.provider)
-	if !ok {
-		return false, nil
-	}
-	p.mu.Lock()
-	early := time.Since(p.at(s).probed) < probeEvery
-	if !early {
-		p.at(s).probed = time.Now()
-	}
-	p.mu.Unlock()
-	if early {
-		return true, nil
-	}
-	asking, cancel := context.WithTimeout(ctx, probePatience)
-	defer cancel()
-	_, err := prober.Probe(asking, compute.Spec{Source: s.Name, Image: s.Image, Flavor: s.Flavor})
-	switch {
-	case err == nil, errors.Is(err, compute.ErrNoCapacity):
-		// it can be known only after one has gone
-		return false, nil
-	case ctx.Err() != nil:
-		return true, ctx.Err()
-	case errors.Is(err, compute.ErrUnavailable), errors.Is(err, compute.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
-		// that says nothing of the change
-		return true, nil
-	}
-	return true, p.store.Update(ctx, func(tx store.Tx) error { return p.unmakeable(tx, p.keyOf(s), by.now.Template, err) })
-}
-
-// rollable returns the sources that may have instances to replace.
-func (p *Pool) rollable(ctx context.Context) (out []*Source, err error) {
-	all, err := p.Promotions(ctx)
-	if err != nil {
-		return nil, err
-	}
-	reads, told := map[*Source]*inquiry{}, map[*Source]bool{}
-	for _, s := range p.ordered {
-		if _, is := all[s.Name]; !is && s.Type != allocate.PoolType && s.Err == nil {
-			reads[s] = p.read(s)
-		}
-	}
-	for _, s := range p.ordered {
-		if r := reads[s]; r != nil {
-			told[s] = p.noticeOf(ctx, s, r) != ""
-		}
-	}
-	err = p.store.View(ctx, func(tx store.Tx) error {
-		out = nil
-		for _, s := range p.ordered {
-			if _, is := all[s.Name]; is {
-				out = append(out, s)
-				continue
-			}
-			if !told[s] {
-				continue
-			}
-			rec, err := tx.Source(s.Name, s.Digest)
-			if errors.Is(err, compute.ErrNotFound) {
-				continue
-			} else if err != nil {
-				return err
-			}
-			if rec.Counts.Ready <= allocate.Many || p.lookAgain(s) {
-				out = append(out, s)
-			}
-		}
-		return nil
-	})
-	return out, err
-}
-
-// lookAgain reports whether it is time to look at all ready instances of a source that has many.
-func (p *Pool) lookAgain(s *Source) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := time.Now()
-	if now.Sub(p.at(s).rolled) < manyEvery {
-		return false
-	}
-	p.at(s).rolled = now
-	return true
+	return p.rollouts.RollOut(ctx, name, tell)
 }
 
 // Rolling begins RollOut for all sources with instances to replace, each in its own goroutine,
 // unless it is under way.
-func (p *Pool) Rolling(ctx context.Context, with Tending) error {
-	all, err := p.rollable(ctx)
+func (p *Pool) Rolling(ctx context.Context, with ReconcileOptions) error {
+	all, err := p.rollouts.Rollable(ctx)
 	if err != nil {
 		return err
 	}
 	for _, s := range all {
 		name := s.Name
-		old, by, err := p.others(ctx, s)
+		old, by, err := p.rollouts.Others(ctx, s)
 		if err != nil || len(old) == 0 {
 			if err != nil {
 				return err
 			}
 			continue
 		}
-		p.mu.Lock()
-		busy := p.rolls[name]
-		p.rolls[name] = true
-		p.mu.Unlock()
+		p.core.Mu.Lock()
+		busy := p.rollouts.Rolls[name]
+		p.rollouts.Rolls[name] = true
+		p.core.Mu.Unlock()
 		if busy {
 			continue
 		}
 		with.Go(func() {
-			err := p.RollOut(ctx, name, nil)
+			err := p.rollouts.RollOut(ctx, name, nil)
 			if errors.Is(err, compute.ErrNoCapacity) && by.Source == "" {
-				err = p.yield(ctx, s, by, old)
+				err = p.rollouts.Yield(ctx, s, by, old)
 			}
-			p.mu.Lock()
-			delete(p.rolls, name)
-			p.mu.Unlock()
+			p.core.Mu.Lock()
+			delete(p.rollouts.Rolls, name)
+			p.core.Mu.Unlock()
 			if err != nil && ctx.Err() == nil && !errors.Is(err, compute.ErrNoCapacity) {
-				p.log.Warn("instances of "+by.kind(), "source", name, "err", err)
+				p.core.Log.Warn("instances of "+by.Kind(), "source", name, "err", err)
 			}
 			if err == nil {
 				with.Done()
@@ -458,4 +63,51 @@ func (p *Pool) Rolling(ctx context.Context, with Tending) error {
 		})
 	}
 	return nil
+}
+
+// Promotions returns the promotions that count, by source.
+func (p *Pool) Promotions(ctx context.Context) (map[string]Promotion, error) {
+	return p.templates.Promotions(ctx)
+}
+
+// Promote makes a source's instances come from an image from now on. RollOut replaces the ready
+// ones.
+func (p *Pool) Promote(ctx context.Context, name, image string) (Promotion, error) {
+	s, id, err := p.templates.Promotable(ctx, name, image)
+	if err != nil {
+		return Promotion{}, err
+	}
+	return p.templates.Promote(ctx, s, func(now Promotion) (Promotion, error) {
+		if now.Image == id {
+			now.Name = image
+			return now, nil
+		}
+		return now.To(Promoted{Image: id, Name: image}), nil
+	}, "promoted")
+}
+
+// PromoteBack makes a source's instances come from the image before the promoted one.
+func (p *Pool) PromoteBack(ctx context.Context, name string) (Promotion, error) {
+	s, err := p.core.Find(name)
+	if err != nil {
+		return Promotion{}, err
+	}
+	return p.templates.Promote(ctx, s, func(now Promotion) (Promotion, error) {
+		if len(now.Before) == 0 {
+			return now, &compute.Error{
+				ID: compute.ID(name), Kind: compute.ErrConflict,
+				Err: errors.New("there is no image to go back to: none was promoted before"),
+			}
+		}
+		return now.Back(), nil
+	}, "promotion taken back")
+}
+
+// MadeOf returns the image that an instance was made from in place of its source's own, chosen or
+// promoted; "": none.
+func MadeOf(i compute.Instance) string {
+	if i.Facts[compute.FactChosen] != "" && i.Facts["image"] != "" {
+		return i.Facts["image"]
+	}
+	return i.Facts[lifecycle.FactPromoted]
 }

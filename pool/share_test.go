@@ -158,7 +158,7 @@ func TestSharesEnd(t *testing.T) {
 		kind(t, err, compute.ErrNotLeased)
 		_, err = r.Authorize(ctx, ann, compute.ID(ls[1].ID))
 		must(t, err)
-		_, err = r.Work(ctx)
+		_, err = r.RunDue(ctx)
 		must(t, err)
 		if s := r.state(t, ctx, "web-1"); s != compute.Leased {
 			t.Fatalf("after the second it is %s", s)
@@ -291,7 +291,7 @@ func TestSharesIdle(t *testing.T) {
 	work := func(t *testing.T, ctx context.Context, r *rig, d time.Duration) {
 		t.Helper()
 		for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-			_, err := r.Work(ctx)
+			_, err := r.RunDue(ctx)
 			must(t, err)
 		}
 	}

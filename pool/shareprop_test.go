@@ -280,7 +280,7 @@ func TestSharesNeverOver(t *testing.T) {
 				time.Sleep(rapid.SampledFrom([]time.Duration{0, 6 * time.Millisecond, 15 * time.Millisecond}).Draw(rt, "passes"))
 				n := rapid.IntRange(0, 1).Draw(rt, "process")
 				w.procs[n].left.Store(rapid.SampledFrom([]int64{0, 0, 1, 2, 3}).Draw(rt, "killed at step"))
-				if w.do(n, func(p *sharer) { _, err = p.Work(w.ctx) }) && err != nil && !errors.Is(err, compute.ErrNotFound) {
+				if w.do(n, func(p *sharer) { _, err = p.RunDue(w.ctx) }) && err != nil && !errors.Is(err, compute.ErrNotFound) {
 					rt.Fatalf("work: %v", err)
 				}
 				maps.DeleteFunc(
@@ -308,7 +308,7 @@ func TestSharesNeverOver(t *testing.T) {
 		}
 		w.told = map[string]compute.Lease{}
 		for limit := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
-			if _, err := p.Work(w.ctx); err != nil {
+			if _, err := p.RunDue(w.ctx); err != nil {
 				rt.Fatal(err)
 			}
 			if is, err := p.Instances(w.ctx, compute.InstanceQuery{}); err != nil ||

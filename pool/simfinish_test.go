@@ -42,7 +42,7 @@ func (w *world) finish() {
 func (w *world) tidy(p *process, more func(n int) bool) {
 	ctx := context.Background()
 	for n := 0; more(n); n++ {
-		next, err := p.pool.Work(ctx)
+		next, err := p.pool.RunDue(ctx)
 		w.judge(err)
 		if err != nil && !errors.Is(err, compute.ErrUnavailable) {
 			w.sched.fail("tidying: %v", err)

@@ -102,7 +102,7 @@ func TestFoundChildStays(t *testing.T) {
 	if ls, err := r.Acquire(t.Context(), compute.Request{Source: "all", Count: 1, Owner: "ann"}); err == nil {
 		t.Fatalf("given %v", ls)
 	}
-	_, err := r.Work(t.Context())
+	_, err := r.RunDue(t.Context())
 	must(t, err)
 	if state != compute.Leased {
 		t.Errorf("the discard hook of all met web-1 %q", state)

@@ -8,11 +8,13 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
-	"github.com/hostler-project/hostler/pool/allocate"
 )
 
 // Whose turn it is, judged from what the store was told, by the rules of docs/queue.md written down
 // a second time.
+
+// patience is how many later requests may go before the one that has waited longest: docs/queue.md.
+const patience = 7
 
 // turns is the queue as it stands before a transaction: those who wait, and what projects have and
 // are being given.
@@ -62,7 +64,7 @@ func idsOfWaiters(m map[int64]*compute.Waiter) func(func(int64) bool) {
 // waits tells whether somebody waits for what a request in the queue asks for.
 func (l *ledger) waits(w *compute.Waiter) bool {
 	p := l.owners[w.ID]
-	return !p.dead.Load() && p.desk.Waits(w.ID)
+	return !p.dead.Load() && pool.Waits(p.desk, w.ID)
 }
 
 // before returns those whose turn comes before a request's, and who are not kept from it by a
@@ -80,7 +82,7 @@ func (t turns) before(w compute.Waiter, projects func(string) pool.Project) (out
 		}
 	}
 	late := func(o compute.Waiter) bool {
-		return o.Passed >= allocate.Patience && slices.ContainsFunc(o.Wants, func(k int64) bool { return oldest[k] == o.ID })
+		return o.Passed >= patience && slices.ContainsFunc(o.Wants, func(k int64) bool { return oldest[k] == o.ID })
 	}
 	load := map[string]float64{}
 	for _, o := range all {

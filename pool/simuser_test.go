@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -135,7 +136,7 @@ func (u *user) act(p *process) {
 			u.tend(ctx, p)
 			return
 		}
-		_, err := p.pool.Work(ctx, names...)
+		_, err := p.pool.RunDue(ctx, names...)
 		u.tell(p, err, "did what is due for %v", names)
 	case n < 88:
 		p.reload()
@@ -179,7 +180,7 @@ func (u *user) tend(ctx context.Context, p *process) {
 		})
 	}
 	for ctx.Err() == nil {
-		next, err := p.pool.Tend(ctx, pool.Tending{Go: run, Done: func() {
+		next, err := p.pool.Reconcile(ctx, pool.ReconcileOptions{Go: run, Done: func() {
 			select {
 			case bell <- struct{}{}:
 			default:
@@ -275,7 +276,7 @@ func (u *user) acquire(ctx context.Context, p *process) {
 	if dead {
 		req.For = compute.Process{PID: 1<<22 + 1, Start: 1} // above every pid_max
 	} else if u.dice.IntN(20) == 0 {
-		req.For, _ = pool.ProcessOf(os.Getpid())
+		req.For, _ = proc.Live(os.Getpid())
 	}
 	began := time.Now()
 	u.asks = &req

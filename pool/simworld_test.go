@@ -93,7 +93,7 @@ type process struct {
 	dead  atomic.Bool // set by the scheduler alone
 	store *simStore
 	pool  *pool.Pool
-	desk  *pool.Desk
+	desk  *pool.Inflight
 	opt   pool.Options
 	ids   int
 }
@@ -251,9 +251,9 @@ func (w *world) start(slot int) *process {
 		p.dead.Store(true)
 		return p
 	}
-	p.store, p.desk = &simStore{Store: st, w: w, proc: p, bend: w.bend}, &pool.Desk{}
+	p.store, p.desk = &simStore{Store: st, w: w, proc: p, bend: w.bend}, &pool.Inflight{}
 	opt := pool.Options{Store: p.store, Open: p.open, Hooks: p.hook, Step: func(name string) { w.sched.yield(p, name) },
-		LeaseIdle: 45 * time.Second, Desk: p.desk, Inventory: w.stocks,
+		LeaseIdle: 45 * time.Second, Inflight: p.desk, Inventory: w.stocks,
 		Projects: w.project,
 		NewID:    func() string { p.ids++; return fmt.Sprintf("%s-%d", p.name, p.ids) }}
 	if w.later {

@@ -3,11 +3,10 @@ package pool
 import (
 	"cmp"
 	"context"
-	"sync"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/pool/lifecycle"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -16,36 +15,36 @@ import (
 // Snapshot changes nothing, and extends no lease.
 func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bool) (compute.Snapshot, error) {
 	windows := map[string]time.Duration{}
-	for _, s := range p.ordered {
+	for _, s := range p.core.Ordered {
 		if s.Window > 0 {
 			windows[s.Name] = s.Window
 		}
 	}
 	opened := map[string]error{}
-	if err := p.acquaint(ctx, opened); err != nil {
+	if err := p.providers.OpenAll(ctx, opened); err != nil {
 		return compute.Snapshot{}, err
 	}
-	for _, s := range p.ordered {
-		if r, _ := p.reserver(p.keyOf(s)); r != nil && s.Window == 0 {
-			windows[s.Name] = aheadWindow
+	for _, s := range p.core.Ordered {
+		if r, _ := p.ahead.Reserver(p.core.KeyOf(s)); r != nil && s.Window == 0 {
+			windows[s.Name] = lifecycle.AheadWindow
 		}
 	}
-	query := p.recent.query()
+	query := p.core.Recent.Query()
 	var snap compute.Snapshot
 	var events []*compute.Event
-	err := p.store.View(ctx, func(tx store.Tx) (err error) {
+	err := p.core.Store.View(ctx, func(tx store.Tx) (err error) {
 		snap = compute.Snapshot{Time: time.Now()}
 		if events = nil; len(windows) > 0 {
 			if events, err = tx.Events(query); err != nil {
 				return err
 			}
-			p.recent.take(windows, events) // reading an event twice does no harm
+			p.core.Recent.Read(windows, events) // reading an event twice does no harm
 		}
 		recs, err := tx.Sources("")
 		if err != nil {
 			return err
 		}
-		noted, err := readAhead(tx)
+		noted, err := lifecycle.ReadAhead(tx)
 		if err != nil {
 			return err
 		}
@@ -53,28 +52,28 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 		if err != nil {
 			return err
 		}
-		snap.Left = p.left(recs, noted, snap.Time)
-		m, booked, stirring, err := p.underWay(tx, recs)
+		snap.Left = p.ahead.Left(recs, noted, snap.Time)
+		m, booked, stirring, err := p.background.UnderWay(tx, recs)
 		if err != nil {
 			return err
 		}
 		own, others := map[string]*store.SourceRecord{}, map[string]int{}
 		for _, r := range recs {
-			if p.configured(r) != nil {
+			if p.core.Configured(r) != nil {
 				own[r.Name] = r
-			} else if s := p.sources[r.Name]; s != nil && s.Place == r.Place {
+			} else if s := p.core.Sources[r.Name]; s != nil && s.Place == r.Place {
 				others[r.Name] += r.Counts.Present()
 			}
 		}
-		for _, s := range p.ordered {
+		for _, s := range p.core.Ordered {
 			st := compute.SourceState{Name: s.Name, Type: s.Type, Health: compute.Health{Broken: cmp.Or(s.Err, opened[s.Name])},
 				Reserve: s.Reserve, Spare: s.Spare, Idle: s.Idle,
 				Waiting: m.AsKept[s.Name], Asked: m.Other[s.Name], Present: others[s.Name]}
 			if s.Err == nil {
-				st.Maximum = p.maximum(s)
+				st.Maximum = p.records.Maximum(s)
 			}
 			if w := windows[s.Name]; w > 0 {
-				st.Demand = p.recent.of(s.Name, w, snap.Time)
+				st.Demand = p.core.Recent.Demand(s.Name, w, snap.Time)
 			}
 			r := own[s.Name]
 			if r == nil {
@@ -85,12 +84,12 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 			st.Counts, st.Aim = r.Counts, r.Aim
 			r.Tell(&st.Health)
 			st.Present += r.Counts.Present()
-			st.Ahead = p.aheadOf(r.Key, noted)
+			st.Ahead = p.ahead.AheadOf(r.Key, noted)
 			st.Booked, st.Cold = booked[r.Key], stirring[r.Key]
 			// how many ready ones run must always be known
-			if o := p.ready(r.Key); o != nil && o.stops && s.Cold > 0 {
+			if o := p.providers.Ready(r.Key); o != nil && o.Stops && s.Cold > 0 {
 				st.ColdMost = s.Cold
-				if err := p.seeAll(tx, r, &st, snap.Time); err != nil {
+				if err := p.health.SeeAll(tx, r, &st, snap.Time); err != nil {
 					return err
 				}
 			}
@@ -99,93 +98,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 		if idlers == nil {
 			return nil
 		}
-		return p.see(tx, own, snap, idlers)
+		return p.health.See(tx, own, snap, idlers)
 	})
 	return snap, err
-}
-
-// acquaint opens the providers of sources that have instances or should have some: only then their
-// maximum and abilities are known. It puts those that do not open into failed; the error is the
-// store's.
-func (p *Pool) acquaint(ctx context.Context, failed map[string]error) error {
-	busy := map[string]bool{}
-	err := p.store.View(ctx, func(tx store.Tx) error {
-		clear(busy)
-		recs, err := tx.Sources("")
-		if err != nil {
-			return err
-		}
-		for _, r := range recs {
-			busy[r.Name] = busy[r.Name] || r.Counts != (compute.Counts{})
-		}
-		ws, err := tx.Waiters()
-		for _, w := range ws {
-			busy[w.Source] = true
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, openPatience)
-	defer cancel()
-	var mu sync.Mutex
-	var all sync.WaitGroup
-	for _, s := range p.ordered {
-		if s.Err != nil || !(busy[s.Name] || s.Reserve > 0 || s.Spare > 0 || s.Window > 0 || s.Ahead) || p.isOpen(s) {
-			continue
-		}
-		all.Go(func() {
-			if err := p.learn(ctx, s); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				failed[s.Name] = err
-			}
-		})
-	}
-	all.Wait()
-	return nil
-}
-
-// isOpen reports whether all sources below a source are known and open.
-func (p *Pool) isOpen(s *Source) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range s.All() {
-		if key := p.at(c).key; key == 0 || c.Type != allocate.PoolType && p.providers[key] == nil {
-			return false
-		}
-	}
-	return true
-}
-
-// underWay returns what waiting requests need. By record it returns how many instances being made
-// belong to a request, and how many cold ones are being stopped.
-func (p *Pool) underWay(tx store.Tx, recs []*store.SourceRecord) (m *allocate.Needs, booked, stirring map[int64]int, err error) {
-	booked, stirring = map[int64]int{}, map[int64]int{}
-	if m, err = allocate.Demands(p.view(tx)); err != nil {
-		return nil, nil, nil, err
-	}
-	for _, r := range recs {
-		if r.Counts.Creating+r.Counts.SettingUp+r.Counts.Cleaning == 0 {
-			continue
-		}
-		is, err := tx.Instances(compute.InstanceQuery{SourceKey: r.Key, Busy: true})
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		for _, i := range is {
-			switch i.State {
-			case compute.Creating, compute.SettingUp:
-				if i.Wanted != "" && !i.Fill {
-					booked[r.Key]++
-				}
-			case compute.Cleaning:
-				if i.Cause == compute.CauseStop {
-					stirring[r.Key]++
-				}
-			}
-		}
-	}
-	return m, booked, stirring, nil
 }

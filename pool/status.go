@@ -3,13 +3,20 @@ package pool
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/pool/sources"
+	"github.com/hostler-project/hostler/pool/state"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -19,7 +26,7 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 	var recs []*store.SourceRecord
 	var vain map[int64]*compute.Unready
 	waiting, cold := map[string]int{}, map[int64]int{}
-	err := p.store.View(ctx, func(tx store.Tx) (err error) {
+	err := p.core.Store.View(ctx, func(tx store.Tx) (err error) {
 		clear(waiting)
 		clear(cold)
 		ws, err := tx.Waiters()
@@ -27,7 +34,7 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 			return err
 		}
 		for _, w := range ws {
-			if p.waits(w) {
+			if p.core.Waits(w) {
 				waiting[w.Source]++
 			}
 		}
@@ -38,7 +45,7 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 			return err
 		}
 		for _, r := range recs {
-			if s := p.configured(r); s == nil || s.Cold == 0 || r.Counts.Ready == 0 {
+			if s := p.core.Configured(r); s == nil || s.Cold == 0 || r.Counts.Ready == 0 {
 				continue // none of its instances is ever stopped
 			}
 			is, err := tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready}})
@@ -59,17 +66,17 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 	byName := map[string]*store.SourceRecord{}
 	var out []compute.SourceStatus
 	for _, r := range recs {
-		if s := p.configured(r); s != nil {
+		if s := p.core.Configured(r); s != nil {
 			byName[r.Name] = r
-			p.mu.Lock()
-			p.at(s).key = r.Key
-			p.mu.Unlock()
+			p.core.Mu.Lock()
+			p.core.At(s).Key = r.Key
+			p.core.Mu.Unlock()
 		} else if r.Counts != (compute.Counts{}) {
 			out = append(out, compute.SourceStatus{Name: r.Name, Type: r.Type, Counts: r.Counts, Orphaned: true,
 				Health: compute.Health{Unreachable: r.Unreachable, Backoff: compute.Backoff{LastError: r.Why()}}})
 		}
 	}
-	for _, s := range p.ordered {
+	for _, s := range p.core.Ordered {
 		st := compute.SourceStatus{Name: s.Name, Type: s.Type, Reserve: s.Reserve, Spare: s.Spare,
 			Concurrency: s.Concurrency, Health: compute.Health{Broken: s.Err},
 			Children: s.Children, Waiting: waiting[s.Name], TTL: s.TTL, LeaseIdle: s.LeaseIdle, Image: s.Image}
@@ -79,9 +86,9 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 			r.Tell(&st.Health)
 		}
 		if s.Err == nil {
-			st.Broken = p.learn(ctx, s)
-			st.Maximum, st.Fixed = p.maximum(s), p.view(nil).Fixed(s)
-			st.Wanted = p.wanted(s, byName[s.Name], st.Counts.InUse())
+			st.Broken = p.providers.Learn(ctx, s)
+			st.Maximum, st.Fixed = p.records.Maximum(s), p.records.View(nil).Fixed(s)
+			st.Wanted = p.records.Wanted(s, byName[s.Name], st.Counts.InUse())
 			if st.Maximum > 0 {
 				n := max(0, st.Maximum-st.Counts.InUse())
 				st.Available = &n
@@ -107,9 +114,9 @@ func rank(later bool) int {
 
 // Instances returns the instances that a query selects.
 func (p *Pool) Instances(ctx context.Context, q compute.InstanceQuery) (out []compute.Instance, err error) {
-	err = p.store.View(ctx, func(tx store.Tx) error {
+	err = p.core.Store.View(ctx, func(tx store.Tx) error {
 		is, err := tx.Instances(q)
-		out = values(is)
+		out = state.Copies(is)
 		return err
 	})
 	return out, err
@@ -117,9 +124,9 @@ func (p *Pool) Instances(ctx context.Context, q compute.InstanceQuery) (out []co
 
 // Leases returns the leases that a query selects.
 func (p *Pool) Leases(ctx context.Context, q compute.LeaseQuery) (out []compute.Lease, err error) {
-	err = p.store.View(ctx, func(tx store.Tx) error {
+	err = p.core.Store.View(ctx, func(tx store.Tx) error {
 		ls, err := tx.Leases(q)
-		out = values(ls)
+		out = state.Copies(ls)
 		return err
 	})
 	return out, err
@@ -127,20 +134,7 @@ func (p *Pool) Leases(ctx context.Context, q compute.LeaseQuery) (out []compute.
 
 // Events returns the events that a query selects.
 func (p *Pool) Events(ctx context.Context, q compute.EventQuery) (out []compute.Event, err error) {
-	err = p.store.View(ctx, func(tx store.Tx) error {
-		es, err := tx.Events(q)
-		out = values(es)
-		return err
-	})
-	return out, err
-}
-
-func values[T any](in []*T) []T {
-	out := make([]T, len(in))
-	for n, v := range in {
-		out[n] = *v
-	}
-	return out
+	return p.core.Events(ctx, q)
 }
 
 // testTTL is how long a test's lease lasts if no process sees that the testing process has died: on
@@ -151,14 +145,14 @@ const testTTL = time.Hour
 // ignores the breaker.
 func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error) {
 	res := compute.TestResult{Source: name}
-	s, err := p.find(name)
+	s, err := p.core.Find(name)
 	if err != nil {
 		return res, err
 	}
-	if err := p.prepare(ctx, s); err != nil {
+	if err := p.templates.Prepare(ctx, s); err != nil {
 		return res, err
 	}
-	err = p.store.Update(ctx, func(tx store.Tx) error {
+	err = p.core.Store.Update(ctx, func(tx store.Tx) error {
 		rec, err := tx.Source(s.Name, s.Digest)
 		if err != nil || rec.Paused.IsZero() {
 			return err
@@ -169,7 +163,7 @@ func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error
 	if err != nil {
 		return res, err
 	}
-	if err := p.allowed(ctx, s); err != nil {
+	if err := p.providers.Allowed(ctx, s); err != nil {
 		return res, err
 	}
 	owner := "hostler source test"
@@ -179,7 +173,7 @@ func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error
 		req.TTL = min(req.TTL, most)
 	}
 	// if this process is killed it leaves nothing: no other process knows of the lease
-	if req.For, err = ProcessOf(os.Getpid()); err != nil {
+	if req.For, err = proc.Live(os.Getpid()); err != nil {
 		return res, err
 	}
 	ls, err := p.Acquire(ctx, req)
@@ -201,7 +195,7 @@ func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error
 		err = errors.Join(err, c.Close())
 	}
 	start = time.Now()
-	rest, cancel := mend(ctx)
+	rest, cancel := state.CleanupContext(ctx)
 	defer cancel()
 	if leaf, e := p.Leaf(rest, res.Instance); e == nil {
 		res.Leaf = leaf.ID
@@ -211,36 +205,61 @@ func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error
 	return res, err
 }
 
-// allowed returns what a source's provider is not permitted to do, if the provider can tell: all at
-// once, and not only the first failure.
-func (p *Pool) allowed(ctx context.Context, s *Source) error {
-	if s.Type == allocate.PoolType {
-		return nil
-	}
-	provider, err := p.Provider(ctx, s.Name)
-	if err != nil {
-		return nil // the next acquire reports it
-	}
-	if prober, ok := compute.As[compute.Prober](provider); ok {
-		if _, err := prober.Probe(ctx, compute.Spec{Source: s.Name, Image: s.Image, Flavor: s.Flavor}); errors.Is(err, compute.ErrDenied) {
-			return err
-		}
-	}
-	return nil
-}
-
 // Provider returns a configured source's provider, opened.
 func (p *Pool) Provider(ctx context.Context, name string) (compute.Provider, error) {
-	s, err := p.find(name)
+	return p.providers.ProviderOf(ctx, name)
+}
+
+// unready returns, by record, the sources with no instance ready since what they make was changed.
+// It says why: an instance failed, or none can be made.
+func unready(tx store.Tx) (map[int64]*compute.Unready, error) {
+	all, err := tx.Notes(sources.MakeNotes)
 	if err != nil {
 		return nil, err
 	}
-	rec, o, err := p.record(ctx, s)
-	if err != nil {
-		return nil, err
+	out := map[int64]*compute.Unready{}
+	for name, text := range all {
+		key, err := strconv.ParseInt(strings.TrimPrefix(name, sources.MakeNotes), 10, 64)
+		var m state.MakeNote
+		if err == nil {
+			err = json.Unmarshal([]byte(text), &m)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("note %s: %w", name, err)
+		}
+		if m.First == 0 && (m.Failed > 0 || m.Why != "") {
+			out[key] = &compute.Unready{Since: m.Since, Changed: m.Changed, Failures: m.Failed, Why: m.Why}
+		}
 	}
-	if o == nil {
-		o = p.open(ctx, rec)
+	return out, nil
+}
+
+// WatchHealth asks the providers of all sources what has become of their instances. It returns
+// when to ask again; zero: never, as far as is known. It is for a process that calls Reconcile
+// with Apart. with.Done is called when something has changed, so that Reconcile may have more to
+// do. news is called when a provider has something new. They must not block. WatchHealth waits
+// for no provider: what it began ends with ctx.
+func (p *Pool) WatchHealth(ctx context.Context, with ReconcileOptions, news func()) (next time.Time, err error) {
+	l := &p.core.Inflight.Workers
+	l.Mu.Lock()
+	l.Done = news
+	l.Mu.Unlock()
+	if with.Failed == nil {
+		with.Failed = func(err error) { p.core.Log.Warn("what has become of instances", "err", err) }
 	}
-	return o.provider, o.err
+	return p.health.OverseeAll(ctx, l, with, news)
+}
+
+// hasEnded marks an error of connecting to a computer that was ready once, if it says that the
+// computer is gone. Machines that stay do not end: one that is not found may only be missing in the
+// configuration.
+func hasEnded(o *sources.Opened, err error) error {
+	if o == nil || o.Stays || errors.Is(err, compute.ErrEnded) || !errors.Is(err, compute.ErrNotFound) {
+		return err
+	}
+	out := &compute.Error{Kind: compute.ErrNotFound, Err: compute.Ended(err)}
+	if e, ok := errors.AsType[*compute.Error](err); ok {
+		out.Op, out.ID, out.Hint, out.Err = e.Op, e.ID, e.Hint, compute.Ended(cmp.Or(e.Err, error(compute.ErrNotFound)))
+	}
+	return out
 }

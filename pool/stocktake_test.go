@@ -66,7 +66,7 @@ func overseenOften(
 			all.Go(func() {
 				for ctx.Err() == nil {
 					var began sync.WaitGroup
-					_, _ = r.Tend(ctx, pool.Tending{Go: began.Go, Done: func() {}})
+					_, _ = r.Reconcile(ctx, pool.ReconcileOptions{Go: began.Go, Done: func() {}})
 					began.Wait()
 					select {
 					case <-ctx.Done():

@@ -18,8 +18,8 @@ import (
 func TestHandOver(t *testing.T) {
 	for name, digest := range map[string]string{"defined as before": "d", "defined otherwise": "e"} {
 		t.Run(name, func(t *testing.T) {
-			desk := &pool.Desk{}
-			share := func(o *pool.Options) { o.Desk = desk }
+			desk := &pool.Inflight{}
+			share := func(o *pool.Options) { o.Inflight = desk }
 			one := web(func(s *pool.Source) { s.Maximum = 1 })
 			inBubble(t, share, one, func(t *testing.T, ctx context.Context, r *rig) {
 				had := r.take(t, ctx, compute.Request{})
@@ -81,8 +81,8 @@ func TestHandOver(t *testing.T) {
 // TestHandOverOfWhatIsGone: who waits for a source that is configured no more is told so, and waits
 // for nothing.
 func TestHandOverOfWhatIsGone(t *testing.T) {
-	desk := &pool.Desk{}
-	share := func(o *pool.Options) { o.Desk = desk }
+	desk := &pool.Inflight{}
+	share := func(o *pool.Options) { o.Inflight = desk }
 	inBubble(t, share, web(func(s *pool.Source) { s.Maximum = 2 }), func(t *testing.T, ctx context.Context, r *rig) {
 		for range 2 {
 			r.take(t, ctx, compute.Request{})

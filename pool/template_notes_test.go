@@ -44,7 +44,7 @@ func (w whole) Create(ctx context.Context, spec compute.Spec) (compute.Instance,
 // whole has providers be so, and engines share a desk.
 func (f *file) whole(o *pool.Options) {
 	f.wrap(o)
-	o.Desk = &f.desk
+	o.Inflight = &f.desk
 	inner := o.Open
 	o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
 		p, err := inner(ctx, name, typ, def)
@@ -189,7 +189,7 @@ func TestChangeEndsPauses(t *testing.T) {
 					if how == compute.ChangedKeys {
 						r = r.reloaded(t, of, "two", func(*pool.Source) {})
 					} else {
-						must(t, r.Rolling(ctx, pool.Tending{Go: func(f func()) { f() }, Done: func() {}}))
+						must(t, r.Rolling(ctx, pool.ReconcileOptions{Go: func(f func()) { f() }, Done: func() {}}))
 					}
 					at := time.Now()
 					c.ask.Wait = time.Hour
@@ -215,7 +215,7 @@ func TestChangeEndsPauses(t *testing.T) {
 				return tx.SaveSource(rec)
 			}))
 			of.edit("two")
-			must(t, r.Rolling(ctx, pool.Tending{Go: func(f func()) { f() }, Done: func() {}}))
+			must(t, r.Rolling(ctx, pool.ReconcileOptions{Go: func(f func()) { f() }, Done: func() {}}))
 			if s := r.status(t, ctx, "web"); !s.Paused.Equal(until) || s.LastError == "" {
 				t.Errorf("of it is said: %+v", s)
 			}
@@ -271,7 +271,7 @@ func TestNewFirst(t *testing.T) {
 					}
 				})
 				// which looks, and begins nothing
-				must(t, r.Rolling(ctx, pool.Tending{Go: func(func()) {}}))
+				must(t, r.Rolling(ctx, pool.ReconcileOptions{Go: func(func()) {}}))
 				news := 0
 				for _, id := range r.ready(t, ctx) {
 					if of.of(id) == "two" {

@@ -94,10 +94,10 @@ func (r *rig) look(t *testing.T, ctx context.Context) time.Duration {
 	t.Helper()
 	var all sync.WaitGroup
 	start := time.Now()
-	must(t, r.Rolling(ctx, pool.Tending{Go: all.Go, Done: func() {}}))
+	must(t, r.Rolling(ctx, pool.ReconcileOptions{Go: all.Go, Done: func() {}}))
 	took := time.Since(start)
 	all.Wait()
-	must(t, second(r.Work(ctx)))
+	must(t, second(r.RunDue(ctx)))
 	return took
 }
 
@@ -154,13 +154,13 @@ func TestTemplateHangs(t *testing.T) {
 		must(t, second(another.Fill(ctx, "web")))
 		for n, by := range []*rig{r, another} {
 			must(t, by.Release(ctx, ann, compute.ReleaseOptions{}, old[n].Instance))
-			must(t, second(by.Work(ctx)))
+			must(t, second(by.RunDue(ctx)))
 			if got := r.state(t, ctx, old[n].Instance); got != "gone" {
 				t.Errorf("engine %d: one that was known to be old is %s", n, got)
 			}
 		}
 		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, late.Instance))
-		must(t, second(r.Work(ctx)))
+		must(t, second(r.RunDue(ctx)))
 		if got := r.state(t, ctx, late.Instance); got != compute.Ready {
 			t.Errorf("one that is not known to be old is %s", got)
 		}

@@ -21,7 +21,7 @@ type file struct {
 	mu   sync.Mutex
 	text string
 	made map[compute.ID]string
-	desk pool.Desk
+	desk pool.Inflight
 }
 
 func (f *file) edit(text string) {
@@ -75,9 +75,9 @@ func (f *file) wrap(o *pool.Options) {
 func (r *rig) rounds(t *testing.T, ctx context.Context) {
 	var all sync.WaitGroup
 	defer all.Wait()
-	with := pool.Tending{Go: all.Go, Done: func() {}}
+	with := pool.ReconcileOptions{Go: all.Go, Done: func() {}}
 	for ctx.Err() == nil {
-		for _, err := range []error{second(r.Tend(ctx, with)), r.Rolling(ctx, with), second(r.Fill(ctx, "web"))} {
+		for _, err := range []error{second(r.Reconcile(ctx, with)), r.Rolling(ctx, with), second(r.Fill(ctx, "web"))} {
 			if err != nil && ctx.Err() == nil && !errors.Is(err, compute.ErrNoCapacity) &&
 				!errors.Is(err, compute.ErrFailed) && !errors.Is(err, compute.ErrUnavailable) {
 				t.Errorf("a round: %v", err)
@@ -205,7 +205,7 @@ func TestTemplateOfBefore(t *testing.T) {
 			l = r.take(t, ctx, compute.Request{Source: name})
 			f.edit("of " + name)
 			must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, l.Instance))
-			must(t, second(r.Work(ctx)))
+			must(t, second(r.RunDue(ctx)))
 			if got := r.state(t, ctx, leaf.ID); got != "gone" {
 				t.Errorf("%s: it is %s", l.Instance, got)
 			}
@@ -275,10 +275,10 @@ func TestTemplateReadOutside(t *testing.T) {
 		l = r.take(t, ctx, compute.Request{})
 		f.edit("two")
 		var all sync.WaitGroup
-		must(t, r.Rolling(ctx, pool.Tending{Go: all.Go, Done: func() {}}))
+		must(t, r.Rolling(ctx, pool.ReconcileOptions{Go: all.Go, Done: func() {}}))
 		all.Wait()
 		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, l.Instance))
-		must(t, second(r.Work(ctx)))
+		must(t, second(r.RunDue(ctx)))
 		for _, id := range r.ready(t, ctx) {
 			if f.of(id) != "two" {
 				t.Errorf("%s is of %q still", id, f.of(id))

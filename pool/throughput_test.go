@@ -9,23 +9,6 @@ import (
 	"github.com/hostler-project/hostler/pool"
 )
 
-func TestHold(t *testing.T) {
-	s := time.Second
-	for _, c := range []struct {
-		ended, living []time.Duration
-		want          time.Duration
-	}{
-		{nil, nil, 0},
-		{nil, []time.Duration{4 * s, 2 * s}, 0}, // no sign yet that any ends
-		{[]time.Duration{4 * s, 2 * s}, nil, 3 * s},
-		{[]time.Duration{4 * s, 2 * s}, []time.Duration{6 * s}, 6 * s},
-	} {
-		if got := pool.Hold(c.ended, c.living); got != c.want {
-			t.Errorf("%v ended, %v live: %v, want %v", c.ended, c.living, got, c.want)
-		}
-	}
-}
-
 // TestPaceAfterAQuietTime: who begins to wait after much has happened reads the end of the journal
 // and no more, and takes nobody for one who still has what he had before.
 func TestPaceAfterAQuietTime(t *testing.T) {

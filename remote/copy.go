@@ -77,8 +77,8 @@ type place struct {
 	path string
 }
 
-// The script of look. $3 says that a file is to be written there: then $2, its name, is looked for
-// in $1, should that be a directory, and a link to a file is followed.
+// The script of inspect. $3 says that a file is to be written there: then $2, its name, is
+// looked for in $1, should that be a directory, and a link to a file is followed.
 const placeScript = `case $1 in "~") p=$HOME;; "~/"*) p=$HOME/${1#"~/"};; *) p=$1;; esac
 w=-; i=${p%/}/$2
 [ "$2" ] && [ -d "$p" ] && [ ! -d "$i" ] && { [ -e "$i" ] || [ -h "$i" ]; } && w=i p=$i
@@ -116,9 +116,9 @@ func (p place) special() error {
 	}
 }
 
-// look asks a computer about a path. With write, a file is to be written there: under the name
+// inspect asks a computer about a path. With write, a file is to be written there: under the name
 // file, should it be a directory; "": not into that.
-func (c *copier) look(s Side, write bool, file string) (place, error) {
+func (c *copier) inspect(s Side, write bool, file string) (place, error) {
 	if s.Path == "" {
 		return place{}, invalid("an empty path")
 	}
@@ -148,7 +148,7 @@ func invalid(text string) error {
 // copy copies from a computer.
 func (c *copier) copy() error {
 	if strings.HasPrefix(c.from.Path, "~") {
-		p, err := c.look(c.from, false, "")
+		p, err := c.inspect(c.from, false, "")
 		if err != nil {
 			return err
 		}
@@ -191,7 +191,7 @@ func (c *copier) copy() error {
 	if err != nil {
 		return err
 	}
-	return c.pour(src, first, dir, base)
+	return c.copyRenamed(src, first, dir, base)
 }
 
 // target returns the directory to put into, and the name there; "." merges a tree into the
@@ -202,11 +202,11 @@ func (c *copier) target(kind byte) (dir, base string, err error) {
 	if kind == tar.TypeReg {
 		file = name
 	}
-	to, err := c.look(c.to, file != "", file)
+	to, err := c.inspect(c.to, file != "", file)
 	if err != nil {
 		return "", "", err
 	}
-	if isDir && c.from.Conn == c.to.Conn && beneath(to.path, c.from.Path) {
+	if isDir && c.from.Conn == c.to.Conn && isBelow(to.path, c.from.Path) {
 		return "", "", invalid("cannot copy " + c.from.Path + " into itself")
 	}
 	if err := to.special(); err != nil {
@@ -234,8 +234,8 @@ func (c *copier) target(kind byte) (dir, base string, err error) {
 	return dir, base, nil
 }
 
-// beneath reports whether a is b or below it, as far as names show.
-func beneath(a, b string) bool {
+// isBelow reports whether a is b or below it, as far as names show.
+func isBelow(a, b string) bool {
 	a, b = path.Clean(a), path.Clean(b)
 	return a == b || strings.HasPrefix(a, strings.TrimSuffix(b, "/")+"/") ||
 		b == "." && !path.IsAbs(a) && a != ".." && !strings.HasPrefix(a, "../")
@@ -245,7 +245,7 @@ func beneath(a, b string) bool {
 func (c *copier) follow() (string, error) {
 	var out shell.Answer
 	exit, err := c.from.Conn.Run(
-		c.ctx, &compute.Command{Args: []string{"readlink", "-f", c.dashed(c.from.Path)}, Stdout: &out, Aside: true},
+		c.ctx, &compute.Command{Args: []string{"readlink", "-f", c.protectDash(c.from.Path)}, Stdout: &out, Aside: true},
 	)
 	if err == nil && out.Err != nil {
 		err = fmt.Errorf("%s: %w", c.from.Path, out.Err)
@@ -256,16 +256,16 @@ func (c *copier) follow() (string, error) {
 	return strings.TrimSuffix(out.String(), "\n"), err
 }
 
-// dashed keeps a path from being taken for an option.
-func (c *copier) dashed(p string) string {
+// protectDash keeps a path from being taken for an option.
+func (c *copier) protectDash(p string) string {
 	if strings.HasPrefix(p, "-") {
 		return "./" + p
 	}
 	return p
 }
 
-// pour gives the destination the source's stream under other names.
-func (c *copier) pour(src *source, first *tar.Header, dir, base string) error {
+// copyRenamed gives the destination the source's stream under other names.
+func (c *copier) copyRenamed(src *source, first *tar.Header, dir, base string) error {
 	pr, pw := io.Pipe()
 	renamed := make(chan error, 1)
 	go func() {
@@ -329,6 +329,8 @@ func (c *copier) rename(src *source, first *tar.Header, base string, w io.Writer
 	return errors.Join(bad.Err(), src.rest())
 }
 
+// renamed returns name with old replaced by base, or false if name is not old or below it. An
+// old of "." is above every name.
 func renamed(name, old, base string) (string, bool) {
 	tail := ""
 	if old != "." {
@@ -373,7 +375,7 @@ func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
 // fromInput writes standard input to a file. Its size is not known, so it cannot go as an archive:
 // it goes through cat.
 func (c *copier) fromInput() error {
-	to, err := c.look(c.to, true, "")
+	to, err := c.inspect(c.to, true, "")
 	if err == nil {
 		err = to.special()
 	}
@@ -414,11 +416,11 @@ func (c *copier) fromInput() error {
 		err = failed
 	}
 	if err == nil {
-		err = script(`mv -f "$1" "$2"`, nil, c.dashed(temp), c.dashed(to.path))
+		err = script(`mv -f "$1" "$2"`, nil, c.protectDash(temp), c.protectDash(to.path))
 	}
 	if err != nil {
 		clean := context.WithoutCancel(c.ctx)
-		_, _ = c.to.Conn.Run(clean, &compute.Command{Args: []string{"rm", "-f", c.dashed(temp)}, Aside: true})
+		_, _ = c.to.Conn.Run(clean, &compute.Command{Args: []string{"rm", "-f", c.protectDash(temp)}, Aside: true})
 	}
 	return err
 }

@@ -151,7 +151,7 @@ func Forward(ctx context.Context, conn compute.Conn, spec ForwardSpec, log *slog
 	defer cancel(nil)
 	for pause := time.Duration(0); ; {
 		near, err := ln.Accept()
-		if err != nil && passing(err) && ctx.Err() == nil {
+		if err != nil && temporary(err) && ctx.Err() == nil {
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			log.Warn("forward: cannot accept just now", "err", err)
 			select {
@@ -189,9 +189,9 @@ func Forward(ctx context.Context, conn compute.Conn, spec ForwardSpec, log *slog
 	}
 }
 
-// passing reports whether a listener that could not accept may do so later: it was one connection's
-// trouble, or there is too little of something.
-func passing(err error) bool {
+// temporary reports whether a listener that could not accept may do so later: it was one
+// connection's trouble, or there is too little of something.
+func temporary(err error) bool {
 	for _, e := range []error{
 		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.EINTR,
 		syscall.EAGAIN,

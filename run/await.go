@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/exitstatus"
 	"github.com/hostler-project/hostler/observe/trace"
 	"github.com/hostler-project/hostler/run/session"
-	"github.com/hostler-project/hostler/run/status"
 )
 
 // await runs the command, and watches its time limit and its lease.
@@ -36,13 +36,13 @@ func (r *Runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Comm
 		defer context.AfterFunc(limit, func() { cancel(errTimeout) })()
 	}
 	running, span := trace.Start(ctx, "run", trace.Attr{Key: "hostler.instance", Value: string(s.Instance.ID)})
-	exit, left, err := session.Bounded(running, func() (compute.Exit, error) { return r.runIt(running, conn, cmd) })
+	exit, left, err := session.Abandonable(running, func() (compute.Exit, error) { return r.runIt(running, conn, cmd) })
 	span.Set(trace.Attr{Key: "process.exit.code", Value: exit.Status()})
 	span.End(err)
-	r.hasEnded(left)
+	r.commandEnded(left)
 	cause := context.Cause(ctx)
 	if cause == nil && errors.Is(err, compute.ErrLost) {
-		cause = s.Over(ctx)
+		cause = s.LeaseEnd(ctx)
 	}
 	return r.outcome(exit, err, cause, cmd, restore)
 }
@@ -53,14 +53,14 @@ func (r *Runner) runIt(ctx context.Context, conn compute.Conn, cmd *compute.Comm
 	if r.Tree != nil {
 		return r.runSynced(ctx, conn, cmd)
 	}
-	if err := r.begins(cmd); err != nil {
+	if err := r.commandBegins(cmd); err != nil {
 		return compute.Exit{}, err
 	}
 	return conn.Run(ctx, cmd)
 }
 
-// begins records that the command starts now. On an error the command must not start.
-func (r *Runner) begins(cmd *compute.Command) error {
+// commandBegins records that the command starts now. On an error the command must not start.
+func (r *Runner) commandBegins(cmd *compute.Command) error {
 	if err := r.recordCommand(cmd.Env); err != nil {
 		return err
 	}
@@ -69,9 +69,9 @@ func (r *Runner) begins(cmd *compute.Command) error {
 	return nil
 }
 
-// hasEnded notes that the command has ended. left means that its last output may still be on its
-// way.
-func (r *Runner) hasEnded(left bool) {
+// commandEnded notes that the command has ended. left means that its last output may still be on
+// its way.
+func (r *Runner) commandEnded(left bool) {
 	r.result.Ended = time.Now()
 	if !r.result.Begun.IsZero() {
 		r.phases.Command = r.result.Ended.Sub(r.result.Begun).Seconds()
@@ -93,14 +93,14 @@ func (r *Runner) outcome(exit compute.Exit, err, cause error, cmd *compute.Comma
 	switch {
 	case err != nil && errors.Is(cause, errTimeout):
 		tell("the command was killed after --timeout %s", r.Timeout)
-		return status.Exit(status.Timeout)
-	case err != nil && session.HasFallen(err, cause):
-		return session.LostWhile(id, err, cause)
-	case err != nil && session.IsLeaseOver(err, cause):
+		return exitstatus.Exit(exitstatus.Timeout)
+	case err != nil && session.InstanceDied(err, cause):
+		return session.LostContact(id, err, cause)
+	case err != nil && session.LeaseEnded(err, cause):
 		tell("the lease has ended, and the command with it")
-		return status.Exit(128 + compute.SignalNumber("KILL"))
+		return exitstatus.Exit(128 + compute.SignalNumber("KILL"))
 	case errors.Is(err, compute.ErrLost):
-		return r.whenLost(cmd, session.LostWhile(id, err, nil))
+		return r.attachHint(cmd, session.LostContact(id, err, nil))
 	case err != nil:
 		return fmt.Errorf("%w", err)
 	}
@@ -109,15 +109,15 @@ func (r *Runner) outcome(exit compute.Exit, err, cause error, cmd *compute.Comma
 		tell("the command was killed: %s", exit.Reason)
 	}
 	n := exit.Status()
-	for _, w := range r.written {
-		if err := w.lost(); err != nil {
+	for _, w := range r.outputs {
+		if err := w.writeError(); err != nil {
 			restore()
 			r.Printer.Tell(err)
 			n = max(n, 1)
 		}
 	}
 	if n != 0 {
-		return status.Exit(n)
+		return exitstatus.Exit(n)
 	}
 	return nil
 }
@@ -133,8 +133,8 @@ func (r *Runner) hold(conn compute.Conn, cmd *compute.Command) {
 	}
 }
 
-// whenLost adds a hint to an error of a run that may go on: how to attach to it.
-func (r *Runner) whenLost(cmd *compute.Command, err error) error {
+// attachHint adds a hint to an error of a run that may go on: how to attach to it.
+func (r *Runner) attachHint(cmd *compute.Command, err error) error {
 	if cmd.Hold == nil || !errors.Is(err, compute.ErrLost) {
 		return err
 	}

@@ -11,9 +11,9 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/exitstatus"
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/run/status"
-	"github.com/hostler-project/hostler/run/workspace/collect"
+	"github.com/hostler-project/hostler/run/workspace/newfiles"
 	"github.com/hostler-project/hostler/text/visible"
 )
 
@@ -44,8 +44,8 @@ func (r *Runner) command(ctx context.Context) error {
 		defer end()
 	}
 	if r.Tree != nil {
-		defer r.copy.giveBack() // after the results are collected
-	} else if err = r.look(ctx, conn, cmd); err != nil {
+		defer r.copy.release() // after the results are collected
+	} else if err = r.listBefore(ctx, conn, cmd); err != nil {
 		return err
 	}
 	err = r.await(ctx, conn, cmd, restore)
@@ -107,13 +107,13 @@ func (r *Runner) directory(ctx context.Context) (string, error) {
 	return filepath.Join(wd, r.Dir), nil
 }
 
-// look lists the files that exist before the command.
-func (r *Runner) look(ctx context.Context, conn compute.Conn, cmd *compute.Command) error {
+// listBefore lists the files that exist before the command.
+func (r *Runner) listBefore(ctx context.Context, conn compute.Conn, cmd *compute.Command) error {
 	if !r.collector.Any() {
 		return nil
 	}
 	defer phase(&r.phases.Collect)()
-	err := r.collector.Look(ctx, conn, collect.Place{Dir: cmd.Dir, User: cmd.User})
+	err := r.collector.ListBefore(ctx, conn, newfiles.Place{Dir: cmd.Dir, User: cmd.User})
 	if e, ok := errors.AsType[*compute.Error](err); ok && e.ID == "" {
 		e.ID = r.Session.Instance.ID
 	}
@@ -122,13 +122,13 @@ func (r *Runner) look(ctx context.Context, conn compute.Conn, cmd *compute.Comma
 
 // collect brings back what the command made, and returns how the run ended with that.
 func (r *Runner) collect(ctx context.Context, conn compute.Conn, cmd *compute.Command, err error) error {
-	var own status.Exit
+	var own exitstatus.Exit
 	if !r.collector.Any() || r.result.Begun.IsZero() || err != nil && !errors.As(err, &own) {
 		return err // it did not run, or may still run
 	}
 	defer phase(&r.phases.Collect)()
 	r.collector.Record = r.rec.Run
-	c := r.collector.Collect(ctx, conn, collect.Place{Dir: cmd.Dir, User: cmd.User}, err != nil)
+	c := r.collector.Collect(ctx, conn, newfiles.Place{Dir: cmd.Dir, User: cmd.User}, err != nil)
 	r.collected = c
 	if r.Options.Collected != nil {
 		r.Options.Collected(r, c)
@@ -143,9 +143,9 @@ func (r *Runner) collect(ctx context.Context, conn compute.Conn, cmd *compute.Co
 			"%s: the command went well, and this is missing: %s", r.Session.Instance.ID,
 			visible.Line(strings.Join(c.Missing, ", ")),
 		)
-		return status.Exit(status.Missing)
+		return exitstatus.Exit(exitstatus.Missing)
 	case r.Options.Artifacts.FailTests && c.Report != nil && !c.Report.OK():
-		return status.Exit(1)
+		return exitstatus.Exit(1)
 	}
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/run/held"
+	"github.com/hostler-project/hostler/run/detachedruns"
 	"github.com/hostler-project/hostler/run/runlog"
 )
 
@@ -29,7 +29,7 @@ func (r *Runner) detached(ctx context.Context, conn compute.Conn, cmd *compute.C
 		}
 		return err
 	}
-	if _, err := held.List(ctx, conn); err != nil {
+	if _, err := detachedruns.List(ctx, conn); err != nil {
 		return refused(err)
 	}
 	begun := make(chan struct{})
@@ -48,10 +48,10 @@ func (r *Runner) detached(ctx context.Context, conn compute.Conn, cmd *compute.C
 				return
 			}
 		}
-		leave(held.ErrLeft)
+		leave(detachedruns.ErrLeft)
 	})
 	_, err := r.runIt(running, conn, cmd)
-	r.hasEnded(false)
+	r.commandEnded(false)
 	select {
 	case <-begun:
 	default:

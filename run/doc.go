@@ -8,7 +8,7 @@
 //		Name: "sandbox", Args: []string{"make", "test"}, Stdout: os.Stdout, Stderr: os.Stderr,
 //	})
 //
-// The packages below are its parts. session has the instance, worktree the tree, and artifacts the
-// files that are brought back. held has runs that outlive their client, and multi several runs at
-// once.
+// The packages below are its parts. session has the instance, worktree the tree, and artifacts
+// the files that are brought back. detachedruns has runs that outlive their client, and multi
+// several runs at once.
 package run

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/run/status"
+	"github.com/hostler-project/hostler/compute/exitstatus"
 )
 
 const killAfter = 10 * time.Second // after TERM or HUP, before the command is killed
@@ -57,7 +57,7 @@ func (n *Interrupts) Listen(ctx context.Context, take bool) (_ context.Context, 
 				stop = nil
 				name, soon = n.on("TERM")
 			case s := <-got:
-				name, soon = n.on(status.Signals[s])
+				name, soon = n.on(exitstatus.Signals[s])
 			}
 			switch name {
 			case "":
@@ -127,10 +127,10 @@ func (n *Interrupts) Interrupted(err error, begun bool) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.last != "" && errors.Is(err, context.Canceled) && !begun {
-		return &status.Interruption{Signal: n.last, Became: "the command has not begun"}
+		return &exitstatus.Interruption{Signal: n.last, Became: "the command has not begun"}
 	}
 	if n.last != "" && errors.Is(err, context.Canceled) {
-		return status.Exit(128 + compute.SignalNumber(n.last))
+		return exitstatus.Exit(128 + compute.SignalNumber(n.last))
 	}
 	return err
 }

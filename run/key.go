@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/run/held"
+	"github.com/hostler-project/hostler/compute/exitstatus"
+	"github.com/hostler-project/hostler/run/detachedruns"
 	"github.com/hostler-project/hostler/run/runlog"
-	"github.com/hostler-project/hostler/run/status"
 	"github.com/hostler-project/hostler/text/visible"
 )
 
@@ -60,15 +60,15 @@ func (r *Runner) takeKey(ctx context.Context) (told bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		if told, err := r.tellAgain(ctx, log, rec); told || err != nil {
+		if told, err := r.replay(ctx, log, rec); told || err != nil {
 			return true, err
 		}
 	}
 }
 
-// tellAgain prints the output of an earlier run, waits for its end and returns that. told is false
+// replay prints the output of an earlier run, waits for its end and returns that. told is false
 // if the command turns out not to have begun.
-func (r *Runner) tellAgain(ctx context.Context, log *runlog.Log, rec runlog.Record) (told bool, err error) {
+func (r *Runner) replay(ctx context.Context, log *runlog.Log, rec runlog.Record) (told bool, err error) {
 	if r.Detach {
 		_, err := fmt.Fprintln(r.Stdout, rec.ID)
 		return true, err
@@ -80,7 +80,7 @@ func (r *Runner) tellAgain(ctx context.Context, log *runlog.Log, rec runlog.Reco
 		// read before the output, so that no output can follow it
 		over := rec.State == runlog.Ended || rec.State == runlog.Lost
 		if time.Since(tended) > tendEvery {
-			held.Tend(log, r.Record.Follow, rec)
+			detachedruns.StartRecorders(log, r.Record.Follow, rec)
 			tended = time.Now()
 		}
 		if out, err = log.Copy(r.Stdout, rec.ID, "stdout", out); err != nil {
@@ -98,7 +98,7 @@ func (r *Runner) tellAgain(ctx context.Context, log *runlog.Log, rec runlog.Reco
 			if s == "" {
 				return true, ctx.Err()
 			}
-			return true, &status.Interruption{Signal: s, Became: "the run goes on: hostler attach " + rec.ID}
+			return true, &exitstatus.Interruption{Signal: s, Became: "the run goes on: hostler attach " + rec.ID}
 		case <-time.After(runlog.Every):
 		}
 		if rec, err = log.Find(rec.ID); err != nil {
@@ -123,7 +123,7 @@ func (r *Runner) tellAgain(ctx context.Context, log *runlog.Log, rec runlog.Reco
 		r.Printer.Warn("%s: the command was killed: %s", rec.Instance, rec.Reason)
 	}
 	if *rec.Exit != 0 {
-		return true, status.Exit(*rec.Exit)
+		return true, exitstatus.Exit(*rec.Exit)
 	}
 	return true, nil
 }

@@ -19,11 +19,11 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/exitstatus"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/run/session"
-	"github.com/hostler-project/hostler/run/status"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
 
@@ -69,7 +69,7 @@ func TestLeaseEndedFirst(t *testing.T) {
 		Callers: server.Callers{Authenticate: func(*http.Request) (auth.Principal, error) {
 			return auth.Principal{Name: "ann", Roles: map[string]auth.Role{"": auth.User}}, nil
 		}},
-		Life: server.Life{Ready: func(context.Context) error { return nil }},
+		Lifecycle: server.Lifecycle{Ready: func(context.Context) error { return nil }},
 	}))
 	defer srv.Close()
 	c, err := client.New(client.Options{URL: srv.URL, Token: "ann"})
@@ -87,7 +87,8 @@ func TestLeaseEndedFirst(t *testing.T) {
 	gone.Store(ls[0].Instance, evicted)
 	gone.Store(ls[1].Instance, evicted)
 	var all sync.WaitGroup
-	if _, err := p.Tend(t.Context(), pool.Tending{Go: all.Go, Done: func() {}, Failed: func(err error) { t.Error(err) }}); err != nil {
+	opt := pool.ReconcileOptions{Go: all.Go, Done: func() {}, Failed: func(err error) { t.Error(err) }}
+	if _, err := p.Reconcile(t.Context(), opt); err != nil {
 		t.Fatal(err)
 	}
 	all.Wait()
@@ -102,7 +103,7 @@ func TestLeaseEndedFirst(t *testing.T) {
 	for n, l := range ls {
 		exit, says := 128+compute.SignalNumber("KILL"), ""
 		if n < 2 {
-			exit, says = status.Lost, evicted
+			exit, says = exitstatus.Lost, evicted
 		}
 		var said strings.Builder
 		printer := &term.Terminal{Err: &said, Program: "hostler"}
@@ -119,17 +120,17 @@ func TestLeaseEndedFirst(t *testing.T) {
 			err, cause error
 		}{
 			{"told by the lease", context.Canceled, context.Cause(watched)},
-			{"cut off, and asked then", cut, s.Over(t.Context())},
-			{"told by the connection, and asked then", fell, s.Over(t.Context())},
+			{"cut off, and asked then", cut, s.LeaseEnd(t.Context())},
+			{"told by the connection, and asked then", fell, s.LeaseEnd(t.Context())},
 		} {
 			err := r.outcome(compute.Exit{}, found.err, found.cause, &compute.Command{}, func() {})
-			if got := status.OfRun(err); got != exit || !strings.Contains(err.Error(), says) ||
+			if got := exitstatus.OfRun(err); got != exit || !strings.Contains(err.Error(), says) ||
 				errors.Is(err, compute.ErrEnded) != (says != "") {
 				t.Errorf("%s (temporary: %t), %s: exit status %d, %v; %s", l.Instance, s.Temporary, found.how, got, err, &said)
 			}
 		}
 		end(nil)
-		ended := s.WhatEnded(t.Context(), fell)
+		ended := s.PreferLeaseEnd(t.Context(), fell)
 		if says == "" && (errors.Is(ended, compute.ErrEnded) || !errors.Is(ended,
 			session.ErrLeaseEnded)) || says != "" && ended != error(fell) {
 			t.Errorf("%s: what only forwards ends with %v", l.Instance, ended)

@@ -15,9 +15,9 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/exitstatus"
 	"github.com/hostler-project/hostler/run/redact"
 	"github.com/hostler-project/hostler/run/runlog"
-	"github.com/hostler-project/hostler/run/status"
 	"github.com/hostler-project/hostler/run/worktree"
 )
 
@@ -62,10 +62,10 @@ func (r *Runner) End(err, cause error) {
 	r.noteLease()
 	exit := r.result.Exit
 	r.rec.End(func(rec *runlog.Record) {
-		n := status.OfRun(err)
+		n := exitstatus.OfRun(err)
 		rec.Exit, rec.Begun, rec.Phases = &n, !r.result.Begun.IsZero(), r.phases
 		r.rec.countOutputs(rec)
-		var own status.Exit
+		var own exitstatus.Exit
 		switch {
 		case err != nil && errors.Is(cause, ErrCancelled):
 			rec.Kind = runlog.Cancelled
@@ -74,7 +74,7 @@ func (r *Runner) End(err, cause error) {
 		case errors.As(err, &own):
 			rec.Kind = OwnKinds[own]
 		case err != nil:
-			rec.Kind, rec.Error = status.KindName(err), redact.String(api.Text(err), r.rec.hide)
+			rec.Kind, rec.Error = exitstatus.KindName(err), redact.String(api.Text(err), r.rec.hide)
 		}
 	})
 	if r.Verbose {
@@ -87,7 +87,7 @@ func (r *Runner) End(err, cause error) {
 }
 
 // OwnKinds are the error kinds of exit statuses that are reported where they arise.
-var OwnKinds = map[status.Exit]string{status.Timeout: "timeout", status.Missing: "missing"}
+var OwnKinds = map[exitstatus.Exit]string{exitstatus.Timeout: "timeout", exitstatus.Missing: "missing"}
 
 // Recording returns the record that is being written. The run must have begun.
 func (r *Runner) Recording() *runlog.Run { return r.rec.Run }
@@ -183,12 +183,12 @@ func (r *Runner) join(cmd *compute.Command, bare bool) {
 		if bare && also == nil {
 			return w
 		}
-		out := &written{to: w, name: name, also: also}
-		r.written = append(r.written, out)
+		out := &outputStream{to: w, name: name, also: also}
+		r.outputs = append(r.outputs, out)
 		return out
 	}
 	cmd.Stdout = to(r.Stdout, "standard output", "stdout")
-	if _, taken := cmd.Stdout.(*written); taken && bare && sameFile(r.Stdout, r.Stderr) {
+	if _, taken := cmd.Stdout.(*outputStream); taken && bare && sameFile(r.Stdout, r.Stderr) {
 		cmd.Stderr = cmd.Stdout
 		return
 	}

@@ -44,7 +44,7 @@ type Runner struct {
 	way       session.Way // the way to the instance
 	collector artifacts.Collector
 	collected *artifacts.Result // nil: nothing was brought back
-	written   []*written        // our streams for the command's output
+	outputs   []*outputStream   // our streams for the command's output
 	rec       *record           // nil: the run has not begun
 
 	scanned *worktree.Scan // the last scan, which is stale; nil: none
@@ -113,7 +113,7 @@ func (r *Runner) Run(ctx context.Context) (err error) {
 	defer func() {
 		if !r.keepFailed(err) {
 			defer phase(&r.phases.Release)()
-			s.GiveBack(ctx)
+			s.ReleaseTemporary(ctx)
 		}
 	}()
 	err = r.command(ctx)
@@ -143,11 +143,11 @@ func (r *Runner) obtain(ctx context.Context) error {
 func (r *Runner) enter(ctx context.Context) (conn compute.Conn, err error) {
 	queued := r.Session.Queued
 	connected := phase(&r.phases.Connect)
-	conn, r.way, err = r.Session.Enter(ctx)
+	conn, r.way, err = r.Session.ConnectOrReplace(ctx)
 	connected()
 	queued = r.Session.Queued - queued
-	r.phases.Connect -= r.Session.Retaken.Seconds()
-	r.phases.Acquire += (r.Session.Retaken - queued).Seconds()
+	r.phases.Connect -= r.Session.Replacing.Seconds()
+	r.phases.Acquire += (r.Session.Replacing - queued).Seconds()
 	r.phases.Queue += queued.Seconds()
 	return conn, err
 }

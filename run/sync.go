@@ -24,8 +24,8 @@ type treeCopy struct {
 	session *send.Session // holds the copy for the run; nil: not yet
 }
 
-// giveBack releases the copy for other runs.
-func (c *treeCopy) giveBack() {
+// release releases the copy for other runs.
+func (c *treeCopy) release() {
 	if c.session != nil {
 		_ = c.session.Close()
 		c.session = nil
@@ -78,15 +78,15 @@ func (r *Runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Co
 	// takes a complete copy. A run with a key is recorded before its command can start.
 	waits := r.collector.Any() || r.Record.Key != ""
 	if !waits {
-		opt.Said = func() { close(said) }
+		opt.Announced = func() { close(said) }
 	}
-	r.copy.giveBack() // from an earlier try
+	r.copy.release() // from an earlier try
 	copied, err := send.Begin(ctx, conn, opt)
 	if err != nil {
 		return compute.Exit{}, noWorkspaces(r.Session.Instance.ID, err)
 	}
 	r.copy.session = copied
-	found, err := r.Tree.See(ctx, r.scanned)
+	found, err := r.Tree.Await(ctx, r.scanned)
 	if err != nil {
 		return compute.Exit{}, err
 	}
@@ -102,7 +102,7 @@ func (r *Runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Co
 		is := <-differs
 		r.rec.Update(func(rec *runlog.Record) { rec.Dirty = is })
 	}()
-	ended := startWhenSaid(ctx, conn, *cmd, copied, said)
+	ended := startWhenAnnounced(ctx, conn, *cmd, copied, said)
 	if err := r.sendTree(ctx, conn, cmd, found); err != nil {
 		cancel()
 		<-ended
@@ -116,25 +116,27 @@ func (r *Runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Co
 	return o.exit, o.err
 }
 
-// ending is how a command ended.
-type ending struct {
+// commandEnd is how a command ended.
+type commandEnd struct {
 	exit compute.Exit
 	err  error
 }
 
-// startWhenSaid runs the command in the copy, once the other side knows of the tree.
-func startWhenSaid(ctx context.Context, conn compute.Conn, cmd compute.Command, copied *send.Session, said <-chan struct{}) <-chan ending {
-	ended := make(chan ending, 1)
+// startWhenAnnounced runs the command in the copy, once the other side knows of the tree.
+func startWhenAnnounced(
+	ctx context.Context, conn compute.Conn, cmd compute.Command, copied *send.Session, announced <-chan struct{},
+) <-chan commandEnd {
+	ended := make(chan commandEnd, 1)
 	go func() {
 		select {
-		case <-said:
+		case <-announced:
 		case <-ctx.Done():
-			ended <- ending{err: ctx.Err()}
+			ended <- commandEnd{err: ctx.Err()}
 			return
 		}
 		cmd.Workspace = copied.Token()
 		exit, err := conn.Run(ctx, &cmd)
-		ended <- ending{exit, err}
+		ended <- commandEnd{exit, err}
 	}()
 	return ended
 }
@@ -155,10 +157,10 @@ func (r *Runner) sendTree(ctx context.Context, conn compute.Conn, cmd *compute.C
 	if !path.IsAbs(cmd.Dir) {
 		cmd.Dir = path.Join(res.Dir, cmd.Dir) // where its results are looked for
 	}
-	if err := r.look(ctx, conn, cmd); err != nil {
+	if err := r.listBefore(ctx, conn, cmd); err != nil {
 		return err
 	}
-	return r.begins(cmd)
+	return r.commandBegins(cmd)
 }
 
 // noWorkspaces is the error for an instance without our agent, where no tree can be sent.

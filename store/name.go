@@ -7,7 +7,9 @@ import (
 )
 
 // FreeName returns ErrConflict if a living lease of a project has a name; "" is always free.
-func FreeName(tx Tx, name, project string) error {
+func FreeName(tx interface {
+	Leases(q compute.LeaseQuery) ([]*compute.Lease, error)
+}, name, project string) error {
 	if name == "" {
 		return nil
 	}

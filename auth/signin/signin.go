@@ -63,7 +63,7 @@ func (p *Provider) unreachable(ctx context.Context, err error) error {
 	if ue := (*url.Error)(nil); errors.As(err, &ue) {
 		err = ue.Err // the address is said once
 	} else {
-		err = &answered{err}
+		err = &protocolError{err}
 	}
 	return &compute.Error{
 		Op: "signin", Kind: compute.ErrUnavailable, Err: fmt.Errorf("the provider %s: %w", p.Issuer, short(err)),
@@ -71,16 +71,16 @@ func (p *Provider) unreachable(ctx context.Context, err error) error {
 	}
 }
 
-// answered is an error that contains the provider's answer, which strangers must not see.
-type answered struct{ cause error }
+// protocolError is an error that contains the provider's answer, which strangers must not see.
+type protocolError struct{ cause error }
 
-func (e *answered) Error() string { return "what it answers is not what a provider says" }
-func (e *answered) Unwrap() error { return e.cause }
+func (e *protocolError) Error() string { return "what it answers is not what a provider says" }
+func (e *protocolError) Unwrap() error { return e.cause }
 
 // Cause returns the part of an error that is only for the log: the provider's answer, shortened. ""
 // means that the error itself says everything.
 func Cause(err error) string {
-	if e := (*answered)(nil); errors.As(err, &e) {
+	if e := (*protocolError)(nil); errors.As(err, &e) {
 		return short(e.cause).Error()
 	}
 	return ""
@@ -127,10 +127,10 @@ func challenge(verifier string) string {
 //
 // It does not detect a token that was presented before. The caller must remember Person.Proof for
 // as long as fresh.
-func (p *Provider) Verify(ctx context.Context, proof Proof) (Person, error) {
+func (p *Provider) Verify(ctx context.Context, proof Proof) (User, error) {
 	found, err := p.discover(ctx)
 	if err != nil {
-		return Person{}, err
+		return User{}, err
 	}
 	audience := []string{p.LoginClientID}
 	if proof.Browser {
@@ -139,46 +139,46 @@ func (p *Provider) Verify(ctx context.Context, proof Proof) (Person, error) {
 	token, err := found.Verifier(&oidc.Config{SkipClientIDCheck: true}).Verify(oidc.ClientContext(ctx, p.http), proof.IDToken)
 	switch late := (*oidc.TokenExpiredError)(nil); {
 	case errors.As(err, &late):
-		return Person{}, p.refused(again, "the sign-in ran out at %s", late.Expiry.Format(time.RFC3339))
-	case unasked(err):
-		return Person{}, p.unreachable(ctx, err)
+		return User{}, p.refused(again, "the sign-in ran out at %s", late.Expiry.Format(time.RFC3339))
+	case notReached(err):
+		return User{}, p.unreachable(ctx, err)
 	case err != nil:
-		return Person{}, p.refused(again, "the ID token: %w", err)
+		return User{}, p.refused(again, "the ID token: %w", err)
 	}
 	var claims map[string]any
 	if err := token.Claims(&claims); err != nil {
-		return Person{}, p.refused(again, "the ID token: %w", err)
+		return User{}, p.refused(again, "the ID token: %w", err)
 	}
 	if !slices.ContainsFunc(token.Audience, func(a string) bool { return slices.Contains(audience, a) }) {
-		return Person{}, p.refused(again, "the ID token is for %q and not for %q", token.Audience, audience)
+		return User{}, p.refused(again, "the ID token is for %q and not for %q", token.Audience, audience)
 	}
 	if party, _ := claims["azp"].(string); !slices.Contains(audience, party) && (party != "" || len(token.Audience) > 1) {
-		return Person{}, p.refused(again, "the ID token was given to %q and not to %q", party, audience)
+		return User{}, p.refused(again, "the ID token was given to %q and not to %q", party, audience)
 	}
 	if age := time.Since(token.IssuedAt); age > fresh || age < -skew {
-		return Person{}, p.refused(
+		return User{}, p.refused(
 			again+"; are the clocks right?", "the ID token is of %s, and is taken for %s",
 			token.IssuedAt.Format(time.RFC3339), fresh,
 		)
 	}
 	if (proof.Browser || token.Nonce != "") && (proof.Verifier == "" || token.Nonce != challenge(proof.Verifier)) {
-		return Person{}, p.refused(again, "the ID token is another sign-in's")
+		return User{}, p.refused(again, "the ID token is another sign-in's")
 	}
 	if token.Subject == "" {
-		return Person{}, p.refused("", "the ID token names no subject")
+		return User{}, p.refused("", "the ID token names no subject")
 	}
 	if err := p.complete(ctx, found, token, proof.AccessToken, claims); err != nil {
-		return Person{}, err
+		return User{}, err
 	}
-	out, err := p.person(claims)
+	out, err := p.userOf(claims)
 	sum := sha256.Sum256([]byte(proof.IDToken))
 	out.Subject, out.Proof = token.Subject, hex.EncodeToString(sum[:])
 	return out, err
 }
 
-// unasked reports whether an error means that the provider could not be reached. The library does
-// not wrap the reason for missing keys, so its text decides.
-func unasked(err error) bool {
+// notReached reports whether an error means that the provider could not be reached. The library
+// does not wrap the reason for missing keys, so its text decides.
+func notReached(err error) bool {
 	return err != nil &&
 		(errors.As(err, new(*url.Error)) || strings.Contains(err.Error(), "fetching keys") || strings.HasPrefix(err.Error(), "50"))
 }
@@ -202,7 +202,7 @@ func (p *Provider) complete(ctx context.Context, found *oidc.Provider, token *oi
 		}
 	}
 	info, err := found.UserInfo(oidc.ClientContext(ctx, p.http), oauth2.StaticTokenSource(&oauth2.Token{AccessToken: access}))
-	if unasked(err) {
+	if notReached(err) {
 		return p.unreachable(ctx, err)
 	}
 	if err != nil {

@@ -85,7 +85,7 @@ func proofs(t *testing.T, at *signintest.Provider, who ...string) []signin.Proof
 }
 
 // refused wants an error of kind denied that says so.
-func refused(t *testing.T, who signin.Person, err error, text string) {
+func refused(t *testing.T, who signin.User, err error, text string) {
 	t.Helper()
 	if !errors.Is(err, compute.ErrDenied) || !strings.Contains(err.Error(), text) {
 		t.Errorf("%+v, %v; want to be refused with %q", who, err, text)
@@ -231,11 +231,11 @@ func TestBrowser(t *testing.T) {
 			}
 			back := visit(t, at, address)
 			if _, err := p.Finish(
-				t.Context(), signin.Trip{State: "another", Verifier: trip.Verifier, Redirect: redirect}, back,
+				t.Context(), signin.BrowserState{State: "another", Verifier: trip.Verifier, Redirect: redirect}, back,
 			); !errors.Is(err, compute.ErrDenied) {
 				t.Errorf("with another's state: %v", err)
 			}
-			if _, err := p.Finish(t.Context(), signin.Trip{}, back); !errors.Is(err, compute.ErrDenied) {
+			if _, err := p.Finish(t.Context(), signin.BrowserState{}, back); !errors.Is(err, compute.ErrDenied) {
 				t.Errorf("with no trip at all: %v", err)
 			}
 			who, err := p.Finish(t.Context(), trip, back)

@@ -33,7 +33,8 @@ func (w *cloudWork) flavorOfHead(ctx context.Context, s *cloudSource, want strin
 func takeHead(a *cli.App, ctx context.Context, name, flavor string) (string, error) {
 	b := cli.NewApp(a.In, a.Out, a.Err) // for the configuration with the new source
 	b.Flags, b.Terminal, b.Host.ConfigDir, b.Host.Log = a.Flags, a.Terminal, a.Host.ConfigDir, a.Log
-	b.Host.Kinds, b.Host.Registry, b.Host.Database = a.Host.Kinds, a.Host.Registry, a.Host.Database
+	b.Host.Kinds, b.Host.Registry, b.Host.GoTemplate = a.Host.Kinds, a.Host.Registry, a.Host.GoTemplate
+	b.Host.Database, b.Host.Migrate = a.Host.Database, a.Host.Migrate
 	defer b.Host.Close()
 	engine, err := b.Engine(ctx)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/bundle"
+	"github.com/hostler-project/hostler/bundle/gotemplate"
 	"github.com/hostler-project/hostler/cli/term"
 )
 
@@ -41,7 +42,7 @@ func (d *deploying) planBundles(ctx context.Context, v *variant) error {
 		return err
 	}
 	oldBundles(d.app, set)
-	v.plan, err = set.Plan(ctx, names, bundle.PlanOptions{Vars: v.vars, Keys: keys, Secret: d.secret})
+	v.plan, err = set.Plan(ctx, names, bundle.PlanOptions{Vars: v.vars, Keys: keys, Secret: d.secret, GoTemplate: gotemplate.Expand})
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ func (d *deploying) name() error {
 	o := d.opt
 	d.madeUp, d.by = o.name == "", map[string]*variant{}
 	makeUp := func() string {
-		return deploy.MadeUp(cmp.Or(o.prefix, d.settings.NamePrefix, deploy.DefaultPrefix), nil)
+		return deploy.RandomName(cmp.Or(o.prefix, d.settings.NamePrefix, deploy.DefaultPrefix), nil)
 	}
 	base := o.name
 	if d.madeUp {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/bundle"
+	"github.com/hostler-project/hostler/bundle/gotemplate"
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/deploy"
@@ -37,7 +38,7 @@ func planBundles(a *cli.App, ctx context.Context, names, vars []string) (*bundle
 	if err != nil {
 		return nil, err
 	}
-	p, err := set.Plan(ctx, names, bundle.PlanOptions{Vars: v, Secret: host.BundleSecret})
+	p, err := set.Plan(ctx, names, bundle.PlanOptions{Vars: v, Secret: host.BundleSecret, GoTemplate: gotemplate.Expand})
 	if err != nil {
 		return nil, err
 	}

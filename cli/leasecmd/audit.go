@@ -56,7 +56,7 @@ func showAudit(a *cli.App, ctx context.Context, newest int, follow bool, args []
 		rows = append(
 			rows,
 			[]string{
-				one.Time.Local().Format(time.DateTime), term.Line(one.Who), term.Line(one.Via), from, one.Project,
+				one.Time.Local().Format(time.DateTime), term.Line(one.Who), term.Line(one.Via), term.Line(from), one.Project,
 				one.Act, term.Line(one.Thing), one.Outcome, term.Line(note),
 			},
 		)

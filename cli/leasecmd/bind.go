@@ -8,7 +8,7 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/linux/proc"
 )
 
 // idleBound is how long a lease lasts without a sign of use from its process, if the controller
@@ -25,7 +25,7 @@ func bindTo(a *cli.App, req *compute.Request, pid int) error {
 		}
 		return nil
 	}
-	p, err := pool.ProcessOf(pid)
+	p, err := proc.Live(pid)
 	req.For = p
 	return err
 }
@@ -50,7 +50,7 @@ func processOf(pid string) (compute.Process, error) {
 	if err != nil || n == 0 {
 		return compute.Process{}, fault.Invalid("in a shell $$ is its own", "--for %q: not the number of a process", pid)
 	}
-	p, err := pool.ProcessOf(int(n))
+	p, err := proc.Live(int(n))
 	if errors.Is(err, compute.ErrNotFound) {
 		return p, fault.Invalid("", "--for %s: no such process", pid)
 	}

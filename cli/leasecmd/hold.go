@@ -1,14 +1,12 @@
 package leasecmd
 
 import (
+	"cmp"
 	"context"
-	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler/cli"
-	"github.com/hostler-project/hostler/cli/term"
 )
 
 func NewHold(a *cli.App) *cobra.Command {
@@ -25,14 +23,14 @@ ends it.`,
 			if err != nil {
 				return err
 			}
-			var told []string
-			for _, name := range args { // what had a lease has none afterwards
-				told = append(told, heldText(cmd.Context(), engine, name))
-			}
-			if err := engine.Hold(cmd.Context(), a.Who(cmd.Context(), engine, args...), reason, asIDs(args)...); err != nil || a.Quiet {
+			done := held(cmd.Context(), engine, args)
+			if err := engine.Hold(cmd.Context(), a.Who(cmd.Context(), engine, args...), reason, asIDs(args)...); err != nil {
 				return err
 			}
-			return term.Printf(a.Err, "%s\n", strings.Join(told, "\n"))
+			for _, line := range done {
+				a.Say("%s", line)
+			}
+			return nil
 		},
 		ValidArgsFunction: a.CompleteInstances,
 	}
@@ -40,17 +38,18 @@ ends it.`,
 	return cmd
 }
 
-// heldText says what holding an instance means for it and its lease.
-func heldText(ctx context.Context, engine cli.Engine, name string) string {
-	i, l, err := engine.Resolve(ctx, name)
-	if err != nil {
-		return name + ": held"
+// held says, before names are held, what will have become of them: a lease's name is gone then.
+func held(ctx context.Context, engine cli.Engine, names []string) (lines []string) {
+	for _, name := range names {
+		i, l, err := engine.Resolve(ctx, name)
+		if err != nil {
+			continue // holding it gives the error
+		}
+		line := string(i.ID) + ": held"
+		if l != nil {
+			line += "; the lease " + cmp.Or(l.Name, l.ID) + " has ended"
+		}
+		lines = append(lines, line+"; hostler discard "+string(i.ID)+" ends it")
 	}
-	lease := ""
-	if l != nil && l.Name != "" {
-		lease = "the lease " + l.Name + " has ended; "
-	} else if l != nil {
-		lease = "its lease has ended; "
-	}
-	return fmt.Sprintf("%s: held; %s`hostler discard %s` ends it", i.ID, lease, i.ID)
+	return lines
 }

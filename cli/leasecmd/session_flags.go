@@ -15,7 +15,7 @@ import (
 // ends. raw says that the terminal is raw while the command runs.
 func SessionOptions(a *cli.App, w *AcquireFlags, o session.Options, raw bool) session.Options {
 	o.Lease = w.Name
-	o.Ending = func(l compute.Lease, left time.Duration) { warnOfEnd(a, l, left, raw) }
+	o.ExpiresSoon = func(l compute.Lease, left time.Duration) { warnOfEnd(a, l, left, raw) }
 	return o
 }
 

@@ -14,7 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/provider/local"
 )
 
@@ -68,7 +68,7 @@ func stand(a *cli.App, ctx context.Context, p compute.Process, leases []string) 
 	}
 	var said time.Time
 	for len(leases) > 0 && ctx.Err() == nil {
-		if now, err := pool.ProcessOf(p.PID); err != nil || now != p {
+		if now, err := proc.Live(p.PID); err != nil || now != p {
 			return giveUp(a, ctx, engine, leases)
 		}
 		if time.Since(said) >= standSay {

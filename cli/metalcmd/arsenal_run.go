@@ -10,9 +10,9 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller"
-	loop "github.com/hostler-project/hostler/controller/metal"
+	loop "github.com/hostler-project/hostler/controller/imagecache"
 	"github.com/hostler-project/hostler/director/arsenal"
-	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/director/imagecache"
 )
 
 // arsenalDirector runs the loop by an arsenal.conf. hostler's state remembers what is under way.
@@ -54,7 +54,7 @@ func arsenalDirector(a *cli.App, ctx context.Context, file, logFile string, debu
 	}
 	defer closer()
 	opt.Store = a.Host.Store()
-	if err := loop.Alone(a.Host, opt.DryRun); err != nil {
+	if err := loop.RequireExclusive(a.Host, opt.DryRun); err != nil {
 		return err
 	}
 	if once {
@@ -64,7 +64,7 @@ func arsenalDirector(a *cli.App, ctx context.Context, file, logFile string, debu
 		}
 		return metalOnce(a, ctx, opt, most)
 	}
-	l, err := caching.New(opt)
+	l, err := imagecache.New(opt)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/director/caching/strategy"
+	"github.com/hostler-project/hostler/director/imagecache/strategy"
 )
 
 // newMetalPlan returns the command director plan.
@@ -63,7 +63,7 @@ func metalPlan(a *cli.App, ctx context.Context, input, decider string, nodes []s
 	}
 	outside := ""
 	if decider != "proportional" {
-		path, err := strategy.FindOutside(decider)
+		path, err := strategy.FindExternal(decider)
 		if err != nil {
 			return err
 		}

@@ -1,8 +1,8 @@
 package metalcmd
 
 import (
-	"github.com/hostler-project/hostler/director/caching"
-	"github.com/hostler-project/hostler/director/caching/strategy"
+	"github.com/hostler-project/hostler/director/imagecache"
+	"github.com/hostler-project/hostler/director/imagecache/strategy"
 )
 
 // Documents are the documents that the commands of this package print with --json, by their names
@@ -11,8 +11,8 @@ var Documents = map[string]any{
 	"simulation":        simulationView{},
 	"wait":              waitView{},
 	"metal-plan":        strategy.Answer{},
-	"metal-round":       caching.Report{},
-	"metal-explanation": caching.Explanation{},
+	"metal-round":       imagecache.Report{},
+	"metal-explanation": imagecache.Explanation{},
 	"explanation":       explanationView{},
 	"imported":          importedView{},
 }

@@ -8,7 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/controller/metal"
+	"github.com/hostler-project/hostler/controller/imagecache"
 	"github.com/hostler-project/hostler/director/arsenal"
 	"github.com/hostler-project/hostler/provider/ironic"
 	"github.com/hostler-project/hostler/text/visible"
@@ -70,13 +70,13 @@ func presetRules(preset string) (string, error) {
 	}
 	fmt.Fprintf(&b, "\n# What preset = %s stands for. To have it otherwise take that line away, and these comment signs.\n", preset)
 	for n, r := range images {
-		fmt.Fprintf(&b, "# [%s%s-%d]\n", metal.ImageRules, preset, n+1)
+		fmt.Fprintf(&b, "# [%s%s-%d]\n", imagecache.ImageRules, preset, n+1)
 		line("name", r.Name)
 		line("visibility", r.Visibility)
 		line("properties", r.Properties...)
 	}
 	for _, r := range flavors {
-		fmt.Fprintf(&b, "# [%s%s]\n", metal.FlavorRules, r.Name)
+		fmt.Fprintf(&b, "# [%s%s]\n", imagecache.FlavorRules, r.Name)
 		line("properties", r.Properties...)
 		if len(r.Properties) == 0 {
 			line("name", r.Name) // an empty section is left out

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/controller/metal"
+	"github.com/hostler-project/hostler/controller/imagecache"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/clouds"
 	"github.com/hostler-project/hostler/provider/ironic"
@@ -37,7 +37,7 @@ func TestPresetRules(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		images, flavors, err := metal.IronicRules(cfg, "")
+		images, flavors, err := imagecache.IronicRules(cfg, "")
 		if err != nil {
 			t.Fatalf("%s: err = %v\ntext = %s; want no error", preset, err, text)
 		}

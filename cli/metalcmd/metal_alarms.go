@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/director/imagecache"
 )
 
 // newMetalConfirm returns the command director confirm.
@@ -50,8 +50,8 @@ func newMetalForget(a *cli.App) *cobra.Command {
 }
 
 // metalAlarms prints the current alarms beside the result.
-func metalAlarms(a *cli.App, ctx context.Context, store caching.Store) error {
-	all, err := caching.Alarms(ctx, store)
+func metalAlarms(a *cli.App, ctx context.Context, store imagecache.Store) error {
+	all, err := imagecache.Alarms(ctx, store)
 	for _, alarm := range all {
 		err = errors.Join(
 			err,
@@ -73,7 +73,7 @@ func metalConfirm(a *cli.App, ctx context.Context, eject int, shrunk bool, durin
 	if err != nil {
 		return err
 	}
-	return caching.Confirm(ctx, store, caching.Confirmation{Ejections: eject, Shrunk: shrunk, Until: time.Now().Add(during).UTC()})
+	return imagecache.Confirm(ctx, store, imagecache.Confirmation{Ejections: eject, Shrunk: shrunk, Until: time.Now().Add(during).UTC()})
 }
 
 // metalForget forgets nodes.
@@ -82,7 +82,7 @@ func metalForget(a *cli.App, ctx context.Context, nodes []string) error {
 	if err != nil {
 		return err
 	}
-	all, err := caching.Flights(ctx, store)
+	all, err := imagecache.NodeRecords(ctx, store)
 	if err != nil {
 		return err
 	}
@@ -102,5 +102,5 @@ func metalForget(a *cli.App, ctx context.Context, nodes []string) error {
 		}
 		ids = append(ids, id)
 	}
-	return caching.Forget(ctx, store, ids...)
+	return imagecache.Forget(ctx, store, ids...)
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/director/imagecache"
 )
 
 // newMetalExplain returns the command director explain.
@@ -32,9 +32,9 @@ func metalExplain(a *cli.App, ctx context.Context, nodes []string) error {
 	if err != nil {
 		return err
 	}
-	var all []caching.Explanation
+	var all []imagecache.Explanation
 	if len(nodes) == 0 {
-		if all, err = caching.Remembered(ctx, store); err != nil {
+		if all, err = imagecache.Remembered(ctx, store); err != nil {
 			return err
 		}
 		if err := metalAlarms(a, ctx, store); err != nil {
@@ -47,7 +47,7 @@ func metalExplain(a *cli.App, ctx context.Context, nodes []string) error {
 		if err != nil {
 			return err
 		}
-		l, err := caching.New(opt)
+		l, err := imagecache.New(opt)
 		if err != nil {
 			return err
 		}
@@ -56,7 +56,7 @@ func metalExplain(a *cli.App, ctx context.Context, nodes []string) error {
 		}
 	}
 	if a.JSON {
-		return a.PrintJSON(append([]caching.Explanation{}, all...))
+		return a.PrintJSON(append([]imagecache.Explanation{}, all...))
 	}
 	if len(nodes) == 0 {
 		var rows [][]string

@@ -13,12 +13,12 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/metal"
-	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/director/imagecache"
 )
 
 // metalOnce runs one round. It waits for work of several steps, up to a limit.
-func metalOnce(a *cli.App, ctx context.Context, opt caching.Options, most time.Duration) error {
-	l, err := caching.New(opt)
+func metalOnce(a *cli.App, ctx context.Context, opt imagecache.Options, most time.Duration) error {
+	l, err := imagecache.New(opt)
 	if err != nil {
 		return err
 	}
@@ -70,14 +70,14 @@ func metalWrong(all []string) error {
 
 // printRound prints the result of a round as a difference: + an image is written to a node, - a
 // node is ejected.
-func printRound(a *cli.App, r *caching.Report) error {
+func printRound(a *cli.App, r *imagecache.Report) error {
 	if a.JSON {
 		return a.PrintJSON(r)
 	}
 	var out bytes.Buffer
 	for _, d := range r.Directives {
 		sign, image := "+", cmp.Or(d.Title, d.Image)
-		if d.Do == caching.Eject {
+		if d.Do == imagecache.Eject {
 			sign = "-"
 		}
 		line := fmt.Sprintf(

@@ -13,8 +13,8 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/controller"
-	loop "github.com/hostler-project/hostler/controller/metal"
-	"github.com/hostler-project/hostler/director/caching"
+	loop "github.com/hostler-project/hostler/controller/imagecache"
+	"github.com/hostler-project/hostler/director/imagecache"
 )
 
 // newMetalRun returns the command director run.
@@ -73,7 +73,7 @@ func metalRun(a *cli.App, ctx context.Context, once, dry bool, wait term.Duratio
 	if once && !a.Debug {
 		opt.Log = nil // it is printed instead
 	}
-	if err := loop.Alone(a.Host, opt.DryRun); err != nil {
+	if err := loop.RequireExclusive(a.Host, opt.DryRun); err != nil {
 		return err
 	}
 	if once {
@@ -85,9 +85,9 @@ func metalRun(a *cli.App, ctx context.Context, once, dry bool, wait term.Duratio
 	}
 	gauges := controller.NewMetrics()
 	a.Host.Meters = gauges
-	m := loop.NewMeters(gauges.Reg)
+	m := loop.NewMetrics(gauges.Reg)
 	var failed error
-	opt.Told = func(r *caching.Report) {
+	opt.Told = func(r *imagecache.Report) {
 		m.Round(r)
 		if said.LogStatistics {
 			loop.LogStatistics(a.Log, r)
@@ -96,7 +96,7 @@ func metalRun(a *cli.App, ctx context.Context, once, dry bool, wait term.Duratio
 			failed = errors.Join(failed, a.PrintLine(r))
 		}
 	}
-	l, err := caching.New(opt)
+	l, err := imagecache.New(opt)
 	if err != nil {
 		return err
 	}

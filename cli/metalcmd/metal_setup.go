@@ -8,7 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/config"
-	loop "github.com/hostler-project/hostler/controller/metal"
+	loop "github.com/hostler-project/hostler/controller/imagecache"
 	"github.com/hostler-project/hostler/pool"
 )
 

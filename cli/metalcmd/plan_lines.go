@@ -13,7 +13,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/metal"
-	"github.com/hostler-project/hostler/director/caching/strategy"
+	"github.com/hostler-project/hostler/director/imagecache/strategy"
 )
 
 // mostPlanned is how long a line of a fleet may be, in bytes: some million nodes.
@@ -68,7 +68,7 @@ func planLine(a *cli.App, ctx context.Context, line []byte, outside string, node
 	}
 	var by metal.Strategy = &c.Strategy
 	if outside != "" {
-		by = &strategy.Outside{Path: outside, Settings: c.Settings, Case: c.Strategy}
+		by = &strategy.External{Path: outside, Settings: c.Settings, Case: c.Strategy}
 	}
 	plan, err := by.Plan(ctx, &c.Fleet)
 	if err != nil {

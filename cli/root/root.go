@@ -12,7 +12,7 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/run/status"
+	"github.com/hostler-project/hostler/compute/exitstatus"
 )
 
 // run runs a command line of the name hostler.
@@ -57,7 +57,7 @@ func (p *Program) end(a *cli.App, cmd *cobra.Command, args []string, err error) 
 	a.Tell(err)
 	n := term.ExitStatus(err)
 	if err != nil && cmd != nil && p.AsRun(cmd) {
-		n = status.OfRun(err)
+		n = exitstatus.OfRun(err)
 	}
 	a.Traces.End(err, n)
 	return n

@@ -9,12 +9,15 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 )
 
+// OwnStatusNames are the commands that have run's exit statuses.
+var OwnStatusNames = []string{"run", "shell", "rerun"}
+
 // OwnStatuses reports whether a command has run's exit statuses, not those of the kinds of errors.
 func OwnStatuses(cmd *cobra.Command) bool {
 	if f := cmd.Flags().Lookup("sandbox"); f != nil && f.Changed && cmd.Name() == "doctor" {
 		return true
 	}
-	return cmd.Parent() != nil && cmd.Parent().Parent() == nil && slices.Contains([]string{"run", "shell", "rerun"}, cmd.Name())
+	return cmd.Parent() != nil && cmd.Parent().Parent() == nil && slices.Contains(OwnStatusNames, cmd.Name())
 }
 
 func helpIf(cmd *cobra.Command, ask bool) error {
@@ -31,7 +34,7 @@ func splitRun(a *cli.App, cmd *cobra.Command, args []string) (name string, words
 		return "", args, nil
 	}
 	if a.Flags.Source != "" { // before the verb or after it
-		if len(args) > 1 && args[1] == "--" {
+		if len(args) > 1 && args[1] == "--" && a.IsSource(args[0]) {
 			return "", nil, twoNames(a, args[0])
 		}
 		return "", args, nil
@@ -53,7 +56,7 @@ func splitRun(a *cli.App, cmd *cobra.Command, args []string) (name string, words
 
 // twoNames is the error for a NAME beside --source, where it is unclear which was meant.
 func twoNames(a *cli.App, name string) error {
-	return fault.Invalid("", "--source %s and %s: one of them", a.Flags.Source, name)
+	return fault.Invalid("with --source, the words are the COMMAND", "--source %s and %s: one of them", a.Flags.Source, name)
 }
 
 // scriptWords returns the arguments for -c STRING; further words are the script's $1 and so on.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/run/artifacts"
-	"github.com/hostler-project/hostler/run/workspace/collect"
+	"github.com/hostler-project/hostler/run/workspace/newfiles"
 )
 
 // artifactDefault is how many bytes are brought back unless hostler.conf says otherwise.
@@ -46,7 +46,7 @@ func (o *artifactFlags) flags(cmd *cobra.Command) {
 func (o *artifactFlags) options(s resultsSection) (w artifacts.Options, err error) {
 	w.FailTests, w.Most = o.failTests, cmp.Or(s.ArtifactSize, artifactDefault)
 	for _, list := range []struct {
-		to     *[]collect.Pattern
+		to     *[]newfiles.Pattern
 		option string
 		globs  []string
 	}{
@@ -55,7 +55,7 @@ func (o *artifactFlags) options(s resultsSection) (w artifacts.Options, err erro
 		{&w.OnFailure, "--artifact-on-failure", o.onFailure}, {&w.Require, "--require", o.require},
 	} {
 		for _, g := range list.globs {
-			p, err := collect.Parse(g)
+			p, err := newfiles.Parse(g)
 			if err != nil {
 				return w, fault.Invalid("", "%s %v", list.option, err)
 			}
@@ -71,7 +71,7 @@ func (o *artifactFlags) options(s resultsSection) (w artifacts.Options, err erro
 		if !ok || remote == "" || local == "" {
 			return w, fault.Invalid("--get build/app=app", "--get %s: not REMOTE=LOCAL", g)
 		}
-		there, err := collect.Literal(remote)
+		there, err := newfiles.Literal(remote)
 		if err != nil {
 			return w, fault.Invalid("", "--get %v", err)
 		}

@@ -16,7 +16,7 @@ import (
 	"github.com/hostler-project/hostler/run"
 	"github.com/hostler-project/hostler/run/artifacts"
 	"github.com/hostler-project/hostler/run/runlog"
-	"github.com/hostler-project/hostler/run/workspace/collect"
+	"github.com/hostler-project/hostler/run/workspace/newfiles"
 )
 
 // landing returns the local file of a copy: in a directory it keeps its remote name.
@@ -66,7 +66,7 @@ func tellCollected(a *cli.App, r *run.Runner, c *artifacts.Result, asked []strin
 		_, _ = io.WriteString(r.Stderr, b.String())
 	}
 	for _, glob := range asked {
-		p, err := collect.Parse(glob)
+		p, err := newfiles.Parse(glob)
 		if err == nil && !slices.ContainsFunc(c.Kept, func(k runlog.Artifact) bool { return p.Match(k.Path) }) {
 			r.Printer.Warn("--artifact %s: the command wrote no such file", term.Line(glob))
 		}

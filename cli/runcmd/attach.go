@@ -8,12 +8,12 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/leasecmd"
 	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/run/held"
+	"github.com/hostler-project/hostler/run/detachedruns"
 	"github.com/hostler-project/hostler/run/session"
 )
 
 func NewAttach(a *cli.App) *cobra.Command {
-	var o held.AttachOptions
+	var o detachedruns.AttachOptions
 	cmd := &cobra.Command{
 		Use:   "attach RUN",
 		Short: "Go on with a run whose caller has gone, or look at one",
@@ -37,7 +37,7 @@ known there for an hour. docs/attach.md has more.`,
 }
 
 // attach attaches to a run.
-func attach(a *cli.App, ctx context.Context, o held.AttachOptions, name string) error {
+func attach(a *cli.App, ctx context.Context, o detachedruns.AttachOptions, name string) error {
 	rec, err := findRun(name)
 	if err != nil {
 		return err
@@ -48,5 +48,5 @@ func attach(a *cli.App, ctx context.Context, o held.AttachOptions, name string) 
 	o.Follow = func(run string, hide []string, known bool) error { return startRecorder(a, run, hide, known) }
 	o.Stdin, o.Stdout, o.Stderr, o.Typed = a.In, a.Out, a.Err, term.IsTerminal(a.In)
 	o.Terminal = OwnTerminal(a)
-	return held.Attach(ctx, leasecmd.NewSession(a, &leasecmd.AcquireFlags{}, session.Options{}), o, rec)
+	return detachedruns.Attach(ctx, leasecmd.NewSession(a, &leasecmd.AcquireFlags{}, session.Options{}), o, rec)
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/check"
 	"github.com/hostler-project/hostler/run"
-	"github.com/hostler-project/hostler/run/hidden"
+	"github.com/hostler-project/hostler/run/missingpaths"
 )
 
 // DoctorSandbox runs a command in a sandbox, and reports the hidden paths that it looked for.
@@ -71,8 +71,8 @@ func DoctorSandbox(a *cli.App, cmd *cobra.Command, words []string) error {
 }
 
 // hiddenWatcher watches a command of this process's own engine.
-func hiddenWatcher(a *cli.App) *hidden.Watcher {
-	return &hidden.Watcher{
+func hiddenWatcher(a *cli.App) *missingpaths.Tracer {
+	return &missingpaths.Tracer{
 		Agent: host.FindAgent,
 		Leaf: func(ctx context.Context, id compute.ID) (leaf compute.Instance, p compute.Provider, err error) {
 			engine, err := a.Host.Engine(ctx)
@@ -90,7 +90,7 @@ func hiddenWatcher(a *cli.App) *hidden.Watcher {
 			}
 			return ""
 		},
-		Told: func(r *hidden.Report, err error) {
+		Report: func(r *missingpaths.Report, err error) {
 			if err == nil {
 				err = tellHidden(a, r)
 			}

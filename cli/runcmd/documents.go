@@ -1,7 +1,7 @@
 package runcmd
 
 import (
-	"github.com/hostler-project/hostler/run/hidden"
+	"github.com/hostler-project/hostler/run/missingpaths"
 	"github.com/hostler-project/hostler/run/workspace/scan"
 	"github.com/hostler-project/hostler/run/worktree"
 )
@@ -9,9 +9,9 @@ import (
 // Documents are the documents that the commands of this package print with --json, by their names
 // in docs/json.md.
 var Documents = map[string]any{
-	"hidden":       hidden.Report{},
-	"hidden-path":  hidden.Path{},
-	"hidden-use":   hidden.Use{},
+	"hidden":       missingpaths.Report{},
+	"hidden-path":  missingpaths.Path{},
+	"hidden-use":   missingpaths.Use{},
 	"forward":      forwardView{},
 	"facts":        factsView{},
 	"usage":        usageView{},

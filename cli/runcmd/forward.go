@@ -82,7 +82,7 @@ func forward(a *cli.App, ctx context.Context, name string, specs []remote.Forwar
 		if way, ok := compute.As[interface{ Done() <-chan struct{} }](conn); ok {
 			select {
 			case <-way.Done():
-				cancel(cmp.Or(c.Over(ctx), c.Fallen(ctx), error(&compute.Error{ID: c.Instance.ID, Kind: compute.ErrLost})))
+				cancel(cmp.Or(c.LeaseEnd(ctx), c.CheckDied(ctx), error(&compute.Error{ID: c.Instance.ID, Kind: compute.ErrLost})))
 			case <-ctx.Done():
 			}
 		}
@@ -96,7 +96,7 @@ func forward(a *cli.App, ctx context.Context, name string, specs []remote.Forwar
 		})
 	}
 	err = all.Wait()
-	ended := c.WhatEnded(interrupted, context.Cause(ctx))
+	ended := c.PreferLeaseEnd(interrupted, context.Cause(ctx))
 	cancel(nil)
 	<-watched
 	<-gone

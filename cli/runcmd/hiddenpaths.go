@@ -6,13 +6,13 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/run/hidden"
+	"github.com/hostler-project/hostler/run/missingpaths"
 	"github.com/hostler-project/hostler/text/visible"
 )
 
 // tellHidden prints the result: a document on standard output, or text on standard error beside the
 // command's output.
-func tellHidden(a *cli.App, view *hidden.Report) error {
+func tellHidden(a *cli.App, view *missingpaths.Report) error {
 	if a.JSON {
 		return a.PrintJSON(view)
 	}

@@ -11,10 +11,10 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/exitstatus"
 	"github.com/hostler-project/hostler/run/artifacts"
 	"github.com/hostler-project/hostler/run/junit"
 	"github.com/hostler-project/hostler/run/multi"
-	"github.com/hostler-project/hostler/run/status"
 )
 
 // finishMany reports how all parts ended, and returns the exit status.
@@ -38,7 +38,7 @@ func finishMany(a *cli.App, m *multi.Runs, report string, err error) error {
 	if errors.As(err, &i) {
 		v.Exit = i.Status()
 	} else if err != nil {
-		v.Exit = status.OfRun(err)
+		v.Exit = exitstatus.OfRun(err)
 	}
 	a.Say("%s", manyWords(m, bad, cut))
 	sumTests(a, m)

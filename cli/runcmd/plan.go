@@ -20,7 +20,7 @@ func planTree(a *cli.App, ctx context.Context, o *runOptions, name string) error
 	}
 	along.Options.Scan.Unread = true
 	defer along.Close()
-	found, err := along.See(ctx, nil)
+	found, err := along.Await(ctx, nil)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/leasecmd"
 	"github.com/hostler-project/hostler/provider/local"
-	"github.com/hostler-project/hostler/run/held"
+	"github.com/hostler-project/hostler/run/detachedruns"
 )
 
 // recorderNews goes to a recorder's standard input, where no other process sees it.
@@ -39,7 +39,7 @@ func NewRecorder(a *cli.App) *cobra.Command {
 			}
 			ctx, stop := a.UntilSignal(cmd.Context())
 			defer stop()
-			return held.Record(ctx, &leasecmd.Backend{App: a}, held.RecordOptions{
+			return detachedruns.Record(ctx, &leasecmd.Backend{App: a}, detachedruns.RecordOptions{
 				Log: log, Run: args[0], Hide: news.Hide, Known: known, Printer: &a.Terminal,
 			})
 		},

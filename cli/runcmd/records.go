@@ -13,7 +13,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host"
-	"github.com/hostler-project/hostler/run/held"
+	"github.com/hostler-project/hostler/run/detachedruns"
 	"github.com/hostler-project/hostler/run/runlog"
 )
 
@@ -55,7 +55,9 @@ func givenFlags(cmd *cobra.Command) (out []string) {
 
 // tend starts recorders for held runs that have none.
 func tend(a *cli.App, log *runlog.Log, all ...runlog.Record) {
-	held.Tend(log, func(run string, hide []string, known bool) error { return startRecorder(a, run, hide, known) }, all...)
+	detachedruns.StartRecorders(log, func(run string, hide []string, known bool) error {
+		return startRecorder(a, run, hide, known)
+	}, all...)
 }
 
 // findRun finds a run by what was typed. Its error names the most similar one.

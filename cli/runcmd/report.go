@@ -11,10 +11,10 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/exitstatus"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/run"
 	"github.com/hostler-project/hostler/run/runlog"
-	"github.com/hostler-project/hostler/run/status"
 )
 
 // RunReport is the document of --report: one for each run, however it ended.
@@ -66,7 +66,7 @@ func viewRun(r *run.Result, err error) RunReport {
 		}
 	}
 	v := RunReport{
-		Run: rec.ID, Instance: string(r.Instance.ID), Source: r.Instance.Source, Lease: r.Lease.ID, Exit: status.OfRun(err),
+		Run: rec.ID, Instance: string(r.Instance.ID), Source: r.Instance.Source, Lease: r.Lease.ID, Exit: exitstatus.OfRun(err),
 		Begun:   r.Exit != nil || errors.Is(err, compute.ErrLost) && !r.Begun.IsZero(),
 		Started: r.Started, Phases: api.NewPhases(r.Instance.Phases), Parts: rec.Phases,
 		Tests: rec.Tests, Artifacts: rec.Artifacts,

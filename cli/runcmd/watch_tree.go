@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/run/session"
-	"github.com/hostler-project/hostler/run/workspace/watch"
+	"github.com/hostler-project/hostler/run/workspace/treewatch"
 )
 
 // watchTree runs a command again after each change.
@@ -44,7 +44,7 @@ func watchTree(a *cli.App, ctx context.Context, o *watchFlags, name string, word
 	if err := hold.Obtain(ctx, name); err != nil {
 		return a.Interrupted(err, "the command has not begun")
 	}
-	defer hold.GiveBack(ctx)
+	defer hold.ReleaseTemporary(ctx)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	if hold.Temporary {
@@ -53,7 +53,7 @@ func watchTree(a *cli.App, ctx context.Context, o *watchFlags, name string, word
 		defer func() { cancel(nil); <-renewing }()
 	}
 	o.acquire = leasecmd.AcquireFlags{} // it is acquired already
-	err = watch.Run(ctx, opt, o.restart, func(stop <-chan struct{}) {
+	err = treewatch.Run(ctx, opt, o.restart, func(stop <-chan struct{}) {
 		each := o.runOptions
 		each.stop = stop
 		began := time.Now()

@@ -8,9 +8,9 @@ import (
 	"github.com/hostler-project/hostler/host/version"
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 	"github.com/hostler-project/hostler/provider/sandbox/watch"
-	vmguest "github.com/hostler-project/hostler/provider/vm/guest"
+	"github.com/hostler-project/hostler/provider/vm/guest"
 	"github.com/hostler-project/hostler/provider/vm/jail"
-	"github.com/hostler-project/hostler/remote/guest"
+	"github.com/hostler-project/hostler/remote/agentcmd"
 )
 
 // NewAgent returns the guest side, for computers without hostler-agent. Only programs use it;
@@ -29,10 +29,10 @@ func NewAgent(*cli.App) *cobra.Command {
 }
 
 // RunAgent runs an agent's command line and returns the exit status.
-func RunAgent(args []string) int { return guest.Main(args, version.Read().Version, agentVerbs) }
+func RunAgent(args []string) int { return agentcmd.Main(args, version.Read().Version, agentVerbs) }
 
 // agentVerbs are verbs of other packages; cmd/hostler-agent has the same ones.
-var agentVerbs = map[string]guest.Verb{
-	enter.Word: enter.Main, watch.Word: watch.Main, vmguest.BootWord: vmguest.BootMain,
-	vmguest.ServeWord: vmguest.ServeMain, jail.Word: jail.Main,
+var agentVerbs = map[string]agentcmd.Verb{
+	enter.Word: enter.Main, watch.Word: watch.Main, guest.BootWord: guest.BootMain,
+	guest.ServeWord: guest.ServeMain, jail.Word: jail.Main,
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/sqlite"
+	"github.com/hostler-project/hostler/store/sqlite/migration"
 )
 
 // StoreMoveView is what `store move --json` prints.
@@ -70,7 +71,7 @@ func storeMove(a *cli.App, ctx context.Context) error {
 	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	v := StoreMoveView{From: from, To: to}
-	err = sqlite.Move(ctx, from, to, sqlite.Options{}, func(installation string, rows sqlite.Rows) (err error) {
+	err = sqlite.Move(ctx, from, to, sqlite.Options{Migrate: migration.Up}, func(installation string, rows sqlite.Rows) (err error) {
 		v.Records, err = postgres.Fill(ctx, address, installation, host.ProcessSpace(), postgres.Options{Log: a.Log}, postgres.Rows(rows))
 		return err
 	})

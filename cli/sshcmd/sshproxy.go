@@ -62,8 +62,8 @@ func sshProxy(a *cli.App, ctx context.Context, o *sshFlags, name string) error {
 	} else if err != nil {
 		return signals.Interrupted(err, false)
 	}
-	defer r.GiveBack(ctx)
-	conn, _, err := r.Enter(ctx)
+	defer r.ReleaseTemporary(ctx)
+	conn, _, err := r.ConnectOrReplace(ctx)
 	if err != nil {
 		return signals.Interrupted(err, false)
 	}
@@ -81,7 +81,7 @@ func sshProxy(a *cli.App, ctx context.Context, o *sshFlags, name string) error {
 	<-watched
 	switch {
 	case errors.Is(ended, compute.ErrEnded):
-		return session.LostWhile(r.Instance.ID, ended, nil)
+		return session.LostContact(r.Instance.ID, ended, nil)
 	case errors.Is(ended, session.ErrLeaseEnded):
 		return &compute.Error{ID: r.Instance.ID, Kind: compute.ErrNotLeased, Err: session.ErrLeaseEnded}
 	case ctx.Err() != nil:

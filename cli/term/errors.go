@@ -6,31 +6,31 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/run/status"
+	"github.com/hostler-project/hostler/compute/exitstatus"
 )
 
 // The exit statuses of run and shell that are not the command's own.
 const (
-	ExitLost     = status.Lost
-	ExitNotBegun = status.NotBegun
-	ExitNotExec  = status.NotExec
-	ExitNotFound = status.NotFound
+	ExitLost     = exitstatus.Lost
+	ExitNotBegun = exitstatus.NotBegun
+	ExitNotExec  = exitstatus.NotExec
+	ExitNotFound = exitstatus.NotFound
 )
 
 // Exit is an exit status without a message.
-type Exit = status.Exit
+type Exit = exitstatus.Exit
 
 // Interruption is the error of a command that a signal ended.
-type Interruption = status.Interruption
+type Interruption = exitstatus.Interruption
 
 // ExitStatus returns the exit status of a program that ends with err, which may be nil.
-func ExitStatus(err error) int { return status.Of(err) }
+func ExitStatus(err error) int { return exitstatus.Of(err) }
 
 // KindName names an error's kind for programs.
-func KindName(err error) string { return status.KindName(err) }
+func KindName(err error) string { return exitstatus.KindName(err) }
 
 // KindOf returns the kind of an error; nil if it has none.
-func KindOf(err error) error { return status.Kind(err) }
+func KindOf(err error) error { return exitstatus.Kind(err) }
 
 // TellAs prints an error under a program's name: a line for each of joined errors, which says what
 // happened and to which thing, and a hint of what the user may do. An exit status prints nothing.

@@ -7,7 +7,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/hostler-project/hostler/run/status"
+	"github.com/hostler-project/hostler/compute/exitstatus"
 )
 
 // UntilSignal returns a context that SIGINT, SIGTERM and SIGHUP end. stop restores the signals.
@@ -19,7 +19,7 @@ func (t *Terminal) UntilSignal(ctx context.Context) (_ context.Context, stop fun
 		defer close(done)
 		select {
 		case s := <-got:
-			name := status.Signals[s]
+			name := exitstatus.Signals[s]
 			t.ended.Store(&name)
 			cancel()
 		case <-ctx.Done():

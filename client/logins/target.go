@@ -23,6 +23,7 @@ type Target struct {
 
 	Project *string // the project of requests; nil: unspecified
 	Reason  string  // why they are made; "": they do not say
+	Slow    func(controller string)
 }
 
 // Ask asks a named controller who the user is. If the controller does not know the user, the error
@@ -57,12 +58,15 @@ func (t *Target) Ask(ctx context.Context) (*client.Client, api.Self, error) {
 
 // Dial makes a client of the named controller.
 func (t *Target) Dial() (*client.Client, error) {
+	opt := client.Options{Token: t.Token, Project: t.Project, Reason: t.Reason, Slow: t.Slow}
 	if socket, ok := strings.CutPrefix(t.Where, "unix:"); ok || filepath.IsAbs(t.Where) {
-		return client.New(client.Options{Socket: cmp.Or(socket, t.Where), Token: t.Token, Project: t.Project, Reason: t.Reason})
+		opt.Socket = cmp.Or(socket, t.Where)
+		return client.New(opt)
 	}
-	config, err := TLS(t.CA, t.Cert, t.Key)
-	if err != nil {
+	var err error
+	if opt.TLS, err = TLS(t.CA, t.Cert, t.Key); err != nil {
 		return nil, err
 	}
-	return client.New(client.Options{URL: t.Where, Token: t.Token, TLS: config, Project: t.Project, Reason: t.Reason})
+	opt.URL = t.Where
+	return client.New(opt)
 }

@@ -7,18 +7,18 @@ import (
 
 	"github.com/hostler-project/hostler/provider/sandbox/enter"
 	"github.com/hostler-project/hostler/provider/sandbox/watch"
-	machine "github.com/hostler-project/hostler/provider/vm/guest"
+	"github.com/hostler-project/hostler/provider/vm/guest"
 	"github.com/hostler-project/hostler/provider/vm/jail"
-	"github.com/hostler-project/hostler/remote/guest"
+	"github.com/hostler-project/hostler/remote/agentcmd"
 )
 
 // version is set by the linker; see the Makefile.
 var version = "unknown"
 
-func main() { os.Exit(guest.Main(os.Args[1:], version, verbs)) }
+func main() { os.Exit(agentcmd.Main(os.Args[1:], version, verbs)) }
 
 // verbs are the verbs of other packages.
-var verbs = map[string]guest.Verb{
-	enter.Word: enter.Main, watch.Word: watch.Main, machine.BootWord: machine.BootMain,
-	machine.ServeWord: machine.ServeMain, jail.Word: jail.Main,
+var verbs = map[string]agentcmd.Verb{
+	enter.Word: enter.Main, watch.Word: watch.Main, guest.BootWord: guest.BootMain,
+	guest.ServeWord: guest.ServeMain, jail.Word: jail.Main,
 }

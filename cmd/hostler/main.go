@@ -6,6 +6,7 @@ package main
 import (
 	"os"
 
+	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/root"
 	"github.com/hostler-project/hostler/cli/runcmd"
 	"github.com/hostler-project/hostler/cli/selfcmd"
@@ -32,7 +33,8 @@ func Main(argv []string) int {
 	}
 	light := root.Program{
 		Groups: []root.Group{{Commands: needed(argv[1:])}}, Kinds: host.Kinds(), Registry: subprocess.Registry{Command: program.Command},
-		AsRun: runcmd.OwnStatuses, Whole: program.ReplaceBy,
+		Compose: func(a *cli.App) { a.Host.Migrate, a.Host.GoTemplate = program.Migrate, program.GoTemplate },
+		AsRun:   runcmd.OwnStatuses, Whole: program.ReplaceBy,
 		Before: runcmd.KeepFiles, // not before: systemd's sockets are for hostlerd
 	}
 	return light.Main(argv, os.Stdin, os.Stdout, os.Stderr)

@@ -45,3 +45,23 @@ func TestAPIProcess(t *testing.T) {
 		t.Errorf("--api-process=maybe: got %q, want it to be named", out)
 	}
 }
+
+// TestAPIProcessLacking: root of a user namespace that has no other number serves without an API
+// process, and says so in the log and to doctor.
+func TestAPIProcessLacking(t *testing.T) {
+	by := []string{"unshare", "--user", "--map-root-user"}
+	if out, err := exec.Command(by[0], append(by[1:], "true")...).CombinedOutput(); err != nil {
+		t.Skipf("user namespaces: %v: %s", err, out)
+	}
+	t.Setenv("HOSTLER_TEST_API_PROCESS", "")
+	o := newYard(t, nil)
+	k := o.ServeBy(by, "--no-fill", "--listen", "127.0.0.1:0")
+	k.Said("level=WARN msg=.no process of its own reads what strangers send")
+	cmd := exec.Command("hostler", "doctor")
+	cmd.Env, cmd.Dir = o.vars, o.Dir
+	said, _ := cmd.CombinedOutput() // what else it finds is not asked here
+	if !strings.Contains(string(said), "its API process: none: this user namespace") {
+		t.Errorf("got %s, want a line why there is no API process", said)
+	}
+	k.Stop()
+}

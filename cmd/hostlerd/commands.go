@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hostler-project/hostler"
+	"github.com/hostler-project/hostler/bundle/gotemplate"
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/cloudcmd"
 	"github.com/hostler-project/hostler/cli/compatcmd"
@@ -29,6 +30,7 @@ import (
 	"github.com/hostler-project/hostler/host/clouds"
 	"github.com/hostler-project/hostler/image/registry"
 	"github.com/hostler-project/hostler/store/postgres"
+	"github.com/hostler-project/hostler/store/sqlite/migration"
 )
 
 //go:embed doc.go
@@ -65,7 +67,7 @@ var whole = root.Program{
 	Words:  slaposcmd.Spread,
 	AsRun:  runcmd.OwnStatuses,
 	Compose: func(a *cli.App) {
-		a.Host.Database = database
+		a.Host.Database, a.Host.Migrate, a.Host.GoTemplate = database, migration.Up, gotemplate.Expand
 		a.Within = func(engine cli.Engine) (*client.Client, func(), error) { return servercmd.Within(a, engine) }
 	},
 }

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/hostler-project/hostler/run/hidden"
+	"github.com/hostler-project/hostler/run/missingpaths"
 )
 
 // watchedMachine is one with files that sandboxes hide, and some that they show.
@@ -47,12 +47,12 @@ cat ../.config/foo/conf; echo to-out; exit 7`
 	if exit != 7 || !strings.Contains(errs, "to-out") {
 		t.Fatalf("status %d: %s", exit, errs)
 	}
-	var got hidden.Report
+	var got missingpaths.Report
 	if err := json.Unmarshal([]byte(out), &got); err != nil {
 		t.Fatalf("%v: out = %s; want no error", err, out)
 	}
 	home := m.home + "/"
-	want := map[string]hidden.Path{
+	want := map[string]missingpaths.Path{
 		".ssh/id_ed25519":           {Cause: "secret", At: home + ".ssh"},
 		".aws/credentials":          {Cause: "secret", At: home + ".aws"},
 		"project/key":               {Cause: "secret", At: home + ".ssh", Place: home + ".ssh/id_ed25519"},
@@ -78,7 +78,7 @@ cat ../.config/foo/conf; echo to-out; exit 7`
 				name, p,
 			)
 		}
-		if !slices.ContainsFunc(p.Uses, func(u hidden.Use) bool {
+		if !slices.ContainsFunc(p.Uses, func(u missingpaths.Use) bool {
 			return (u.Call == "stat" || u.Call == "access" || u.Call == "open") && u.Program != "" && u.Times > 0
 		}) {
 			t.Errorf("%q: by %v", name, p.Uses)

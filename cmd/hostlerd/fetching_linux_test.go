@@ -78,10 +78,10 @@ func (g *guardedYard) acquire(token, image string) (int, string) {
 }
 
 // refusals are the entries of the audit log about what was not fetched.
-func (g *guardedYard) refusals() (all []auth.Act) {
+func (g *guardedYard) refusals() (all []auth.AuditEntry) {
 	g.t.Helper()
 	for line := range strings.Lines(g.run("events", "--audit", "--newest", "1000", "--json")) {
-		var a auth.Act
+		var a auth.AuditEntry
 		if err := json.Unmarshal([]byte(line), &a); err != nil {
 			g.t.Fatal(err)
 		}

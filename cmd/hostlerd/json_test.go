@@ -26,7 +26,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/deploy"
-	"github.com/hostler-project/hostler/director/caching"
+	"github.com/hostler-project/hostler/director/imagecache"
 	"github.com/hostler-project/hostler/host/version"
 	"github.com/hostler-project/hostler/run/runlog"
 )
@@ -45,12 +45,12 @@ var documents = merged(
 		"thing-change":    api.ThingChange{},
 		"plan":            api.Plan{},
 		"directive":       api.Directive{},
-		"metal-changes":   caching.Changes{},
-		"metal-count":     caching.Count{},
-		"metal-directive": caching.Directive{},
-		"metal-flight":    caching.Flight{},
-		"metal-ready":     caching.Ready{},
-		"metal-taken":     caching.Taking{},
+		"metal-changes":   imagecache.Changes{},
+		"metal-count":     imagecache.Count{},
+		"metal-directive": imagecache.NodeAction{},
+		"metal-flight":    imagecache.NodeRecord{},
+		"metal-ready":     imagecache.Ready{},
+		"metal-taken":     imagecache.Taking{},
 		"node-ssh":        deploy.SSH{},
 		"node-bundle":     deploy.Bundle{},
 		"node-script":     deploy.Script{},

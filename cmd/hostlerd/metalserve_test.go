@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/exclusive"
-	"github.com/hostler-project/hostler/controller/metal"
+	"github.com/hostler-project/hostler/controller/imagecache"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -96,7 +96,7 @@ func TestMetalServed(t *testing.T) {
 	write(rest)
 	o.run("reload")
 	waitFor(t, "it lets go of the lock", func() bool {
-		lock, err := host.LockAlone(filepath.Join(o.Dir, ".local/state/hostler", metal.Lock))
+		lock, err := host.LockAlone(filepath.Join(o.Dir, ".local/state/hostler", imagecache.Lock))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,22 +130,22 @@ func TestMetalAlone(t *testing.T) {
 		return a
 	}
 	first := on()
-	if err := metal.Alone(first.Host, false); err != nil {
+	if err := imagecache.RequireExclusive(first.Host, false); err != nil {
 		t.Fatal(err)
 	}
 	second := on()
-	if err := metal.Alone(second.Host, false); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(),
+	if err := imagecache.RequireExclusive(second.Host, false); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(),
 		"another state directory") {
 		t.Errorf("beside it: %v", err)
 	}
-	if err := metal.Alone(second.Host, true); err != nil {
+	if err := imagecache.RequireExclusive(second.Host, true); err != nil {
 		t.Errorf("a dry run: %v", err)
 	}
 	var log strings.Builder
 	third := on()
 	heard := slog.New(slog.NewTextHandler(&log, nil))
 	mine := &exclusive.Task{Row: exclusive.ImageCache}
-	ours := (&metal.Loop{Log: heard, Host: third.Host, Leads: func() bool { return true }}).Turn(mine)
+	ours := (&imagecache.Loop{Log: heard, Host: third.Host, Leads: func() bool { return true }}).Turn(mine)
 	for range 2 {
 		if ours() {
 			t.Error("a controller has its turn beside it")
@@ -157,7 +157,7 @@ func TestMetalAlone(t *testing.T) {
 	first.Host.Close()
 	waitFor(t, "the controller has its turn", ours)
 	mine.Release()
-	if err := metal.Alone(second.Host, false); err != nil {
+	if err := imagecache.RequireExclusive(second.Host, false); err != nil {
 		t.Errorf("after them: %v", err)
 	}
 }

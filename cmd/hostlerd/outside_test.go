@@ -84,12 +84,19 @@ type watchedController struct {
 // it serves.
 func (o *yard) Serve(args ...string) *watchedController {
 	o.t.Helper()
+	return o.ServeBy(nil, args...)
+}
+
+// ServeBy starts a controller by another program.
+func (o *yard) ServeBy(by []string, args ...string) *watchedController {
+	o.t.Helper()
 	log, err := os.CreateTemp(o.t.TempDir(), "serve")
 	if err != nil {
 		o.t.Fatal(err)
 	}
 	defer log.Close()
-	k := &watchedController{o: o, cmd: exec.Command("hostler", serving(args)...), log: log.Name()}
+	command := slices.Concat(by, []string{"hostler"}, serving(args))
+	k := &watchedController{o: o, cmd: exec.Command(command[0], command[1:]...), log: log.Name()}
 	k.cmd.Env, k.cmd.Dir, k.cmd.Stderr = o.vars, o.Dir, log
 	if err := k.cmd.Start(); err != nil {
 		o.t.Fatal(err)

@@ -138,7 +138,7 @@ func TestAgentKilled(t *testing.T) {
 				agent = pid
 				break
 			}
-			s, err := proc.Look(pid)
+			s, err := proc.ReadStat(pid)
 			if err != nil {
 				break
 			}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"database/sql"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,11 +44,11 @@ func inits(t *testing.T, path string) (all float64, each []string) {
 	return all, each
 }
 
-// TestStartsLittle holds what makes hostler start fast: the packages that it links take no longer
-// than 2.5 ms to initialise, the fastest of many times, and none of those that only hostlerd needs
-// is among them.
+// TestStartsLittle holds what makes hostler start fast: the packages that it links are few and take
+// little time to initialise, the fastest of many times; none of those that only hostlerd needs is
+// among them; and the linker has left out methods that nothing calls.
 func TestStartsLittle(t *testing.T) {
-	const most = 2.5
+	const most, mostPackages = 1.5, 174
 	path := lookIn(plainPath(t), "hostler")
 	var least float64
 	var each []string
@@ -60,10 +62,22 @@ func TestStartsLittle(t *testing.T) {
 	}
 	slices.Sort(each)
 	slices.Reverse(each)
+	if len(each) > mostPackages {
+		t.Errorf("%d packages that hostler links initialise something, want at most %d", len(each), mostPackages)
+	}
 	if least > most {
 		t.Errorf("what hostler links takes %.2f ms to initialise, want at most %.1f:\n%s", least, most, strings.Join(each[:20], "\n"))
 	}
 	t.Logf("%.2f ms in %d packages", least, len(each))
+	// where a method is called by a name that only the running program knows, as templates do, the
+	// linker keeps all exported methods of all types
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(text, []byte("reflect.Value.MethodByName")) {
+		t.Error("hostler links reflect.Value.MethodByName; go build -ldflags=-dumpdep shows where, by the word ReflectMethod")
+	}
 	out, err := exec.Command("go", "list", "-deps", "../hostler").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
@@ -72,12 +86,85 @@ func TestStartsLittle(t *testing.T) {
 		for _, not := range []string{
 			"k8s.io/", "github.com/aws/", "github.com/gophercloud/", "github.com/danielgtaylor/huma", "github.com/jackc/",
 			"github.com/hostler-project/hostler/controller/server", "github.com/hostler-project/hostler/slapos/master",
+			"github.com/hostler-project/hostler/slapos/node", "github.com/hostler-project/hostler/bundle/gotemplate",
+			"github.com/hostler-project/hostler/store/sqlite/migration", "github.com/pressly/goose",
 			"github.com/google/go-containerregistry", "github.com/opencontainers/", "github.com/docker/",
 		} {
 			if strings.HasPrefix(dep, not) {
 				t.Errorf("hostler links %s, which is for %s", strings.TrimSpace(dep), program.Whole)
 			}
 		}
+	}
+}
+
+// TestOlderState has hostlerd bring an older state to the present format for hostler. Without it
+// hostler says what is missing, and leaves the state as it is.
+func TestOlderState(t *testing.T) {
+	m := newMachine(t)
+	m.source("web", "type = fake\nmaximum = 2\n")
+	m.must("acquire", "-s", "web", "--name", "mine")
+	db := must(sql.Open("sqlite", "file:"+filepath.Join(m.state(), "state.db")))
+	defer db.Close()
+	for _, s := range []string{
+		"ALTER TABLE sources DROP COLUMN no_room", "ALTER TABLE sources DROP COLUMN unreachable",
+		"DELETE FROM goose_db_version WHERE version_id = 10", "PRAGMA user_version = 9", "PRAGMA wal_checkpoint(TRUNCATE)",
+	} {
+		if _, err := db.ExecContext(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	format := func() (n int) {
+		if err := db.QueryRowContext(t.Context(), "PRAGMA user_version").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	both, alone := m.program, filepath.Join(t.TempDir(), "hostler")
+	if err := copyFile(lookIn(plainPath(t), "hostler"), alone, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	m.program = alone
+	if _, errs, exit := m.run("status"); exit == 0 || !strings.Contains(errs, "needs the program "+program.Whole) || format() != 9 {
+		t.Errorf("alone: exit status %d, %q, format %d, want it to need %s", exit, errs, format(), program.Whole)
+	}
+	m.program = both
+	if out := m.must("status", "web", "--query", "in-use"); out != "1\n" || format() != 10 {
+		t.Errorf("got %q in use, format %d, want 1, in format 10", out, format())
+	}
+}
+
+// TestGoTemplates has hostlerd expand the templates of bundles for hostler, and tell what is wrong
+// with one as if hostler did it.
+func TestGoTemplates(t *testing.T) {
+	m := newMachine(t)
+	m.program = lookIn(plainPath(t), "hostler")
+	const marker = "# provision-template-type: go-template\n"
+	for name, text := range map[string]string{
+		"good": "echo {{.node_name | sh}}{{if ge .facts.cores 0}} \xff{{end}}", "bad": "\n{{.nod_name}}",
+	} {
+		dir := filepath.Join(m.home, ".config", "hostler", "bundles", name)
+		if err := os.MkdirAll(filepath.Join(dir, "scripts"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(
+			os.WriteFile(filepath.Join(dir, "bundle.conf"), []byte("scripts = it.sh\n"), 0o644),
+			os.WriteFile(filepath.Join(dir, "scripts", "it.sh"), []byte(marker+text), 0o644),
+		); err != nil {
+			t.Fatal(err)
+		}
+		m.source(name, "type = fake\nbundles = "+name+"\n")
+	}
+	if out := m.must("acquire", "-s", "good"); out != "good-1\n" {
+		t.Errorf("acquire: got %q, want good-1", out)
+	}
+	_, errs, exit := m.run("acquire", "-s", "bad")
+	const want = "bad/scripts/it.sh: bundle bad: line 3: missing variable: <.nod_name>: " +
+		`map has no entry for key "nod_name"; the nearest known is node_name`
+	if exit != 2 || !strings.Contains(errs, want) {
+		t.Errorf("acquire of a bad one: exit status %d, %q, want 2 and %s", exit, errs, want)
+	}
+	if got, err := program.GoTemplate("x", nil, nil); err == nil {
+		t.Errorf("of a program without %s beside it: got %q, want an error", program.Whole, got)
 	}
 }
 
@@ -216,16 +303,7 @@ func TestHandOver(t *testing.T) {
 		t.Errorf("an instance of a foreign kind: exit status %d, %q, want 125 and that it needs %s", exit, errs, program.Whole)
 	}
 	m.must("release", "--all")
-	kept := filepath.Join(m.state(), "foreign-kinds")
-	if _, err := os.Stat(kept); err != nil {
-		t.Errorf("an instance of a foreign kind is left, and the file about it is not: %v", err)
-	}
 	m.program = lookIn(plainPath(t), "hostler")
-	m.must("discard", "own-1")
-	m.must("status")
-	if _, err := os.Stat(kept); err == nil {
-		t.Error("no instance of a foreign kind is left, and the file about them is")
-	}
 	// a link of another name is perhaps a former program's
 	link := filepath.Join(m.dir, "crcache")
 	if err := os.Symlink(m.program, link); err != nil {

@@ -191,6 +191,7 @@ type running struct {
 	out bytes.Buffer
 }
 
+// Write keeps the output and wakes the test that waits for more.
 func (r *running) Write(b []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -32,6 +32,8 @@ var (
 	fine  = time.Unix(1_234_567_890, 123_456_789)
 )
 
+// archive returns a tar of the files. Zero fields mean a regular file, mode 0644 and a fixed
+// time.
 func archive(files ...file) []byte {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)

@@ -45,6 +45,7 @@ func heap() uint64 {
 
 var zeroBlock [64 << 10]byte
 
+// count adds b to what came through, and samples the heap every 16 MiB.
 func (m *meter) count(b []byte) {
 	m.n += int64(len(b))
 	for rest := b; len(rest) > 0; {
@@ -63,6 +64,7 @@ func (m *meter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// check fails the test unless want bytes came through and memory stayed within mostGrowth.
 func (m *meter) check(t *connTest, want int64) {
 	t.Helper()
 	if m.n != want {
@@ -79,6 +81,7 @@ type zeroReader struct {
 	meter *meter
 }
 
+// Read gives zeros until none are left.
 func (z *zeroReader) Read(b []byte) (int, error) {
 	if z.left == 0 {
 		return 0, io.EOF

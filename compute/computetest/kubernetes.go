@@ -65,6 +65,8 @@ options:
   enableDebuggingHandlers: true
 `
 
+// script runs a script of the shared kubernetes directory and returns its output. Each clone of
+// the lab has its own range of 20 ports.
 func (k *Kubernetes) script(name string, args ...string) (string, error) {
 	port := k.Port
 	if n, err := strconv.Atoi(os.Getenv("HOSTLER_LAB_CLONE")); err == nil { // as for Lab
@@ -147,6 +149,8 @@ func (k *Kubernetes) Ctl(t testing.TB, input string, args ...string) string {
 	return out
 }
 
+// ctl runs kubectl with input on its standard input, and returns its output. An error quotes
+// what it printed on standard error.
 func (k *Kubernetes) ctl(input string, args ...string) (string, error) {
 	cache, err := kubernetesCache()
 	if err != nil {

@@ -278,6 +278,7 @@ func waits(t *testing.T, r *leaserRig) {
 	r.give(t, append(g.ls, all[1:]...)...)
 }
 
+// waitsInVain checks that a wait ends with ErrTimeout, and that it leaves nothing in the queue.
 func waitsInVain(t *testing.T, r *leaserRig) {
 	all := r.take(t, r.Maximum)
 	req := r.ask(1)

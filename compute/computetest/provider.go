@@ -169,6 +169,8 @@ func (s *providerSuite) destroy(t *testing.T, p compute.Provider, id compute.ID)
 	})
 }
 
+// list returns the sorted IDs of the provider's instances. An ID that is there twice fails the
+// test.
 func (s *providerSuite) list(t *testing.T, p compute.Provider) []compute.ID {
 	t.Helper()
 	all, err := p.List(s.context(t))
@@ -186,6 +188,8 @@ func (s *providerSuite) list(t *testing.T, p compute.Provider) []compute.ID {
 	return out
 }
 
+// connect tries until the instance is ready; any other error fails the test. The connection is
+// closed at the end of the test.
 func (s *providerSuite) connect(t *testing.T, p compute.Provider, id compute.ID) compute.Conn {
 	t.Helper()
 	var conn compute.Conn
@@ -534,6 +538,7 @@ func (s *providerSuite) check(t *testing.T) {
 	}
 }
 
+// names checks that a provider of fixed computers takes their names and refuses others.
 func (s *providerSuite) names(t *testing.T) {
 	if s.fixed == nil {
 		t.Skip("fixed: this provider makes its computers")

@@ -4,6 +4,8 @@
 package fault
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
 	"github.com/hostler-project/hostler/compute"
@@ -22,4 +24,16 @@ func Denied(hint, format string, args ...any) error {
 // Conflict returns an ErrConflict: this is not possible in the present state.
 func Conflict(hint, format string, args ...any) error {
 	return &compute.Error{Kind: compute.ErrConflict, Err: fmt.Errorf(format, args...), Hint: hint}
+}
+
+// KindOf returns the kind of an error: its own, or ErrTimeout where a context ended, or ErrFailed.
+func KindOf(err error) error {
+	var k *compute.Kind
+	switch {
+	case errors.As(err, &k):
+		return k
+	case errors.Is(err, context.DeadlineExceeded):
+		return compute.ErrTimeout
+	}
+	return compute.ErrFailed
 }

@@ -2,6 +2,6 @@
 // Writing an image takes ten minutes; booting from a cached one takes a fraction of that.
 //
 // A Scout reads what there is (a Fleet). A Strategy decides what to cache and what to eject (a
-// Plan). A Commander does it. The package joins those that decide (director/caching) and those that
-// know a service (provider/ironic).
+// Plan). A Commander does it. The package joins those that decide (director/imagecache) and
+// those that know a service (provider/ironic).
 package metal

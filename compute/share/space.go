@@ -93,6 +93,7 @@ func (s *Space) Book(part compute.Amount) bool {
 // Unbook removes a part that was booked.
 func (s *Space) Unbook(part compute.Amount) { s.add(part, -1) }
 
+// add counts n parts in; a negative n takes them out.
 func (s *Space) add(part compute.Amount, n int) {
 	s.parts += n
 	s.cores += int64(n) * part.Micro()

@@ -79,6 +79,7 @@ func literal(parts []syntax.WordPart) (string, error) {
 	return b.String(), nil
 }
 
+// unescape removes the backslash before each character, as a shell does outside quotes.
 func unescape(s string) string {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {

@@ -30,7 +30,7 @@ import (
 // TestMain is the API process too, which runs what its engine asks for before it serves.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == Subcommand {
-		started, bodyRoomTime = attack, 300*time.Millisecond
+		started, bodyRoomTime, patience = attack, 300*time.Millisecond, 300*time.Millisecond
 		os.Exit(Main())
 	}
 	if len(os.Args) == 3 && os.Args[1] == "engine" {
@@ -366,6 +366,8 @@ func TestForged(t *testing.T) {
 		"twice":         {`{"From":"1.2.3.4:5","At":"1.2.3.4:6"}`, `{"From":"1.2.3.4:5","At":"1.2.3.4:6"}`},
 		"no JSON":       {"root"},
 		"no address":    {`{"From":"unix","At":"1.2.3.4:6"}`},
+		"an odd zone":   {`{"From":"[fe80::1%\\u001b[2J]:1","At":"1.2.3.4:6"}`},
+		"an odd zone 2": {`{"From":"1.2.3.4:5","At":"[fe80::1%a]b]:1"}`},
 		"a socket":      {`{"From":"1.2.3.4:5","At":"/run/hostler/controller.sock"}`},
 		"a question":    {`{"Ask":"be root","From":"1.2.3.4:5","At":"1.2.3.4:6"}`},
 		"a signature":   {`{"Ask":"sign"}`},

@@ -59,8 +59,8 @@ func (s *reportingWriter) end() {
 }
 
 func (s *reportingWriter) report() {
-	text, _ := json.Marshal(s.delivery)         // it has but texts and numbers
-	_, _ = s.relay.askEngine(askReceived, text) // else the engine waits for its time
+	text, _ := json.Marshal(s.delivery)                    // it has but texts and numbers
+	_, _ = askEngine(s.relay.transport, askReceived, text) // else the engine waits for its time
 }
 
 // Unwrap gives the connection's own, for its deadlines.

@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
+	"unicode"
 
 	"github.com/hostler-project/hostler/auth/certificate"
 	"github.com/hostler-project/hostler/controller/server"
@@ -25,6 +27,18 @@ const (
 
 // longestZone is how long the name of an interface may be.
 const longestZone = 15
+
+// addressOf reads an address that the API process says. A zone is the plain name of an interface.
+func addressOf(text string) (netip.AddrPort, error) {
+	at, err := netip.ParseAddrPort(text)
+	odd := func(c rune) bool {
+		return c > unicode.MaxASCII || !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("-_.", c)
+	}
+	if zone := at.Addr().Zone(); err == nil && (len(zone) > longestZone || strings.ContainsFunc(zone, odd)) {
+		err = errors.New("no name of an interface")
+	}
+	return at, err
+}
 
 // maxQuestion is how long a question for a signature may be.
 const maxQuestion = 16 << 10
@@ -81,11 +95,11 @@ func metaOf(r *http.Request) (meta, error) {
 
 // restore makes a request what it was where it came in, and returns its context.
 func (m *meta) restore(r *http.Request) (context.Context, error) {
-	from, err := netip.ParseAddrPort(m.From)
-	if err != nil || len(from.Addr().Zone()) > longestZone {
+	from, err := addressOf(m.From)
+	if err != nil {
 		return nil, errors.New("no address from which this request came")
 	}
-	at, err := netip.ParseAddrPort(m.At)
+	at, err := addressOf(m.At)
 	if err != nil {
 		return nil, errors.New("no address at which this request came")
 	}

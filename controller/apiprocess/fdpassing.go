@@ -37,9 +37,10 @@ type fdSender struct {
 	close func() error
 }
 
-// newFDSender returns the sender to a process that has at most so many connections to the engine.
+// newFDSender returns the sender to a process that has at most so many connections to the engine,
+// and those that are kept aside.
 func newFDSender(c *net.UnixConn, sockets int) *fdSender {
-	d := &fdSender{c: c, slots: make(chan struct{}, sockets), done: make(chan struct{})}
+	d := &fdSender{c: c, slots: make(chan struct{}, sockets+aside), done: make(chan struct{})}
 	d.close = sync.OnceValue(func() error { close(d.done); return c.Close() })
 	return d
 }
@@ -138,7 +139,7 @@ func (s *engineConn) Close() error {
 type fdReceiver struct {
 	c       *net.UnixConn
 	clients []*fdListener
-	free    slots // one for each connection of a client
+	places  *places
 	probes  *fdListener
 
 	mu      sync.Mutex
@@ -147,7 +148,7 @@ type fdReceiver struct {
 
 // newFDReceiver returns the end of a process.
 func newFDReceiver(c *net.UnixConn, s setup) *fdReceiver {
-	in := &fdReceiver{c: c, free: newSlots(s.maxConns()), probes: newFDListener()}
+	in := &fdReceiver{c: c, places: newPlaces(s.maxConns()), probes: newFDListener()}
 	for range s.Listeners {
 		in.clients = append(in.clients, newFDListener())
 	}
@@ -172,8 +173,10 @@ func (in *fdReceiver) receive() error {
 			in.deliver(c)
 		case what == kindProbe:
 			in.probes.put(localConn{c})
-		case what == kindClient && listener < len(in.clients) && in.free.take():
-			in.clients[listener].put(&bounded{c, sync.OnceFunc(in.free.free)})
+		case what == kindClient && listener < len(in.clients):
+			if b := in.places.admit(c); b != nil {
+				in.clients[listener].put(b)
+			}
 		default:
 			_ = c.Close()
 		}

@@ -3,9 +3,10 @@ package apiprocess
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -28,6 +30,8 @@ const (
 	shortResponse = 64 << 10
 	// minConns is how many connections of strangers there may be in any case.
 	minConns = 128
+	// aside is how many connections to the engine are kept for handshakes and its own questions.
+	aside = 8
 )
 
 // bodyRoomTime is how long a larger body waits until there is room for it. Only tests change it.
@@ -37,42 +41,54 @@ var bodyRoomTime = 10 * time.Second
 // served at once.
 func (s setup) maxConns() int { return max(2*s.Sockets, minConns) }
 
-// slots are what so many may have at once.
-type slots chan struct{}
+// patience is how long a request may be without an answer before it counts as one that waits. Only
+// tests change it.
+var patience = time.Second
 
-func newSlots(n int) slots { return make(slots, max(n, 1)) }
-
-// report takes one, if one is free.
-func (s slots) take() bool {
-	select {
-	case s <- struct{}{}:
-		return true
-	default:
-		return false
-	}
-}
-
-func (s slots) free() { <-s }
-
-// limits are how much of this process and of its connections to the engine requests may have.
+// limits are how much of this process and of its connections to the engine requests may have. Of
+// each a network of strangers, or a caller, has but a share.
 type limits struct {
-	requests  slots               // that are served
-	upgraded  slots               // terminals and tunnels
-	described slots               // descriptions of the API, which anybody may read slowly
-	long      slots               // answers that are not kept whole
-	uploads   slots               // bodies that are passed on as they come
-	logins    slots               // larger bodies of people who sign in
+	requests  *auth.Shares        // that are served, by network
+	described *auth.Shares        // long answers that anybody may read slowly, by network
+	logins    *auth.Shares        // larger bodies of people who sign in, by network
+	upgraded  *auth.Shares        // terminals and tunnels, by caller
+	long      *auth.Shares        // long answers, and requests that wait, by caller
+	uploads   *auth.Shares        // bodies that are passed on as they come, by caller
 	bodies    *semaphore.Weighted // bytes of other larger bodies
 	most      int64               // bytes of them at once
 }
 
 // newLimits shares the connections to the engine: an eighth is left for all that is short.
 func newLimits(s setup) limits {
+	part := func(of int) *auth.Shares { return auth.NewShares(int64(s.Sockets / of)) }
 	return limits{
-		requests: newSlots(s.maxConns()), upgraded: newSlots(s.Sockets / 4), described: newSlots(s.Sockets / 16),
-		long: newSlots(s.Sockets / 2), uploads: newSlots(s.Sockets / 16), logins: newSlots(maxLogins),
+		requests: auth.NewShares(int64(s.maxConns())), described: part(16), logins: auth.NewShares(maxLogins),
+		upgraded: part(4), long: part(2), uploads: part(16),
 		bodies: semaphore.NewWeighted(s.Bodies), most: s.Bodies,
 	}
+}
+
+// networkOf is what a stranger's request is counted by.
+func networkOf(r *http.Request) string { return auth.Network(auth.RemoteHost(r)) }
+
+// callerOf is what a caller's request is counted by: a digest of what it presents where the engine
+// has found its caller, or will before it is answered late or long. Elsewhere it is the network.
+func callerOf(r *http.Request) string {
+	path := r.URL.Path
+	known := strings.HasPrefix(path, "/v1/") && path != loginPath || strings.HasPrefix(path, slaposPath)
+	if !known || !auth.HasCredentials(r) {
+		return networkOf(r)
+	}
+	shown := sha256.New()
+	for _, name := range []string{"Authorization", "Cookie", "X-Access-Token"} {
+		fmt.Fprintf(shown, "%q", r.Header.Values(name))
+	}
+	if r.TLS != nil {
+		for _, c := range r.TLS.PeerCertificates {
+			_, _ = shown.Write(c.Raw) // it never fails
+		}
+	}
+	return string(shown.Sum(nil))
 }
 
 // busyError says of what there is too much.
@@ -83,7 +99,7 @@ func (e busyError) Error() string { return string(e) }
 const (
 	tooManyRequests = busyError("too many requests are being served")
 	tooManyUpgraded = busyError("too many connections are open for terminals and tunnels")
-	tooManyLong     = busyError("too many long answers are being read")
+	tooManyLong     = busyError("too many requests wait, or have long answers that are being read")
 	tooManyBodies   = busyError("too many large requests are being sent")
 )
 
@@ -92,34 +108,48 @@ func (e busyError) problem() api.Problem {
 	return api.NewProblem(&compute.Error{Kind: compute.ErrUnavailable, Err: e, Hint: "try again soon"})
 }
 
+// refuse tells a stranger so. By HTTP/2 a body could wait for its reader without a place of its
+// own, so there is none.
+func (e busyError) refuse(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Retry-After", "1")
+	if r.ProtoMajor != 1 {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	writeProblem(w, e.problem())
+}
+
 // reserve makes room for what may hold a connection to the engine, or memory, for as long as its
 // caller likes. free gives it back; nil: there is none, and the caller has been told so.
 func (f *relay) reserve(w http.ResponseWriter, r *http.Request) (free func()) {
 	switch {
-	case r.Header.Get("Upgrade") != "":
-		if !f.upgraded.take() {
+	case f.kinds.Upgrades(r):
+		if !f.isKnown(w, r, meta{}, http.MethodGet, selfPath) {
+			return nil
+		}
+		free, ok := f.upgraded.Take(callerOf(r), 1)
+		if !ok {
 			writeProblem(w, tooManyUpgraded.problem())
-			return nil
 		}
-		return f.upgraded.free
+		return free
 	case strings.HasPrefix(r.URL.Path, descriptions):
-		select {
-		case f.described <- struct{}{}:
-			return f.described.free
-		case <-r.Context().Done():
-			return nil
+		free, ok := f.described.Take(networkOf(r), 1)
+		if !ok {
+			tooManyRequests.refuse(w, r)
 		}
+		return free
 	}
+	r.Header.Del("Upgrade") // it means nothing here, and a body counts as any other
 	n := r.ContentLength
-	if most := f.mostBody(r); n < 0 || n > most {
+	if most := f.kinds.MostBody(r); n < 0 || n > most {
 		n = most
 	}
 	switch {
 	case n <= smallBody:
 		return func() {}
 	case r.URL.Path == loginPath:
-		if f.logins.take() {
-			return f.logins.free
+		if free, ok := f.logins.Take(networkOf(r), 1); ok {
+			return free
 		}
 	case !f.isKnown(w, r, meta{}, http.MethodGet, selfPath):
 		return nil
@@ -152,11 +182,13 @@ func (f *relay) toSlapos(w http.ResponseWriter, r *http.Request) {
 		r = &with
 	case !f.isKnown(w, r, meta{Ask: askKnown}, r.Method, r.URL.Path):
 		return
-	case !f.uploads.take():
-		http.Error(w, string(tooManyBodies), http.StatusServiceUnavailable)
-		return
 	default:
-		defer f.uploads.free()
+		free, ok := f.uploads.Take(callerOf(r), 1)
+		if !ok {
+			http.Error(w, string(tooManyBodies), http.StatusServiceUnavailable)
+			return
+		}
+		defer free()
 	}
 	f.pass(w, r, meta{})
 }
@@ -165,6 +197,11 @@ func (f *relay) toSlapos(w http.ResponseWriter, r *http.Request) {
 // caller who reads slowly holds no connection to the engine. For a long one there has to be
 // room.
 func (f *relay) bufferShort(r *http.Response) error {
+	h, ok := r.Request.Context().Value(holdKey{}).(*hold)
+	if !ok {
+		return errors.New("a request without a hold")
+	}
+	h.late.Stop()
 	switch {
 	case r.StatusCode == http.StatusSwitchingProtocols || r.ContentLength == 0:
 		return nil
@@ -181,11 +218,43 @@ func (f *relay) bufferShort(r *http.Response) error {
 		}
 		r.Body = &joined{io.MultiReader(&b, r.Body), r.Body}
 	}
-	if !f.long.take() {
+	if !h.take() {
 		return errors.Join(tooManyLong, r.Body.Close())
 	}
-	r.Body = &freeing{r.Body, sync.OnceFunc(f.long.free)}
 	return nil
+}
+
+// hold is the place among the long answers that a request has: from when it has no answer for a
+// while, or a long one, until its answer has gone out.
+type hold struct {
+	of   *auth.Shares
+	who  string
+	late *time.Timer // runs until there is an answer
+
+	mu   sync.Mutex
+	over bool
+	free func() // nil: it has none yet
+}
+
+type holdKey struct{}
+
+// take reports whether the request has its place now.
+func (h *hold) take() (ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over || h.free != nil {
+		return true
+	}
+	h.free, ok = h.of.Take(h.who, 1)
+	return ok
+}
+
+func (h *hold) end() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over = true; h.free != nil {
+		h.free()
+	}
 }
 
 // eventStream is the type of answers that come piece by piece.
@@ -194,26 +263,4 @@ const eventStream = "text/event-stream"
 type joined struct {
 	io.Reader
 	io.Closer
-}
-
-// freeing gives a slot back when it is closed.
-type freeing struct {
-	io.ReadCloser
-	free func()
-}
-
-func (b *freeing) Close() error {
-	defer b.free()
-	return b.ReadCloser.Close()
-}
-
-// bounded is a connection that has a slot of its listener.
-type bounded struct {
-	net.Conn
-	free func()
-}
-
-func (c *bounded) Close() error {
-	defer c.free()
-	return c.Conn.Close()
 }

@@ -90,11 +90,17 @@ func (f *relay) listen(in *fdReceiver, secure bool) error {
 	}()
 	var wait sync.WaitGroup
 	errs := make(chan error, len(all))
-	for _, l := range all {
+	for i, l := range all {
+		var next http.Handler = f
+		if i == 0 {
+			next = http.HandlerFunc(f.probed)
+		}
 		wait.Go(func() {
-			srv := &http.Server{Handler: f, ErrorLog: log.New(io.Discard, "", 0), HTTP2: &http.HTTP2Config{
-				MaxConcurrentStreams: mostStreams, MaxReceiveBufferPerConnection: mostUnread, MaxReceiveBufferPerStream: mostUnread,
-			}}
+			srv := &http.Server{
+				Handler: next, ErrorLog: log.New(io.Discard, "", 0), ConnState: in.places.changed, HTTP2: &http.HTTP2Config{
+					MaxConcurrentStreams: mostStreams, MaxReceiveBufferPerConnection: mostUnread, MaxReceiveBufferPerStream: mostUnread,
+				},
+			}
 			errs <- server.Serve(ctx, srv, l, grace)
 			cancel() // one without the others is none
 		})
@@ -112,7 +118,7 @@ func (f *relay) tls() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			text, err := f.askEngine(askCertificate, nil)
+			text, err := askEngine(f.aside, askCertificate, nil)
 			if err != nil {
 				return nil, err
 			}

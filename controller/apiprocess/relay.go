@@ -30,7 +30,7 @@ var forwardedHeaders = []string{
 	"Accept", "Accept-Encoding", "Authorization", "Content-Type", "Cookie", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range",
 	"If-Unmodified-Since", "Last-Event-Id", "Origin", "Range", "Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Websocket-Extensions",
 	"Sec-Websocket-Key", "Sec-Websocket-Protocol", "Sec-Websocket-Version", "Traceparent", "Tracestate", "Upgrade", "User-Agent",
-	"X-Access-Token", "X-Forwarded-Prefix", "X-Forwarded-Proto", passedHeader,
+	"X-Access-Token", "X-Forwarded-For", "X-Forwarded-Prefix", "X-Forwarded-Proto", passedHeader,
 	api.KeyHeader, api.PageHeader, api.ProjectHeader, api.ReasonHeader, request.Header,
 }
 
@@ -62,26 +62,30 @@ const keptSockets = 256
 // relay answers clients by asking the engine.
 type relay struct {
 	transport http.RoundTripper
+	aside     http.RoundTripper // for handshakes, and for what the engine asks itself
 	proxy     *httputil.ReverseProxy
 	table     http.Handler // the operations, and the page
-	mostBody  func(*http.Request) int64
+	kinds     *server.Kinds
 	slapos    http.Handler // nil: there is no SlapOS master
 	limits
 }
 
 func newRelay(s setup, dial func() (net.Conn, error)) *relay {
-	f := &relay{transport: &http.Transport{
-		DialContext:        func(context.Context, string, string) (net.Conn, error) { return dial() },
-		DisableCompression: true, MaxIdleConnsPerHost: keptSockets, MaxConnsPerHost: s.Sockets, IdleConnTimeout: idle,
-	}}
+	transport := func(conns int) http.RoundTripper {
+		return &http.Transport{
+			DialContext:        func(context.Context, string, string) (net.Conn, error) { return dial() },
+			DisableCompression: true, MaxIdleConnsPerHost: keptSockets, MaxConnsPerHost: conns, IdleConnTimeout: idle,
+		}
+	}
+	f := &relay{transport: transport(s.Sockets), aside: transport(aside)}
 	f.proxy = &httputil.ReverseProxy{
 		Rewrite: func(p *httputil.ProxyRequest) { p.Out.Header = f.headers(p) }, Transport: f.transport, FlushInterval: -1,
 		ErrorLog: log.New(io.Discard, "", 0), ErrorHandler: unreachable,
 		ModifyResponse: func(r *http.Response) error { r.Header.Del(server.RefusedHeader); return f.bufferShort(r) },
 	}
 	f.limits = newLimits(s)
-	checked, mostBody := server.Checked(s.Version, f.serve)
-	f.table, f.mostBody = web.Handler(checked), mostBody
+	checked, kinds := server.Checked(s.Version, f.serve)
+	f.table, f.kinds = web.Handler(checked), kinds
 	if s.Slapos {
 		f.slapos = LimitBodyTime(http.HandlerFunc(f.toSlapos))
 	}
@@ -91,18 +95,27 @@ func newRelay(s setup, dial func() (net.Conn, error)) *relay {
 // ServeHTTP relays what an operation takes. What this process has an answer for itself is told when
 // the engine, which knows who asks and by which name, has nothing else to say.
 func (f *relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !f.requests.take() {
-		writeProblem(w, tooManyRequests.problem())
+	if isHealth(r) {
+		w.Header().Set(request.Header, request.IDOf(r))
+		_, _ = io.WriteString(w, "ok\n") // nobody is left to tell
 		return
 	}
-	defer f.requests.free()
+	free, ok := f.requests.Take(networkOf(r), 1)
+	if !ok {
+		tooManyRequests.refuse(w, r)
+		return
+	}
+	defer free()
+	if r.ProtoMajor != 1 {
+		// an answer that nobody reads has its place until then
+		defer func() { _ = http.NewResponseController(w).Flush() }()
+	}
 	absolute := r.URL.IsAbs() || r.URL.Host != "" || !strings.HasPrefix(r.URL.Path, "/")
 	if !absolute && f.slapos != nil && strings.HasPrefix(r.URL.Path, slaposPath) {
 		f.slapos.ServeHTTP(w, r)
 		return
 	}
-	free := f.reserve(w, r)
-	if free == nil {
+	if free = f.reserve(w, r); free == nil {
 		return
 	}
 	defer free()
@@ -123,6 +136,25 @@ func (f *relay) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		said = meta{Ask: askRefuse, Status: held.status}
 	}
 	f.askFirst(held, r, said)
+}
+
+// isHealth reports whether a request asks if this process answers.
+func isHealth(r *http.Request) bool {
+	return r.URL.Path == "/healthz" && (r.Method == http.MethodGet || r.Method == http.MethodHead)
+}
+
+// probed answers the engine's own question whether this process answers, by asking the engine.
+func (f *relay) probed(w http.ResponseWriter, r *http.Request) {
+	ask := r.Clone(r.Context())
+	ask.URL, ask.RequestURI = &url.URL{Scheme: "http", Host: "engine", Path: r.URL.Path}, ""
+	ask.Header = http.Header{metaHeader: {meta{}.of(r)}}
+	got, err := f.aside.RoundTrip(ask)
+	if err != nil {
+		unreachable(w, r, err)
+		return
+	}
+	defer got.Body.Close()
+	w.WriteHeader(got.StatusCode)
 }
 
 // isKnown asks the engine at a path whether it knows the caller of a request with a large body,
@@ -172,6 +204,14 @@ func (f *relay) askFirst(held *bufferedResponse, r *http.Request, said meta) {
 	got.Header.Del(deliveryHeader)
 	to := held.ResponseWriter
 	if mine {
+		if held.body.Len() > shortResponse { // such as a file of the page
+			free, ok := f.described.Take(networkOf(r), 1)
+			if !ok {
+				tooManyRequests.refuse(to, r)
+				return
+			}
+			defer free()
+		}
 		for _, name := range []string{"Content-Length", "Date"} {
 			got.Header.Del(name)
 		}
@@ -205,8 +245,17 @@ func (f *relay) serve(w http.ResponseWriter, r *http.Request, body []byte) {
 
 // pass relays a request as it is, but for its headers and its query, which are written anew.
 func (f *relay) pass(w http.ResponseWriter, r *http.Request, said meta) {
-	text := said.of(r)
-	r = r.Clone(context.WithValue(r.Context(), metaKey{}, text))
+	h := &hold{of: f.long, who: callerOf(r)}
+	defer h.end()
+	ctx, cancel := context.WithCancelCause(context.WithValue(r.Context(), metaKey{}, said.of(r)))
+	defer cancel(nil)
+	h.late = time.AfterFunc(patience, func() {
+		if !h.take() {
+			cancel(tooManyLong)
+		}
+	})
+	defer h.late.Stop()
+	r = r.Clone(context.WithValue(ctx, holdKey{}, h))
 	r.Trailer = nil
 	r.URL = &url.URL{Scheme: "http", Host: "engine", Path: r.URL.Path, RawPath: r.URL.RawPath, RawQuery: r.URL.RawQuery}
 	to := &reportingWriter{ResponseWriter: w, relay: f}
@@ -256,13 +305,13 @@ func (m meta) of(r *http.Request) string {
 }
 
 func unreachable(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() != nil {
-		panic(http.ErrAbortHandler) // the caller has hung up
-	}
 	var busy busyError
-	if errors.As(err, &busy) {
+	if errors.As(err, &busy) || errors.As(context.Cause(r.Context()), &busy) {
 		writeProblem(w, busy.problem())
 		return
+	}
+	if r.Context().Err() != nil {
+		panic(http.ErrAbortHandler) // the caller has hung up
 	}
 	writeProblem(w, api.NewProblem(&compute.Error{
 		Kind: compute.ErrUnavailable, Err: errors.New("the controller's engine does not answer"), Hint: "try again soon",
@@ -295,8 +344,8 @@ func (a *bufferedResponse) Write(b []byte) (int, error) {
 // Unwrap gives the connection's own, for its deadlines.
 func (a *bufferedResponse) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
-// askEngine asks the engine for what is not a request's.
-func (f *relay) askEngine(ask string, body []byte) ([]byte, error) {
+// askEngine asks the engine for what is not a request's, by one of the transports.
+func askEngine(by http.RoundTripper, ask string, body []byte) ([]byte, error) {
 	text, _ := json.Marshal(meta{Ask: ask}) // it has but texts
 	ctx, cancel := context.WithTimeout(context.Background(), askTime)
 	defer cancel()
@@ -305,7 +354,7 @@ func (f *relay) askEngine(ask string, body []byte) ([]byte, error) {
 		return nil, err
 	}
 	r.Header.Set(metaHeader, string(text))
-	got, err := f.transport.RoundTrip(r)
+	got, err := by.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
@@ -328,5 +377,5 @@ func (f *relay) sign(q certificate.Signing) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.askEngine(askSign, body)
+	return askEngine(f.aside, askSign, body)
 }

@@ -35,10 +35,11 @@ type Supervisor struct {
 	Handler   http.Handler // the engine's
 	Hosts     Hosts        // the names by which it is asked
 	Log       *slog.Logger
-	Strict    bool // it does not serve if it cannot be confined
+	Strict    bool  // it does not serve if it cannot be confined
+	Lacking   error // why there is none for listeners on the network; nil: it is as it is to be
 
 	probing probing                      // usualProbing, unless a test says otherwise
-	sockets int                          // likewise maxSockets,
+	sockets int                          // likewise MaxConnections,
 	bodies  int64                        // and maxBodies
 	state   atomic.Pointer[processState] // of the process that serves; nil: none
 	senders chan *fdSender               // gives the sender to the process that serves
@@ -82,6 +83,9 @@ type processState struct {
 
 // State describes the API process; "": there is none.
 func (f *Supervisor) State() string {
+	if f.Lacking != nil {
+		return "none: " + f.Lacking.Error()
+	}
 	if len(f.Listeners) == 0 {
 		return ""
 	}
@@ -340,7 +344,7 @@ func (f *Supervisor) startProcess() (*process, error) {
 		return nil, err
 	}
 	if s.Sockets == 0 {
-		if s.Sockets, err = maxSockets(); err != nil {
+		if s.Sockets, err = MaxConnections(); err != nil {
 			return nil, err
 		}
 	}
@@ -353,7 +357,7 @@ func (f *Supervisor) startProcess() (*process, error) {
 	return p, err
 }
 
-// start starts it. alone: in a user namespace of its own.
+// startIn starts it. alone: in a user namespace of its own.
 func (f *Supervisor) startIn(s setup, alone bool) (*process, error) {
 	program := "/proc/self/exe" // this very program, also when another is in its place by now
 	if runtime.GOOS != "linux" {
@@ -392,9 +396,9 @@ func (f *Supervisor) startIn(s setup, alone bool) (*process, error) {
 	return p, nil
 }
 
-// maxSockets is how many connections the API process may have to this one: a quarter of the files
-// that this one may open. Each request that waits has one.
-func maxSockets() (int, error) {
+// MaxConnections is how many connections the API process may have to this one: a quarter of the
+// files that this one may open. Each request that waits has one.
+func MaxConnections() (int, error) {
 	var files unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
 		return 0, err

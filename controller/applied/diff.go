@@ -35,7 +35,7 @@ func difference(was, now *api.AppliedThing) string {
 	if t == nil {
 		return ""
 	}
-	top := thingPath(t.Kind, t.Name)
+	top := objectPath(t.Kind, t.Name)
 	if oldLabels != newLabels {
 		out.WriteString(header(top+" (labels)", oldLabels != "", newLabels != "") + unified.Diff(oldLabels, newLabels))
 	}

@@ -8,4 +8,4 @@ var (
 	After = after
 )
 
-const MaxThing = maxThing
+const MaxThing = maxObject

@@ -43,8 +43,8 @@ func plan(there []api.AppliedThing, set api.ApplySet) ([]Change, error) {
 			"prune takes away what has labels, and no label is given",
 		)
 	}
-	if len(set.Things) > maxThings {
-		return nil, invalid("", "", "%d things are more than %d", len(set.Things), maxThings)
+	if len(set.Things) > maxObjects {
+		return nil, invalid("", "", "%d things are more than %d", len(set.Things), maxObjects)
 	}
 	was := map[string]*api.AppliedThing{}
 	for i := range there {

@@ -198,15 +198,15 @@ func (r *reading) file(path, name string) (f api.ThingFile, err error) {
 	case !info.Mode().IsRegular():
 		return f, errors.New("is neither a file nor a directory")
 	}
-	data, err := io.ReadAll(io.LimitReader(in, maxThing+1))
+	data, err := io.ReadAll(io.LimitReader(in, maxObject+1))
 	if err != nil {
 		return f, err
 	}
 	if r.size += int64(len(data)); r.size > maxSet {
 		return f, fmt.Errorf("with it the directory holds more than %d MiB", maxSet>>20)
 	}
-	if r.many++; r.many > maxThings {
-		return f, fmt.Errorf("with it the directory holds more than %d files", maxThings)
+	if r.many++; r.many > maxObjects {
+		return f, fmt.Errorf("with it the directory holds more than %d files", maxObjects)
 	}
 	return newFile(name, info.Mode(), data), nil
 }

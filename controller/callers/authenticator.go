@@ -21,7 +21,7 @@ import (
 
 // Options say by what an Authenticator knows callers.
 type Options struct {
-	Tokens *auth.Ring
+	Tokens *auth.TokenRegistry
 	// AdministratorToken is the token of the controller's own user; "": none
 	AdministratorToken string
 	Certificates       *certs.Files // nil: the controller does not listen with TLS

@@ -26,7 +26,7 @@ func TestCaller(t *testing.T) {
 	}
 	defer st.Close()
 	members := NewRoles([]string{"ada"}, []*config.Project{{Name: "web", Members: map[string]string{"ann": "user"}}}).Of
-	ring := auth.NewRing(st, auth.RingOptions{Members: members, Reserved: Reserved})
+	ring := auth.NewTokenRegistry(st, auth.TokenRegistryOptions{Members: members, Reserved: Reserved})
 	secret, err := ring.Make(t.Context(), &auth.Token{Kind: auth.TokenOf, Owner: "ann"}, 0)
 	if err != nil {
 		t.Fatal(err)

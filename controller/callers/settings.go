@@ -90,7 +90,7 @@ func (s *Settings) SignIn(ctx context.Context, guard *fetch.Guard) (out login.Si
 		}
 	}
 	opt.Reserved = reservedNames()
-	opt.Transport = guard.And(fetch.Named(s.Issuer)).Transport(nil)
+	opt.Transport = guard.And(fetch.RulesFor(s.Issuer)).Transport(nil)
 	out.Provider, err = signin.New(opt)
 	return out, err
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -52,11 +53,19 @@ func AdministratorToken(file string) (string, error) {
 	}
 	b, err := os.ReadFile(file)
 	text := strings.TrimSpace(string(b))
-	if err == nil && len(text) < 16 {
+	switch different := len(slices.Compact(slices.Sorted(slices.Values([]byte(text))))); {
+	case err != nil:
+	case len(text) < 16:
 		err = fault.Invalid("remove it, and one is made", "%s: %d characters are no token: at least 16", file, len(text))
+	case different < leastDifferent:
+		err = fault.Invalid("remove it, and one is made", "%s: this is guessed easily: %d different characters", file, different)
 	}
 	return text, err
 }
+
+// leastDifferent is how many different characters a token has at least. Of 16 random hexadecimal
+// digits one in twenty thousand has fewer.
+const leastDifferent = 6
 
 // makeToken writes a new token to a file, unless another controller has made one meanwhile. The
 // file appears complete or not at all.

@@ -44,3 +44,19 @@ func TestTokenFileElsewhere(t *testing.T) {
 		t.Errorf(`%s: err = %v; want an error and err.Error() with file + ":"`, file, err)
 	}
 }
+
+// TestWeakTokens: a token that is short, or of few characters, is refused.
+func TestWeakTokens(t *testing.T) {
+	for token, good := range map[string]bool{
+		"short": false, "aaaaaaaaaaaaaaaaaaaaaaaa": false, "passpasspasspass": false,
+		"3f9c0d1e7a5b2846": true, "correct horse battery": true,
+	} {
+		file := filepath.Join(t.TempDir(), "token")
+		if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := AdministratorToken(file); (err == nil) != good || good && got != token {
+			t.Errorf("%q: got %q and %v, want it taken: %v", token, got, err, good)
+		}
+	}
+}

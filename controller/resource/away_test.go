@@ -304,7 +304,7 @@ func inHall(t *testing.T, do func(t *testing.T, h *hall, d *ledger)) {
 			objects: map[string]*unstructured.Unstructured{}, watches: map[chan apiwatch.Event]bool{},
 		}, &ledger{leases: map[string]compute.Lease{}}
 		r := New(Options{Namespaces: map[string]string{"team": ""}, Installation: "me", Show: 100,
-			As: func(string, string, string) (Door, error) { return d, nil }, Book: func() Book { return d }})
+			As: func(string, string, string) (Client, error) { return d, nil }, Reader: func() Reader { return d }})
 		r.cluster.client, r.cluster.mark = h, "here"
 		ctx, cancel := context.WithCancel(t.Context())
 		defer func() { cancel(); synctest.Wait() }()

@@ -86,8 +86,8 @@ func markOf(config *rest.Config) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// leads returns the mark of the cluster in the kubeconfig as last read; "": not read yet.
-func (c *cluster) leads() string {
+// server returns the mark of the cluster in the kubeconfig as last read; "": not read yet.
+func (c *cluster) server() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.mark
@@ -112,7 +112,7 @@ func (c *cluster) call(ctx context.Context, do func(context.Context, dynamic.Int
 		client, err := c.ask()
 		if err == nil {
 			err = do(ctx, client)
-			c.heard(err)
+			c.noteResult(err)
 		}
 		if !apierrors.IsUnauthorized(err) || again {
 			return err
@@ -125,21 +125,21 @@ func (c *cluster) call(ctx context.Context, do func(context.Context, dynamic.Int
 	}
 }
 
-// heard notes whether the API server answered a call. An answer that it is unavailable does not
-// count.
-func (c *cluster) heard(err error) {
+// noteResult notes whether the API server answered a call. An answer that it is unavailable does
+// not count.
+func (c *cluster) noteResult(err error) {
 	switch {
 	case errors.Is(err, context.Canceled): // by this process
-	case unheard(err):
+	case isUnreachable(err):
 		c.mute.Store(true)
 	case c.mute.Swap(false):
 		c.returned.Store(true)
 	}
 }
 
-// unheard reports whether a call failed without an answer, so that nothing is known about its
+// isUnreachable reports whether a call failed without an answer, so that nothing is known about its
 // object.
-func unheard(err error) bool {
+func isUnreachable(err error) bool {
 	var said apierrors.APIStatus
 	if errors.As(err, &said) {
 		return apierrors.IsServiceUnavailable(err) || apierrors.IsServerTimeout(err) || apierrors.IsTimeout(err)

@@ -36,7 +36,7 @@ func TestWrongConfiguration(t *testing.T) {
 		}
 	}
 	put("")
-	if client, err := c.ask(); err != nil || client == nil || c.leads() == "" {
+	if client, err := c.ask(); err != nil || client == nil || c.server() == "" {
 		t.Errorf("once it is mended: %v, %v", client, err)
 	}
 }

@@ -2,7 +2,7 @@
 // and quotas, with objects of hostler's own kinds (docs/kubernetes-resources.md). `kubectl get
 // leases.hostler-project.github.io` shows what hostler status shows.
 //
-// It makes no decisions. Each object is a request that goes to the engine through Door, as other
+// It makes no decisions. Each object is a request that goes to the engine through Client, as other
 // clients' requests do. It acts as a user of the project of the object's namespace, with no more
 // rights. The result is written to the object's status when it changes.
 //

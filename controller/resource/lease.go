@@ -31,7 +31,7 @@ const (
 func (r *Reconciler) reconcile(ctx context.Context, l *Lease) (again time.Duration, err error) {
 	switch {
 	case l.DeletionTimestamp != nil:
-		return 0, r.depart(ctx, l)
+		return 0, r.finalize(ctx, l)
 	case l.Status.Phase == ended:
 		return 0, nil
 	case l.Status.Phase == leased:
@@ -48,14 +48,14 @@ func (r *Reconciler) reconcile(ctx context.Context, l *Lease) (again time.Durati
 			return 0, nil
 		}
 	}
-	return r.ask(ctx, l)
+	return r.acquireFor(ctx, l)
 }
 
-// ask requests the lease and writes the progress to the object.
-func (r *Reconciler) ask(ctx context.Context, l *Lease) (again time.Duration, err error) {
-	f := r.fly(ctx, l)
+// acquireFor requests the lease and writes the progress to the object.
+func (r *Reconciler) acquireFor(ctx context.Context, l *Lease) (again time.Duration, err error) {
+	f := r.startRequest(ctx, l)
 	if f == nil {
-		return r.tell(ctx, l, 0, fmt.Sprintf("%d of this namespace wait for %s before it", mostWaiting, l.Spec.Source))
+		return r.reportWaiting(ctx, l, 0, fmt.Sprintf("%d of this namespace wait for %s before it", mostWaiting, l.Spec.Source))
 	}
 	select {
 	case <-f.done:
@@ -64,10 +64,10 @@ func (r *Reconciler) ask(ctx context.Context, l *Lease) (again time.Duration, er
 			return time.Second, nil // most leases are given sooner, and then one write is enough
 		}
 		place, why := f.waits()
-		return r.tell(ctx, l, place, why)
+		return r.reportWaiting(ctx, l, place, why)
 	}
 	if f.err != nil {
-		r.land(f)
+		r.finishRequest(f)
 		return 0, r.failed(ctx, l, f.err)
 	}
 	r.opt.Step("lease:acquired")
@@ -86,11 +86,11 @@ func (r *Reconciler) ask(ctx context.Context, l *Lease) (again time.Duration, er
 	status.Steps = f.steps()
 	if err := r.write(ctx, l, status); err != nil {
 		if apierrors.IsNotFound(err) {
-			r.land(f) // the object is gone; the lease is found by its label
+			r.finishRequest(f) // the object is gone; the lease is found by its label
 		}
 		return 0, err
 	}
-	r.land(f)
+	r.finishRequest(f)
 	r.opt.Step("lease:told")
 	return 0, nil
 }
@@ -139,11 +139,11 @@ func (r *Reconciler) write(ctx context.Context, l *Lease, status LeaseStatus) er
 	return r.watchOf(l.Namespace).write(ctx, l, status)
 }
 
-// tell writes the progress of a request, as far as the rate limit allows, and returns when to look
-// again.
-func (r *Reconciler) tell(ctx context.Context, l *Lease, place int, why string) (time.Duration, error) {
+// reportWaiting writes the progress of a request, as far as the rate limit allows, and returns
+// when to look again.
+func (r *Reconciler) reportWaiting(ctx context.Context, l *Lease, place int, why string) (time.Duration, error) {
 	status := waits(l, place, "Waiting", cmp.Or(why, "it is being seen to"))
-	if !same(l.Status, status) && !r.telling.Allow() {
+	if !same(l.Status, status) && !r.writeLimit.Allow() {
 		return 2 * time.Second, nil
 	}
 	return 5 * time.Second, r.write(ctx, l, status)
@@ -183,7 +183,7 @@ func (r *Reconciler) request(l *Lease) (compute.Request, error) {
 		Labels:  map[string]string{},
 	}
 	maps.Copy(req.Labels, s.Labels)
-	req.Labels[labelUID], req.Labels[labelObject], req.Labels[labelWhere] = string(l.UID), l.Namespace+"/"+l.Name, r.cluster.leads()
+	req.Labels[labelUID], req.Labels[labelObject], req.Labels[labelWhere] = string(l.UID), l.Namespace+"/"+l.Name, r.cluster.server()
 	if bad != nil {
 		return req, &compute.Error{Kind: compute.ErrInvalid, Err: bad}
 	}
@@ -193,7 +193,7 @@ func (r *Reconciler) request(l *Lease) (compute.Request, error) {
 // failed writes why there is no lease, and retries later. A request that has waited as long as it
 // may is over.
 func (r *Reconciler) failed(ctx context.Context, l *Lease, err error) error {
-	reason, text := wrong(err)
+	reason, text := failureReason(err)
 	status := waits(l, 0, reason, text)
 	if l.Spec.Wait != "" && (errors.Is(err, compute.ErrTimeout) || l.Spec.Wait == "0" && errors.Is(err, compute.ErrNoCapacity)) {
 		return r.write(ctx, l, over(status, time.Now()))
@@ -205,8 +205,8 @@ func (r *Reconciler) failed(ctx context.Context, l *Lease, err error) error {
 // added.
 var errAgain = errors.New("again later")
 
-// wrong returns an error in the form of a condition.
-func wrong(err error) (reason, text string) {
+// failureReason returns an error in the form of a condition.
+func failureReason(err error) (reason, text string) {
 	p := api.PlainProblem(err)
 	for word := range strings.SplitSeq(p.Code, "-") {
 		reason += strings.ToUpper(word[:1]) + word[1:]
@@ -229,7 +229,7 @@ func (r *Reconciler) follow(ctx context.Context, l *Lease) error {
 		status.Expires = seconds(now.Expires)
 		return r.write(ctx, l, status)
 	}
-	past, err := r.opt.Book().Leases(ctx, compute.LeaseQuery{Instance: compute.ID(status.Instance), Ended: true, Limit: 100})
+	past, err := r.opt.Reader().Leases(ctx, compute.LeaseQuery{Instance: compute.ID(status.Instance), Ended: true, Limit: 100})
 	if err != nil {
 		return err
 	}
@@ -242,7 +242,7 @@ func (r *Reconciler) follow(ctx context.Context, l *Lease) error {
 
 // living looks for a lease among the living ones.
 func (r *Reconciler) living(ctx context.Context, id string, instance compute.ID) (l compute.Lease, lives bool, err error) {
-	all, err := r.opt.Book().Leases(ctx, compute.LeaseQuery{Instance: instance})
+	all, err := r.opt.Reader().Leases(ctx, compute.LeaseQuery{Instance: instance})
 	i := slices.IndexFunc(all, func(o compute.Lease) bool { return o.ID == id })
 	if i < 0 {
 		return l, false, err
@@ -253,15 +253,15 @@ func (r *Reconciler) living(ctx context.Context, id string, instance compute.ID)
 // secret makes the lease's token, once, and stores it in a Secret that is deleted with the object.
 // The Secret's name is unique to the object, so an existing one is its own. "": the lease has ended
 // already.
-func (r *Reconciler) secret(ctx context.Context, l *Lease, f *flight) (name string, err error) {
+func (r *Reconciler) secret(ctx context.Context, l *Lease, f *inflightRequest) (name string, err error) {
 	lease := f.leases[0]
 	if f.token == "" {
-		door, err := r.door(l.Namespace, l.Name)
+		c, err := r.client(l.Namespace, l.Name)
 		if err != nil {
 			return "", err
 		}
-		defer door.Close()
-		token, err := door.LeaseToken(ctx, lease.ID, false)
+		defer c.Close()
+		token, err := c.LeaseToken(ctx, lease.ID, false)
 		if errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrConflict) {
 			return "", nil
 		}

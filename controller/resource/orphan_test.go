@@ -156,7 +156,7 @@ func (d *desk) run(t *testing.T, w *town) (end func()) {
 		t.Fatal(err)
 	}
 	r := resource.New(resource.Options{Kubeconfig: file, Namespaces: map[string]string{"team": ""}, Installation: "me",
-		As: func(string, string, string) (resource.Door, error) { return d, nil }, Book: func() resource.Book { return d }})
+		As: func(string, string, string) (resource.Client, error) { return d, nil }, Reader: func() resource.Reader { return d }})
 	ctx, cancel := context.WithCancel(t.Context())
 	ran := make(chan struct{})
 	go func() { defer close(ran); r.Run(ctx) }()

@@ -20,8 +20,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Door is hostler as a user of a namespace's project sees it; client.Client is one.
-type Door interface {
+// Client is hostler as a user of a namespace's project sees it; client.Client is one.
+type Client interface {
 	// AcquireOnce returns what the same request with this key was given, or takes a lease.
 	AcquireOnce(ctx context.Context, key string, req compute.Request) ([]compute.Lease, error)
 	// GiveUp cancels the request with this key, and releases what it was given.
@@ -32,8 +32,8 @@ type Door interface {
 	Close() error
 }
 
-// Book reads everything that there is; the engine does.
-type Book interface {
+// Reader reads everything that there is; the engine does.
+type Reader interface {
 	Leases(ctx context.Context, q compute.LeaseQuery) ([]compute.Lease, error)
 	Events(ctx context.Context, q compute.EventQuery) ([]compute.Event, error)
 	Status(ctx context.Context) ([]compute.SourceStatus, error)
@@ -49,14 +49,14 @@ type Options struct {
 	Namespaces   map[string]string
 	Show         int // how many leases made by other means are shown as objects; 0: none
 	Installation string
-	// As returns a Door for the objects of a namespace, as Owner(namespace) in that project. reason
-	// is for the audit log.
-	As func(namespace, project, reason string) (Door, error)
+	// As returns a Client for the objects of a namespace, as Owner(namespace) in that project.
+	// reason is for the audit log.
+	As func(namespace, project, reason string) (Client, error)
 	// Sets are the namespaces whose sources, bundles and projects are applied, one set for each.
 	// Applier returns what applies the set of a namespace.
 	Sets    []string
 	Applier func(namespace, reason string) (Applier, io.Closer, error)
-	Book    func() Book // the newest, as configurations change
+	Reader  func() Reader // the newest, as configurations change
 	Step    func(name string)
 	Log     *slog.Logger
 }
@@ -92,19 +92,19 @@ const (
 
 // Reconciler serves the objects of a cluster. Run runs it.
 type Reconciler struct {
-	opt     Options
-	log     *slog.Logger
-	cluster *cluster
-	leases  []*watch[LeaseSpec, LeaseStatus]
-	sets    []*set
-	queue   workqueue.TypedRateLimitingInterface[types.NamespacedName]
-	telling *rate.Limiter
-	census  *census
-	all     sync.WaitGroup
+	opt        Options
+	log        *slog.Logger
+	cluster    *cluster
+	leases     []*watch[LeaseSpec, LeaseStatus]
+	sets       []*applySet
+	queue      workqueue.TypedRateLimitingInterface[types.NamespacedName]
+	writeLimit *rate.Limiter
+	lookup     *leaseLookup
+	all        sync.WaitGroup
 
-	mu      sync.Mutex
-	flights map[types.NamespacedName]*flight // requests in progress
-	crowds  map[crowd]int                    // the number of flights in each
+	mu       sync.Mutex
+	inflight map[types.NamespacedName]*inflightRequest // requests in progress
+	perQuota map[quotaKey]int                          // the number of requests in each
 
 	stalled map[types.NamespacedName]bool // objects that failed while the API server did not answer
 
@@ -113,7 +113,7 @@ type Reconciler struct {
 	elsewhere int
 	rest      time.Time // no list before this time
 	// objects created for leases that no watch has reported yet
-	untold map[types.NamespacedName]bool
+	unreported map[types.NamespacedName]bool
 }
 
 // New makes a Reconciler, which does nothing before Run.
@@ -125,12 +125,12 @@ func New(opt Options) *Reconciler {
 		opt.Step = func(string) {}
 	}
 	r := &Reconciler{opt: opt, log: opt.Log, cluster: &cluster{kubeconfig: opt.Kubeconfig, context: opt.Context},
-		telling: rate.NewLimiter(told, 50), census: newCensus(),
+		writeLimit: rate.NewLimiter(told, 50), lookup: newLeaseLookup(),
 		queue: workqueue.NewTypedRateLimitingQueue(
 			workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](100*time.Millisecond, longest),
 		),
-		flights: map[types.NamespacedName]*flight{}, crowds: map[crowd]int{}, stalled: map[types.NamespacedName]bool{},
-		untold: map[types.NamespacedName]bool{}}
+		inflight: map[types.NamespacedName]*inflightRequest{}, perQuota: map[quotaKey]int{}, stalled: map[types.NamespacedName]bool{},
+		unreported: map[types.NamespacedName]bool{}}
 	names := slices.Sorted(maps.Keys(opt.Namespaces))
 	if slices.Contains(names, "*") {
 		names = []string{""}
@@ -139,7 +139,7 @@ func New(opt Options) *Reconciler {
 		r.leases = append(r.leases, newWatch(r, "leases", namespace, func(o *Lease) { r.queue.Add(nameOf(o)) }))
 	}
 	for _, namespace := range opt.Sets {
-		r.sets = append(r.sets, newSet(r, namespace))
+		r.sets = append(r.sets, newApplySet(r, namespace))
 	}
 	return r
 }
@@ -150,7 +150,7 @@ func (r *Reconciler) Run(ctx context.Context) {
 	defer r.all.Wait()
 	r.all.Go(func() { <-ctx.Done(); r.queue.ShutDown() })
 	for _, s := range r.sets {
-		r.all.Go(func() { s.keep(ctx) })
+		r.all.Go(func() { s.run(ctx) })
 	}
 	for _, w := range r.leases {
 		r.all.Go(func() { w.run(ctx) })
@@ -163,14 +163,14 @@ func (r *Reconciler) Run(ctx context.Context) {
 	if len(r.leases) == 0 {
 		return
 	}
-	r.all.Go(func() { r.count(ctx) })
+	r.all.Go(func() { r.lookUpLeases(ctx) })
 	for range workers {
 		r.all.Go(func() {
 			for r.work(ctx) {
 			}
 		})
 	}
-	r.look(ctx)
+	r.syncLeases(ctx)
 }
 
 // Wake retries failed objects at once, as a new configuration may have the source that they need.
@@ -235,14 +235,14 @@ func (r *Reconciler) work(ctx context.Context) bool {
 	l := r.find(name)
 	// an object with the finalizer has asked for a lease, whatever its labels
 	if l == nil || l.Labels[labelShown] != "" && !slices.Contains(l.Finalizers, finalizer) {
-		r.abandon(name)
-		r.census.forget(name)
+		r.cancelRequest(name)
+		r.lookup.forget(name)
 		r.queue.Forget(name)
 		return true
 	}
 	again, err := r.reconcile(ctx, l)
 	switch {
-	case ctx.Err() != nil, errors.Is(err, errAsked):
+	case ctx.Err() != nil, errors.Is(err, errLookupPending):
 	case errors.Is(err, errAgain):
 		r.queue.AddRateLimited(name)
 	case err != nil:
@@ -250,7 +250,7 @@ func (r *Reconciler) work(ctx context.Context) bool {
 		if !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) && !apierrors.IsInvalid(err) {
 			r.log.Warn("a Lease of Kubernetes", "lease", name.String(), "err", err)
 		}
-		if unheard(err) {
+		if isUnreachable(err) {
 			r.stall(name)
 		}
 		r.queue.AddRateLimited(name)
@@ -292,8 +292,8 @@ func (r *Reconciler) project(namespace string) string {
 	return project
 }
 
-// door returns a Door for an object.
-func (r *Reconciler) door(namespace, name string) (Door, error) {
+// client returns a Client for an object.
+func (r *Reconciler) client(namespace, name string) (Client, error) {
 	return r.opt.As(namespace, r.project(namespace), "Lease "+namespace+"/"+name)
 }
 

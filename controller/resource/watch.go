@@ -70,7 +70,7 @@ func (w *watch[S, T]) run(ctx context.Context) {
 	})
 	for ctx.Err() == nil { // the reflector's own loop hides errors
 		if err := r.ListAndWatchWithContext(ctx); err != nil && !errors.Is(err, context.Canceled) {
-			w.say(err)
+			w.noteError(err)
 		}
 		pause(ctx, time.Second)
 	}
@@ -80,9 +80,9 @@ func (w *watch[S, T]) run(ctx context.Context) {
 // would delay objects after the API server is back.
 var backoff = wait.Backoff{Duration: 250 * time.Millisecond, Factor: 2, Jitter: 0.5, Steps: 10, Cap: 2 * time.Second}
 
-// say logs once that the watch fails, or with nil that it works again. Only the reflector's
+// noteError logs once that the watch fails, or with nil that it works again. Only the reflector's
 // goroutine calls it.
-func (w *watch[S, T]) say(err error) {
+func (w *watch[S, T]) noteError(err error) {
 	text, hint := fmt.Sprint(err), ""
 	switch {
 	case err == nil:
@@ -236,7 +236,7 @@ func (w *watch[S, T]) Replace(list []any, _ string) error {
 	maps.Copy(news, all)
 	w.all = all
 	w.mu.Unlock()
-	w.say(nil)
+	w.noteError(nil)
 	for _, o := range inOrder(slices.Collect(maps.Values(news))) {
 		w.ring(o)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"maps"
 	"net/http"
-	"reflect"
 	"strings"
 	"sync"
 	"time"
@@ -18,35 +17,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server/idempotency"
 	"github.com/hostler-project/hostler/controller/server/request"
-	"github.com/hostler-project/hostler/controller/server/route"
 	"github.com/hostler-project/hostler/controller/server/stream"
 )
-
-// addAcquire adds the route that takes leases.
-func (s *leases) addAcquire(t *route.Table) {
-	schema := func(v any, name string) *huma.Schema {
-		return t.Schema(reflect.TypeOf(v), name)
-	}
-	route.Add(t, huma.Operation{
-		OperationID: "acquire", Extensions: route.Needs(auth.Take), Method: http.MethodPost, Path: "/v1/leases",
-		DefaultStatus: http.StatusCreated, MaxBodyBytes: route.MaxBody,
-		Summary: "Take instances", Tags: []string{"leases"}, Errors: []int{400, 403, 404, 408, 409, 422, 429, 503},
-		Description: "What stands ready is taken, the rest is made; all are given or none. Where the source's maximum is reached the request waits. " +
-			"Who accepts " + api.EventStream + " and has to wait hears meanwhile how it comes on: Server-Sent Events named " + api.EventProgress + ", and at the end one named " +
-			api.EventAcquired + " or " + api.EventProblem + ". Who hangs up before he has read what he got gives up, and keeps nothing. " +
-			"With the header " + api.KeyHeader + " the same request again is answered the same, for a day; another one with that key is a conflict.",
-		Responses: map[string]*huma.Response{
-			"201": {
-				Description: "They are given",
-				Content:     map[string]*huma.MediaType{"application/json": {Schema: schema(api.Acquired{}, "Acquired")}},
-			},
-			"200": {
-				Description: "It takes a while",
-				Content:     map[string]*huma.MediaType{api.EventStream: {Schema: schema(api.Progress{}, "Progress")}},
-			},
-		},
-	}, s.acquire)
-}
 
 // taken is the result of a request for leases.
 type taken struct {

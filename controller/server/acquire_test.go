@@ -114,11 +114,11 @@ func TestProgress(t *testing.T) {
 func TestEnding(t *testing.T) {
 	e, end := engine(t), make(chan struct{})
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine:   func() server.Engine { return whole(e) },
-		Version:  "test",
-		Identity: func() api.Identity { return api.Identity{} },
-		Callers:  server.Callers{Authenticate: authenticate},
-		Life:     server.Life{Ready: func(context.Context) error { return nil }, Ending: end},
+		Engine:    func() server.Engine { return whole(e) },
+		Version:   "test",
+		Identity:  func() api.Identity { return api.Identity{} },
+		Callers:   server.Callers{Authenticate: authenticate},
+		Lifecycle: server.Lifecycle{Ready: func(context.Context) error { return nil }, Ending: end},
 	}))
 	t.Cleanup(srv.Close)
 	c := connect(t, srv.URL, "ann")
@@ -170,8 +170,8 @@ func TestPrivate(t *testing.T) {
 			p.Own = p.Name == "me"
 			return p, err
 		}},
-		Scope: access.Scope{Private: func(source, _ string) bool { return source == "web" }},
-		Life:  server.Life{Ready: func(context.Context) error { return nil }},
+		Scope:     access.Scope{Private: func(source, _ string) bool { return source == "web" }},
+		Lifecycle: server.Lifecycle{Ready: func(context.Context) error { return nil }},
 	}))
 	t.Cleanup(srv.Close)
 	for _, name := range []string{"ann", "root"} {
@@ -208,11 +208,11 @@ func TestPrivate(t *testing.T) {
 func TestWatch(t *testing.T) {
 	e := engine(t)
 	opt := server.Options{
-		Engine:   func() server.Engine { return whole(e) },
-		Version:  "test",
-		Identity: func() api.Identity { return api.Identity{} },
-		Callers:  server.Callers{Authenticate: authenticate},
-		Life:     server.Life{Ready: func(context.Context) error { return nil }},
+		Engine:    func() server.Engine { return whole(e) },
+		Version:   "test",
+		Identity:  func() api.Identity { return api.Identity{} },
+		Callers:   server.Callers{Authenticate: authenticate},
+		Lifecycle: server.Lifecycle{Ready: func(context.Context) error { return nil }},
 	}
 	srv := httptest.NewServer(server.New(opt))
 	at := srv.Listener.Addr().String()

@@ -4,17 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
-
-	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server/request"
-	"github.com/hostler-project/hostler/controller/server/route"
 )
 
 // Applied lists and changes the sources, bundles and projects that were applied.
@@ -53,57 +49,6 @@ func answerThing(t api.AppliedThing) *thingAnswer {
 // things serves what was applied.
 type things struct {
 	applied Applied // nil: there are no such paths
-}
-
-// add adds the routes of applied things, if there is anything that applies them.
-func (s *things) add(t *route.Table) {
-	if s.applied == nil {
-		return
-	}
-	const much = "The files of all hold 32 MiB at most, those of one 16. What is applied from elsewhere than the controller's own machine runs nothing there: docs/apply.md says what is refused."
-	route.Add(t, huma.Operation{
-		OperationID: "list-applied", Extensions: route.Needs(auth.Manage), Method: http.MethodGet, Path: "/v1/applied",
-		Summary: "What was applied: sources, bundles and projects, without their files",
-		Tags:    []string{"applied"}, Errors: []int{400, 403},
-	}, s.listApplied)
-	route.Add(t, huma.Operation{
-		OperationID: "apply", Extensions: route.Needs(auth.Manage), Method: http.MethodPut, Path: "/v1/applied", MaxBodyBytes: maxSet,
-		Summary:     "Bring what is applied to what a set says, all of it or nothing",
-		Description: "The same set again changes nothing. What stands in a file of the controller is refused, and so is a set that would break something. " + much,
-		Tags:        []string{"applied"}, Errors: []int{400, 403, 409, 422},
-	}, s.apply)
-	route.Add(t, huma.Operation{
-		OperationID: "get-applied", Extensions: route.Needs(auth.Manage), Method: http.MethodGet,
-		Path: "/v1/applied/{kind}/{name}", Summary: "A thing that was applied, with its files",
-		Tags: []string{"applied"}, Errors: []int{403, 404},
-	}, func(ctx context.Context, in *thingPath) (*thingAnswer, error) {
-		t, err := s.applied.AppliedThing(ctx, in.Kind, in.Name)
-		return answerThing(t), err
-	})
-	route.Add(t, huma.Operation{
-		OperationID: "put-applied", Extensions: route.Needs(auth.Manage), Method: http.MethodPut,
-		Path: "/v1/applied/{kind}/{name}", MaxBodyBytes: maxSet, Summary: "Bring one thing to what is wanted",
-		Description: "The same again changes nothing. With If-Match it is a conflict unless the thing is at that revision; with If-None-Match: * unless it is not there. " + much,
-		Tags:        []string{"applied"}, Errors: []int{400, 403, 409, 422},
-	}, s.putApplied)
-	route.Add(t, huma.Operation{
-		OperationID: "delete-applied", Extensions: route.Needs(auth.Manage), Method: http.MethodDelete,
-		Path: "/v1/applied/{kind}/{name}", DefaultStatus: http.StatusNoContent,
-		Summary:     "Take away a thing that was applied",
-		Description: "Living leases of a source go on until they end, as when its file is taken away.",
-		Tags:        []string{"applied"}, Errors: []int{400, 403, 404, 409},
-	}, func(ctx context.Context, in *struct {
-		Kind  string `path:"kind" enum:"source,bundle,project"`
-		Name  string `path:"name" maxLength:"63"`
-		Match string `header:"If-Match" doc:"the revision in quotes; it is a conflict if the thing is at another"`
-	}) (*struct{}, error) {
-		request.About(ctx, "", in.Kind+"/"+in.Name)
-		revision, err := matches(in.Match)
-		if err == nil {
-			err = s.applied.DeleteApplied(ctx, request.Caller(ctx), in.Kind, in.Name, revision)
-		}
-		return nil, err
-	})
 }
 
 func (s *things) listApplied(ctx context.Context, in *struct {

@@ -2,22 +2,18 @@ package server
 
 import (
 	"context"
-	"net/http"
 	"time"
-
-	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/controller/server/access"
 	"github.com/hostler-project/hostler/controller/server/request"
-	"github.com/hostler-project/hostler/controller/server/route"
 )
 
 type auditList struct {
 	Body struct {
-		Acts []api.Act `json:"acts" doc:"the newest first"`
-		Next int64     `json:"next,omitempty" doc:"give it as before for those that follow; left out: there are no more"`
+		Acts chosen[api.Act] `json:"acts" doc:"the newest first"`
+		Next int64           `json:"next,omitempty" doc:"give it as before for those that follow; left out: there are no more"`
 	}
 }
 
@@ -26,25 +22,13 @@ type audits struct {
 	log access.Log // nil: there is none
 }
 
-// add adds the route of the audit log.
-func (s *audits) add(t *route.Table) {
-	if s.log == nil {
-		return
-	}
-	route.Add(t, huma.Operation{
-		OperationID: "list-audit", Extensions: route.Needs(auth.Audit), Method: http.MethodGet, Path: "/v1/audit",
-		Summary: "Who did what, and what was refused to whom", Tags: []string{"people"},
-		Description: "For operators that of their projects, for administrators all. What was done in the last moment is not in it yet.",
-	}, s.listAudit)
-}
-
 // listAudit returns the entries of the projects that the caller may audit.
 func (s *audits) listAudit(ctx context.Context, in *struct {
 	Who    string    `query:"who" doc:"only what he did"`
 	Act    string    `query:"act" doc:"only this operation, such as acquire or create-token"`
 	Since  time.Time `query:"since" doc:"only what is newer"`
 	Before int64     `query:"before" minimum:"0" doc:"what comes before the entry of this id; left out: the newest"`
-	Limit  int       `query:"limit" minimum:"1" maximum:"10000" default:"100" doc:"so many at most"`
+	Limit  int       `query:"limit" minimum:"1" maximum:"10000" default:"100" doc:"so many at most; fewer where they are large"`
 }) (*auditList, error) {
 	projects, every := request.Caller(ctx).Projects(auth.Audit)
 	if every {
@@ -58,12 +42,11 @@ func (s *audits) listAudit(ctx context.Context, in *struct {
 		return nil, err
 	}
 	out := &auditList{}
-	out.Body.Acts = make([]api.Act, len(all))
-	for i, a := range all {
-		out.Body.Acts[i] = api.Act(a)
+	id := func(a auth.AuditEntry) int64 { return a.ID }
+	list, last, err := page(ctx, all, in.Limit, nil, id, func(a auth.AuditEntry) (api.Act, bool) { return api.Act(a), true })
+	if last == 0 && len(all) == in.Limit {
+		last = id(all[len(all)-1])
 	}
-	if len(all) == in.Limit {
-		out.Body.Next = all[len(all)-1].ID
-	}
-	return out, nil
+	out.Body.Acts, out.Body.Next = list, last
+	return out, err
 }

@@ -40,7 +40,7 @@ func TestStoreAway(t *testing.T) {
 			p.Own = p.Name == "root"
 			return p, err
 		}},
-		Life:      server.Life{Ready: func(context.Context) error { return nil }},
+		Lifecycle: server.Lifecycle{Ready: func(context.Context) error { return nil }},
 		Telemetry: server.Telemetry{Log: slog.New(slog.NewTextHandler(&log, nil))},
 	}))
 	ask := func(who string) string {

@@ -36,7 +36,7 @@ func served(t *testing.T, e everything) string {
 		Version:  "test",
 		Identity: func() api.Identity { return api.Identity{} },
 		Callers:  server.Callers{Authenticate: authenticate},
-		Life: server.Life{
+		Lifecycle: server.Lifecycle{
 			Ready: func(context.Context) error { return nil }, Ending: ctx.Done(),
 			Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil },
 		},

@@ -4,19 +4,15 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"reflect"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/hostler-project/hostler/api"
-	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server/access"
 	"github.com/hostler-project/hostler/controller/server/request"
-	"github.com/hostler-project/hostler/controller/server/route"
 	"github.com/hostler-project/hostler/controller/server/stream"
 )
 
@@ -45,73 +41,6 @@ type journal struct {
 	errors request.Errors
 	ending <-chan struct{}
 	tail   tail
-}
-
-// add adds the routes of the journal.
-func (s *journal) add(t *route.Table) {
-	route.Add(t, huma.Operation{
-		OperationID: "list-events", Extensions: route.Needs(auth.See), Method: http.MethodGet, Path: "/v1/events",
-		Summary: "What happened", Tags: []string{"events"},
-	}, func(ctx context.Context, in *struct {
-		Selection
-		After  int64  `query:"after" minimum:"0" doc:"only what follows the event of this id; left out: the newest"`
-		Limit  int    `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"so many at most"`
-		Fields Fields `query:"fields" example:"id,kind,instance" doc:"only these fields of each; those that are left out are not there, whatever the schema requires. None: all"`
-	}) (*eventList, error) {
-		q, p := in.compute(), request.Caller(ctx)
-		q.Projects, q.Common = access.SeenProjects(p), true
-		if q.After = in.After; q.After == 0 {
-			q.Newest = in.Limit
-		} else {
-			q.Limit = in.Limit + 1
-		}
-		all, err := s.engine().Events(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		out := &eventList{}
-		page, next := cut(all, in.Limit, func(e compute.Event) int64 { return e.ID })
-		out.Body.Next = next
-		page = slices.DeleteFunc(page, func(e compute.Event) bool { return !s.rules.SeesEvent(p, &e) })
-		out.Body.Events, err = choose(page, in.Fields)
-		return out, err
-	})
-	schema := t.Schema(reflect.TypeFor[compute.Event](), "Event")
-	route.Add(t, huma.Operation{
-		OperationID: "watch-events", Extensions: route.Needs(auth.See), Method: http.MethodGet, Path: "/v1/events/watch",
-		Summary: "What happens, as it happens", Tags: []string{"events"},
-		Description: "Server-Sent Events: the data of each is an event of the journal, its id the event's. With the header Last-Event-ID it goes on after that one, whichever controller is asked.",
-		Responses: map[string]*huma.Response{"200": {
-			Description: "a stream without end",
-			Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: schema}},
-		}},
-	}, func(ctx context.Context, in *struct {
-		Selection
-		After string `query:"after" doc:"begin after the event of this id; 0: with the first. Left out: with what happens now"`
-		Last  string `header:"Last-Event-ID" doc:"the same, as browsers say it"`
-	}) (*huma.StreamResponse, error) {
-		q := in.compute()
-		after := in.Last
-		if after == "" {
-			after = in.After
-		}
-		if after != "" {
-			n, err := strconv.ParseInt(after, 10, 64)
-			if err != nil || n < 0 {
-				return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%q is no event's id", after)}
-			}
-			q.After = n
-		} else {
-			last, err := s.engine().Events(ctx, compute.EventQuery{Newest: 1})
-			if err != nil {
-				return nil, err
-			}
-			for _, e := range last {
-				q.After = e.ID
-			}
-		}
-		return &huma.StreamResponse{Body: func(c huma.Context) { s.stream(c, q) }}, nil
-	})
 }
 
 // atOnce is how many events a watcher reads at a time, so that one that starts far back does not
@@ -176,4 +105,64 @@ func (s *journal) stream(c huma.Context, q compute.EventQuery) {
 			}
 		}
 	}
+}
+
+// listEventsInput selects the events of a page.
+type listEventsInput struct {
+	Selection
+	After  int64  `query:"after" minimum:"0" doc:"only what follows the event of this id; left out: the newest"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"so many at most; fewer where they are large"`
+	Fields Fields `query:"fields" example:"id,kind,instance" doc:"only these fields of each; those that are left out are not there, whatever the schema requires. None: all"`
+}
+
+func (s *journal) listEvents(ctx context.Context, in *listEventsInput) (*eventList, error) {
+	q, p := in.compute(), request.Caller(ctx)
+	q.Projects, q.Common = access.SeenProjects(p), true
+	if q.After = in.After; q.After == 0 {
+		q.Newest = in.Limit
+	} else {
+		q.Limit = in.Limit + 1
+	}
+	all, err := s.engine().Events(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	out := &eventList{}
+	row := func(e compute.Event) int64 { return e.ID }
+	list, last, err := page(ctx, all, in.Limit, in.Fields, row, func(e compute.Event) (compute.Event, bool) {
+		return e, s.rules.SeesEvent(p, &e)
+	})
+	out.Body.Events, out.Body.Next = list, next(last)
+	return out, err
+}
+
+// watchEventsInput selects the events of a stream.
+type watchEventsInput struct {
+	Selection
+	After string `query:"after" doc:"begin after the event of this id; 0: with the first. Left out: with what happens now"`
+	Last  string `header:"Last-Event-ID" doc:"the same, as browsers say it"`
+}
+
+func (s *journal) watchEvents(ctx context.Context, in *watchEventsInput) (*huma.StreamResponse, error) {
+	q := in.compute()
+	after := in.Last
+	if after == "" {
+		after = in.After
+	}
+	if after != "" {
+		n, err := strconv.ParseInt(after, 10, 64)
+		if err != nil || n < 0 {
+			return nil, &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%q is no event's id", after)}
+		}
+		q.After = n
+	} else {
+		last, err := s.engine().Events(ctx, compute.EventQuery{Newest: 1})
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range last {
+			q.After = e.ID
+		}
+	}
+	return &huma.StreamResponse{Body: func(c huma.Context) { s.stream(c, q) }}, nil
 }

@@ -118,36 +118,22 @@ func (p *picker) add(to *bytes.Buffer, v reflect.Value) error {
 // chosen is a list of documents of which only the wanted fields are written. The API describes it
 // as a plain list.
 type chosen[T any] struct {
-	list []T
-	pick *picker
+	text []byte // the documents, with commas between them
 }
 
-// choose combines a list with the wanted fields.
-func choose[T any](list []T, f Fields) (chosen[T], error) {
-	p, err := f.picker(reflect.TypeFor[T]())
-	return chosen[T]{list, p}, err
+func (c *chosen[T]) add(p *picker, doc T) error {
+	to := bytes.NewBuffer(c.text)
+	if to.Len() > 0 {
+		to.WriteByte(',')
+	}
+	err := p.add(to, reflect.ValueOf(&doc))
+	c.text = to.Bytes()
+	return err
 }
 
 // MarshalJSON writes the list.
 func (c chosen[T]) MarshalJSON() ([]byte, error) {
-	if c.list == nil {
-		return []byte("[]"), nil
-	}
-	if c.pick == nil || c.pick.all {
-		return json.Marshal(c.list)
-	}
-	var out bytes.Buffer
-	out.WriteByte('[')
-	for i := range c.list {
-		if i > 0 {
-			out.WriteByte(',')
-		}
-		if err := c.pick.add(&out, reflect.ValueOf(&c.list[i])); err != nil {
-			return nil, err
-		}
-	}
-	out.WriteByte(']')
-	return out.Bytes(), nil
+	return slices.Concat([]byte("["), c.text, []byte("]")), nil
 }
 
 // Schema describes the list with all fields.

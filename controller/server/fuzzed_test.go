@@ -283,7 +283,7 @@ func TestFuzzed(t *testing.T) {
 		Version:  "test",
 		Identity: func() api.Identity { return api.Identity{} },
 		Callers:  server.Callers{Authenticate: authenticate},
-		Life: server.Life{
+		Lifecycle: server.Lifecycle{
 			Ready: func(context.Context) error { return nil }, Work: func(context.Context) error { return nil },
 			Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil },
 		},

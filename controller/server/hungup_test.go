@@ -35,7 +35,7 @@ func TestHungUp(t *testing.T) {
 	})
 	cancel()
 	<-done
-	var got []auth.Act
+	var got []auth.AuditEntry
 	until(t, func() bool {
 		got, err = w.audit.List(t.Context(), auth.AuditQuery{Who: "ann", Act: "acquire", Limit: 10})
 		return err == nil && len(got) > 0

@@ -3,16 +3,12 @@ package server
 import (
 	"context"
 	"errors"
-	"net/http"
-
-	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server/access"
 	"github.com/hostler-project/hostler/controller/server/request"
-	"github.com/hostler-project/hostler/controller/server/route"
 )
 
 type instanceAnswer struct{ Body api.Instance }
@@ -28,27 +24,6 @@ type instanceList struct {
 type instances struct {
 	engine func() Engine
 	rules  *access.Rules
-}
-
-// add adds the routes of instances.
-func (s *instances) add(t *route.Table) {
-	route.Add(t, huma.Operation{
-		OperationID: "list-instances", Extensions: route.Needs(auth.See), Method: http.MethodGet, Path: "/v1/instances",
-		Summary: "The instances that there are", Tags: []string{"instances"},
-	}, s.listInstances)
-	route.Add(t, huma.Operation{
-		OperationID: "get-instance", Extensions: route.Needs(auth.See), Method: http.MethodGet, Path: "/v1/instances/{name}",
-		Summary: "An instance, by its name or that of its lease", Tags: []string{"instances"}, Errors: []int{404},
-	}, s.getInstance)
-	route.Add(t, huma.Operation{
-		OperationID: "get-leaf", Extensions: route.Needs(auth.See), Method: http.MethodGet, Path: "/v1/instances/{name}/leaf",
-		Summary: "The real instance behind a pool's", Tags: []string{"instances"}, Errors: []int{404},
-	}, s.getLeaf)
-	route.Add(t, huma.Operation{
-		OperationID: "hold", Extensions: route.Needs(auth.Release), Method: http.MethodPost, Path: "/v1/hold",
-		DefaultStatus: http.StatusNoContent, MaxBodyBytes: route.MaxBody,
-		Summary: "Keep instances aside for a person to look at", Tags: []string{"instances"}, Errors: []int{403, 404, 409},
-	}, s.hold)
 }
 
 // listInstances returns a page of the instances that the caller may see, with their leases.
@@ -71,20 +46,17 @@ func (s *instances) listInstances(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	page, next := cut(all, in.Limit, func(i compute.Instance) int64 { return i.Row })
-	of, err := s.rules.LeasesOf(ctx, page)
+	of, err := s.rules.LeasesOf(ctx, all)
 	if err != nil {
 		return nil, err
 	}
-	list := make([]api.Instance, 0, len(page))
-	for _, i := range page {
-		if l := first(of[i.ID]); s.rules.SeesInstance(p, &i, l) {
-			list = append(list, api.NewInstance(i, l).WithShares(of[i.ID]))
-		}
-	}
 	out := &instanceList{}
-	out.Body.Next = next
-	out.Body.Instances, err = choose(list, in.Fields)
+	row := func(i compute.Instance) int64 { return i.Row }
+	list, last, err := page(ctx, all, in.Limit, in.Fields, row, func(i compute.Instance) (api.Instance, bool) {
+		l := first(of[i.ID])
+		return api.NewInstance(i, l).WithShares(of[i.ID]), s.rules.SeesInstance(p, &i, l)
+	})
+	out.Body.Instances, out.Body.Next = list, next(last)
 	return out, err
 }
 

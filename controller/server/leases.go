@@ -3,9 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"net/http"
-
-	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
@@ -13,7 +10,6 @@ import (
 	"github.com/hostler-project/hostler/controller/server/access"
 	"github.com/hostler-project/hostler/controller/server/idempotency"
 	"github.com/hostler-project/hostler/controller/server/request"
-	"github.com/hostler-project/hostler/controller/server/route"
 )
 
 // leaseAnswer is one lease.
@@ -28,47 +24,6 @@ type leases struct {
 	errors request.Errors
 	ring   func()
 	ending <-chan struct{}
-}
-
-// add adds the routes of leases.
-func (s *leases) add(t *route.Table) {
-	s.addAcquire(t)
-	route.Add(t, huma.Operation{
-		OperationID: "list-leases", Extensions: route.Needs(auth.See), Method: http.MethodGet, Path: "/v1/leases",
-		Summary: "The leases that live", Tags: []string{"leases"},
-	}, s.listLeases)
-	route.Add(t, huma.Operation{
-		OperationID: "get-lease", Extensions: route.Needs(auth.See), Method: http.MethodGet, Path: "/v1/leases/{lease}",
-		Summary: "A lease, by its id, its name or its instance", Tags: []string{"leases"}, Errors: []int{404},
-	}, s.getLease)
-	route.Add(t, huma.Operation{
-		OperationID: "release", Extensions: route.Needs(auth.Release), Method: http.MethodDelete, Path: "/v1/leases/{lease}",
-		DefaultStatus: http.StatusNoContent, Summary: "Give an instance back",
-		Tags: []string{"leases"}, Errors: []int{403, 404, 409},
-	}, s.release)
-	route.Add(t, huma.Operation{
-		OperationID: "release-many", Extensions: route.Needs(auth.Release), Method: http.MethodPost, Path: "/v1/release",
-		DefaultStatus: http.StatusNoContent, MaxBodyBytes: route.MaxBody,
-		Summary: "Give instances back, all or none", Tags: []string{"leases"}, Errors: []int{403, 404, 409},
-	}, s.releaseMany)
-	route.Add(t, huma.Operation{
-		OperationID: "extend", Extensions: route.Needs(auth.Extend), Method: http.MethodPost,
-		Path: "/v1/leases/{lease}/extend", MaxBodyBytes: route.MaxBody, Summary: "Keep a lease longer",
-		Tags:   []string{"leases"},
-		Errors: []int{403, 404, 409},
-	}, s.extend)
-	route.Add(t, huma.Operation{
-		OperationID: "use", Extensions: route.Needs(auth.Use), Method: http.MethodPost, Path: "/v1/leases/{lease}/use",
-		Summary: "Say that the instance is used now", Tags: []string{"leases"}, Errors: []int{403, 404, 409},
-	}, s.use)
-	route.Add(t, huma.Operation{
-		OperationID: "give-up", Extensions: route.Needs(auth.Take), Method: http.MethodDelete, Path: "/v1/requests/{key}",
-		DefaultStatus: http.StatusNoContent,
-		Summary:       "Give up a request for leases", Tags: []string{"leases"}, Errors: []int{400},
-		Description: "The caller's request with this " + api.KeyHeader + " ends, if it is still being served, what it was given is given back, " +
-			"and the same that comes later is a conflict. " +
-			"It is for who asked, wants it no longer, and does not know whether there was an answer.",
-	}, s.giveUp)
 }
 
 type leaseList struct {
@@ -99,15 +54,11 @@ func (s *leases) listLeases(ctx context.Context, in *struct {
 		return nil, err
 	}
 	out := &leaseList{}
-	page, next := cut(all, in.Limit, func(l compute.Lease) int64 { return l.Row })
-	list := make([]api.Lease, 0, len(page))
-	for _, l := range page {
-		if s.rules.SeesLease(p, &l) {
-			list = append(list, api.NewLease(l))
-		}
-	}
-	out.Body.Next = next
-	out.Body.Leases, err = choose(list, in.Fields)
+	row := func(l compute.Lease) int64 { return l.Row }
+	list, last, err := page(ctx, all, in.Limit, in.Fields, row, func(l compute.Lease) (api.Lease, bool) {
+		return api.NewLease(l), s.rules.SeesLease(p, &l)
+	})
+	out.Body.Leases, out.Body.Next = list, next(last)
 	return out, err
 }
 

@@ -2,15 +2,19 @@ package server_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/auth/signin"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server"
+	"github.com/hostler-project/hostler/controller/server/login"
 )
 
 // TestNamesOfProjects: a name that another project has taken is free, and means one's own lease.
@@ -84,25 +88,43 @@ func TestManyNames(t *testing.T) {
 	}
 }
 
-// TestStrangersCount: what a stranger asks for wrongly counts, whatever is wrong with it, and is in
-// the audit log; and what strangers may send is little.
+// TestStrangersCount: of what strangers ask for the proofs that are refused count, and whatever is
+// wrong is in the audit log. Nobody is shut out of the page by them, and what strangers may send is
+// little.
 func TestStrangersCount(t *testing.T) {
+	var provider *httptest.Server
+	provider = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"issuer": %q, "authorization_endpoint": "%[1]s/a", `, provider.URL)
+		_, _ = fmt.Fprintf(w, `"token_endpoint": "%[1]s/t", "jwks_uri": "%[1]s/k", "keys": []}`, provider.URL)
+	}))
+	t.Cleanup(provider.Close)
+	p, err := signin.New(signin.Options{Issuer: provider.URL, ClientID: "cli", Domains: []string{"example.org"}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	for what, body := range map[string]string{
 		"no JSON": "{", "an unknown key": `{"x": 1}`, "too much": `{"id_token": "` + strings.Repeat("x", 70<<10) + `"}`,
+		"a proof": `{"id_token": "x"}`,
 	} {
 		w := newTown(t, func(opt *server.Options) {
 			opt.Callers.Limits = auth.NewLimits(auth.LimitOptions{Failures: 0.01, FailureBurst: 3})
+			opt.Callers.Sessions = opt.Callers.Tokens.(*auth.TokenRegistry)
+			opt.Callers.SignIn = func() login.SignIn { return login.SignIn{Provider: p} }
 		})
 		var seen []int
 		for range 4 {
 			status, _ := w.ask(http.MethodPost, "/v1/login", body, "")
 			seen = append(seen, status)
 		}
-		if first := seen[0]; first < 400 || first == http.StatusTooManyRequests ||
-			seen[3] != http.StatusTooManyRequests || what == "too much" && first != http.StatusRequestEntityTooLarge {
-			t.Errorf("%s: seen = %v", what, seen)
+		limited := seen[3] == http.StatusTooManyRequests
+		if first := seen[0]; first < 400 || first == http.StatusTooManyRequests || limited != (what == "a proof") ||
+			what == "too much" && first != http.StatusRequestEntityTooLarge {
+			t.Errorf("%s: got status %v, want a limit of proofs that are refused alone", what, seen)
 		}
-		all := []auth.Act{}
+		if status, text := w.ask(http.MethodGet, "/v1/login", "", ""); status != http.StatusOK {
+			t.Errorf("%s: got status %d of how to sign in, want %d: %s", what, status, http.StatusOK, text)
+		}
+		all := []auth.AuditEntry{}
 		for limit := time.Now().Add(10 * time.Second); len(all) < 3; time.Sleep(10 * time.Millisecond) {
 			var err error
 			if time.Now().After(limit) {

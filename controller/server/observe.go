@@ -8,28 +8,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
-	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/controller/server/request"
 	"github.com/hostler-project/hostler/controller/server/route"
 	"github.com/hostler-project/hostler/observe/trace"
 )
-
-// add adds the route of the metrics.
-func (s Telemetry) add(t *route.Table) {
-	if s.Metrics == nil {
-		return
-	}
-	t.AddRaw(&huma.Operation{
-		OperationID: "metrics", Extensions: route.Needs(auth.Meter), Method: http.MethodGet, Path: "/metrics",
-		Summary: "Metrics of this controller", Tags: []string{"people"},
-		Description: "In the text format of Prometheus.",
-		Responses: map[string]*huma.Response{"200": {Description: "families of samples", Content: map[string]*huma.MediaType{
-			"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}},
-		}}},
-	}, s.Metrics.ServeHTTP)
-}
 
 // observed gives each request an id and reports it to the metrics and traces, however it ends.
 func (s Telemetry) observed(table *route.Table, next http.Handler) http.Handler {
@@ -46,7 +28,7 @@ func (s Telemetry) observed(table *route.Table, next http.Handler) http.Handler 
 		// health checks and scrapes are not traced
 		if s.Tracer != nil && ok && !route.IsOpen(path) && path != "/metrics" {
 			parent, _ := trace.Parse(r.Header.Get("Traceparent"))
-			ctx = trace.From(ctx, s.Tracer, parent, strings.Join(r.Header.Values("Tracestate"), ","))
+			ctx = trace.WithParent(ctx, s.Tracer, parent, strings.Join(r.Header.Values("Tracestate"), ","))
 			ctx, span = trace.StartKind(ctx, trace.Server, pattern, trace.Attr{
 				Key: "http.request.method", Value: r.Method,
 			}, trace.Attr{Key: "http.route", Value: path},
@@ -76,7 +58,7 @@ func (s Telemetry) observed(table *route.Table, next http.Handler) http.Handler 
 			}
 			if s.Log.Enabled(ctx, slog.LevelDebug) {
 				words := []any{"method", r.Method, "path", r.URL.Path, "status", status, "took", took}
-				if p, _ := trace.Here(ctx); p.Valid() {
+				if p, _ := trace.Current(ctx); p.Valid() {
 					words = append(words, "trace", fmt.Sprintf("%x", p.Trace))
 				}
 				request.Errors{Log: s.Log}.LogOf(ctx).Debug("request", words...)

@@ -45,12 +45,12 @@ func (m *memory) Remember(a store.Answer) {
 func remembering(t *testing.T, e everything, meet func(http.Handler) http.Handler) string {
 	t.Helper()
 	h := server.New(server.Options{
-		Engine:   func() server.Engine { return whole(e) },
-		Version:  "test",
-		Identity: func() api.Identity { return api.Identity{} },
-		Replies:  &memory{all: map[string]store.Answer{}},
-		Callers:  server.Callers{Authenticate: authenticate},
-		Life:     server.Life{Ready: func(context.Context) error { return nil }},
+		Engine:    func() server.Engine { return whole(e) },
+		Version:   "test",
+		Identity:  func() api.Identity { return api.Identity{} },
+		Replies:   &memory{all: map[string]store.Answer{}},
+		Callers:   server.Callers{Authenticate: authenticate},
+		Lifecycle: server.Lifecycle{Ready: func(context.Context) error { return nil }},
 	})
 	if meet != nil {
 		h = meet(h)

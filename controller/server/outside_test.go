@@ -24,8 +24,8 @@ func seen(t *testing.T, opt server.Options) string {
 	e := engine(t)
 	opt.Engine = func() server.Engine { return whole(e) }
 	opt.Callers.Authenticate, opt.Identity, opt.Version = authenticate, func() api.Identity { return api.Identity{} }, "test"
-	if opt.Life.Ready == nil {
-		opt.Life.Ready = func(context.Context) error { return nil }
+	if opt.Lifecycle.Ready == nil {
+		opt.Lifecycle.Ready = func(context.Context) error { return nil }
 	}
 	srv := httptest.NewServer(server.New(opt))
 	t.Cleanup(srv.Close)
@@ -116,9 +116,11 @@ func TestMetricsRoute(t *testing.T) {
 // TestSpans: a request is a span below the caller's, named for its route.
 func TestSpans(t *testing.T) {
 	var mu sync.Mutex
-	var got []trace.Done
+	var got []trace.EndedSpan
 	url := seen(t, server.Options{
-		Telemetry: server.Telemetry{Tracer: &trace.Tracer{Send: func(d trace.Done) { mu.Lock(); defer mu.Unlock(); got = append(got, d) }}},
+		Telemetry: server.Telemetry{Tracer: &trace.Tracer{
+			Send: func(d trace.EndedSpan) { mu.Lock(); defer mu.Unlock(); got = append(got, d) },
+		}},
 	})
 	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-"
 	status(t, "GET", url+"/v1/instances/x", "Authorization", "Bearer ann", "Traceparent", parent+"01", "Tracestate", "k=v")
@@ -148,7 +150,7 @@ func TestReadyHangs(t *testing.T) {
 	var looks atomic.Int32
 	hang, ending := make(chan struct{}), make(chan struct{})
 	url := seen(t, server.Options{
-		Life: server.Life{Ending: ending, Ready: func(context.Context) error {
+		Lifecycle: server.Lifecycle{Ending: ending, Ready: func(context.Context) error {
 			if looks.Add(1) == 1 {
 				<-hang // whatever its context says
 			}

@@ -1,16 +1,19 @@
 package server
 
 import (
+	"context"
 	"fmt"
+	"reflect"
 	"strconv"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/server/request"
 )
 
 // Page is the query that selects a page of a list.
 type Page struct {
 	After  string `query:"after" doc:"what follows this: the next of the page before"`
-	Limit  int    `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"so many at most"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100000" default:"1000" doc:"so many at most; fewer where they are large"`
 	Fields Fields `query:"fields" example:"name,state,lease.id" doc:"only these fields of each, as NAME or NAME.NAME; those that are left out are not there, whatever the schema requires. None: all"`
 }
 
@@ -30,11 +33,38 @@ func (p Page) row() (int64, error) {
 	return n, nil
 }
 
-// cut returns a page from one record more than its limit, and where the next page begins; "": there
-// is none.
-func cut[T any](read []T, limit int, row func(T) int64) (page []T, next string) {
-	if len(read) <= limit {
-		return read, ""
+// maxPage is how many bytes the documents of a page have, but for the last of them.
+const maxPage = 1 << 20
+
+// page makes the documents of a page from one record more than its limit, with the wanted fields.
+// show returns the document of a record, if the caller may see it. last is the row of the last
+// record of the page if others follow; 0: none does. The page's bytes count for its caller until it
+// is written.
+func page[T, O any](
+	ctx context.Context, read []T, limit int, f Fields, row func(T) int64, show func(T) (O, bool),
+) (out chosen[O], last int64, err error) {
+	pick, err := f.picker(reflect.TypeFor[O]())
+	if err != nil {
+		return out, 0, err
 	}
-	return read[:limit], strconv.FormatInt(row(read[limit-1]), 10)
+	for i, one := range read {
+		if i == limit || len(out.text) > maxPage {
+			last = row(read[i-1])
+			break
+		}
+		if doc, ok := show(one); ok {
+			if err := out.add(pick, doc); err != nil {
+				return out, 0, err
+			}
+		}
+	}
+	return out, last, request.Hold(ctx, len(out.text))
+}
+
+// next is a row as it stands in a page; "": none follows.
+func next(row int64) string {
+	if row == 0 {
+		return ""
+	}
+	return strconv.FormatInt(row, 10)
 }

@@ -3,10 +3,12 @@ package server_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,7 +17,10 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/hostler-project/hostler/api"
+	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
@@ -169,6 +174,49 @@ func TestPages(t *testing.T) {
 		if len(got) != want || len(unique) != want {
 			t.Errorf("%s: %d, of them %d different ones, want %d", list, len(got), len(unique), want)
 		}
+	}
+}
+
+// TestLargePages: a page ends where it has many bytes, and a caller that reads too many at once is
+// refused.
+func TestLargePages(t *testing.T) {
+	p, st := books(t, 1000)
+	err := st.Update(t.Context(), func(tx store.Tx) error {
+		all, err := tx.Leases(compute.LeaseQuery{})
+		for _, l := range all {
+			l.Labels = map[string]string{"large": strings.Repeat("x", 30<<10)}
+			err = errors.Join(err, tx.SaveLease(l))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := serve(t, p)
+	seen, after := 0, ""
+	for pages := 1; pages == 1 || after != ""; pages++ {
+		var l listed
+		ask(t, url+"/v1/leases?limit=100000&after="+after, &l)
+		if len(l.Leases) == 0 || len(l.Leases) > 40 {
+			t.Fatalf("got a page of %d leases of 30 KiB, want about 1 MiB", len(l.Leases))
+		}
+		seen, after = seen+len(l.Leases), l.Next
+	}
+	if seen != 100 {
+		t.Errorf("got %d leases in all pages, want 100", seen)
+	}
+	opt := server.Options{}
+	opt.Callers.Limits = auth.NewLimits(auth.LimitOptions{Bytes: 1 << 20})
+	opt.Engine = func() server.Engine { return whole(p) }
+	opt.Callers.Authenticate, opt.Identity = authenticate, func() api.Identity { return api.Identity{} }
+	srv := httptest.NewServer(server.New(opt))
+	t.Cleanup(srv.Close)
+	var refused map[string]any
+	if got := ask(t, srv.URL+"/v1/leases", &refused); got != http.StatusTooManyRequests {
+		t.Errorf("more bytes than a caller may read: got status %d, want %d", got, http.StatusTooManyRequests)
+	}
+	if got := ask(t, srv.URL+"/v1/leases?limit=10", &refused); got != http.StatusOK {
+		t.Errorf("few bytes: got status %d, want %d", got, http.StatusOK)
 	}
 }
 

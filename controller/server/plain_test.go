@@ -56,12 +56,12 @@ func sayPlain(t *testing.T, method, url, body string, header ...string) (status 
 func known(t *testing.T, e *pool.Pool) string {
 	t.Helper()
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine:   func() server.Engine { return whole(e) },
-		Version:  "test",
-		Identity: func() api.Identity { return api.Identity{} },
-		Callers:  server.Callers{Authenticate: authenticate},
-		Scope:    access.Scope{Sources: func(name string) bool { return name == "web" }},
-		Life:     server.Life{Ready: func(context.Context) error { return nil }},
+		Engine:    func() server.Engine { return whole(e) },
+		Version:   "test",
+		Identity:  func() api.Identity { return api.Identity{} },
+		Callers:   server.Callers{Authenticate: authenticate},
+		Scope:     access.Scope{Sources: func(name string) bool { return name == "web" }},
+		Lifecycle: server.Lifecycle{Ready: func(context.Context) error { return nil }},
 	}))
 	t.Cleanup(srv.Close)
 	return srv.URL
@@ -195,7 +195,7 @@ func TestKeptFirst(t *testing.T) {
 			Identity:  func() api.Identity { return api.Identity{} },
 			Replies:   k,
 			Callers:   server.Callers{Authenticate: authenticate},
-			Life:      server.Life{Ready: func(context.Context) error { return nil }},
+			Lifecycle: server.Lifecycle{Ready: func(context.Context) error { return nil }},
 			Telemetry: server.Telemetry{Log: slog.New(slog.DiscardHandler)},
 		})
 		seen := 0
@@ -238,7 +238,7 @@ func TestProviderOfSignInsHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := engine(t)
-	ring := auth.NewRing(nil, auth.RingOptions{})
+	ring := auth.NewTokenRegistry(nil, auth.TokenRegistryOptions{})
 	srv := httptest.NewServer(server.New(server.Options{
 		Engine:   func() server.Engine { return whole(e) },
 		Version:  "test",
@@ -247,7 +247,7 @@ func TestProviderOfSignInsHangs(t *testing.T) {
 			Authenticate: authenticate, Sessions: ring,
 			SignIn: func() login.SignIn { return login.SignIn{Provider: provider} },
 		},
-		Life: server.Life{Ready: func(context.Context) error { return nil }},
+		Lifecycle: server.Lifecycle{Ready: func(context.Context) error { return nil }},
 	}))
 	t.Cleanup(srv.Close)
 	login := func() int {

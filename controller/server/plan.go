@@ -3,16 +3,11 @@ package server
 import (
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"github.com/hostler-project/hostler/api"
-	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server/access"
-	"github.com/hostler-project/hostler/controller/server/route"
 )
 
 // Planner reports what the director plans, what it did, and how sources were used.
@@ -36,21 +31,6 @@ type plans struct {
 	engine  func() Engine
 	rules   *access.Rules
 	planner Planner // nil: there is none
-}
-
-// add adds the routes of plans and history.
-func (s *plans) add(t *route.Table) {
-	route.Add(t, huma.Operation{
-		OperationID: "plan", Method: http.MethodGet, Path: "/v1/plan",
-		Summary: "What would be made, started, stopped and discarded now, and why", Tags: []string{"sources"},
-		Extensions:  route.Needs(auth.See),
-		Description: "Nothing is done by asking. The directives that were recorded lately are told too.", Errors: []int{404, 503},
-	}, s.plan)
-	route.Add(t, huma.Operation{
-		OperationID: "history", Method: http.MethodGet, Path: "/v1/history",
-		Summary: "How sources were used in the last hour or day", Tags: []string{"sources"},
-		Extensions: route.Needs(auth.See), Errors: []int{404, 503},
-	}, s.history)
 }
 
 // Sources is the query that selects sources.

@@ -28,7 +28,7 @@ func TestEveryFieldHasARule(t *testing.T) {
 		t.Fatal(status)
 	}
 	rules := map[string]map[string]bool{}
-	for _, a := range policy.Actions {
+	for _, a := range policy.Actions() {
 		rules[a.Operation] = map[string]bool{}
 		for _, f := range a.Fields {
 			if rules[a.Operation][f.Key] || f.Who == "" || f.Within == "" {

@@ -3,18 +3,13 @@ package server
 import (
 	"context"
 	"errors"
-	"net/http"
 	"slices"
 	"strconv"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"github.com/hostler-project/hostler/api"
-	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server/access"
 	"github.com/hostler-project/hostler/controller/server/request"
-	"github.com/hostler-project/hostler/controller/server/route"
 )
 
 type queueList struct {
@@ -25,20 +20,6 @@ type queueList struct {
 
 // queue serves the requests that wait.
 type queue struct{ engine func() Engine }
-
-// add adds the routes of the queue.
-func (s *queue) add(t *route.Table) {
-	route.Add(t, huma.Operation{
-		OperationID: "list-queue", Extensions: route.Needs(auth.See), Method: http.MethodGet, Path: "/v1/queue",
-		Summary: "The requests that wait, their places and for how long", Tags: []string{"queue"},
-	}, s.listQueue)
-	route.Add(t, huma.Operation{
-		OperationID: "cancel", Extensions: route.Needs(auth.Take), Method: http.MethodDelete, Path: "/v1/queue/{id}",
-		DefaultStatus: http.StatusNoContent,
-		Summary:       "Take a request out of the queue; whoever waits for it gets an error", Tags: []string{"queue"},
-		Errors: []int{403, 404},
-	}, s.cancel)
-}
 
 func (s *queue) listQueue(ctx context.Context, _ *struct{}) (*queueList, error) {
 	all, err := s.engine().Queue(ctx)

@@ -28,11 +28,11 @@ func TestQuietStreams(t *testing.T) {
 	var all sync.WaitGroup
 	for _, two := range []bool{true, false} {
 		srv := httptest.NewUnstartedServer(server.New(server.Options{
-			Engine:   func() server.Engine { return whole(e) },
-			Version:  "test",
-			Identity: func() api.Identity { return api.Identity{} },
-			Callers:  server.Callers{Authenticate: authenticate},
-			Life:     server.Life{Ready: func(context.Context) error { return nil }},
+			Engine:    func() server.Engine { return whole(e) },
+			Version:   "test",
+			Identity:  func() api.Identity { return api.Identity{} },
+			Callers:   server.Callers{Authenticate: authenticate},
+			Lifecycle: server.Lifecycle{Ready: func(context.Context) error { return nil }},
 		}))
 		srv.EnableHTTP2 = two
 		srv.StartTLS()

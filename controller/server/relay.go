@@ -1,10 +1,12 @@
 package server
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/hostler-project/hostler/controller/server/access"
 	"github.com/hostler-project/hostler/controller/server/request"
@@ -13,8 +15,8 @@ import (
 
 // Checked returns the handler of a process that has no engine. It knows the same operations as New,
 // refuses what none of them takes in the same words, and relays the rest. Who asks, and whether the
-// caller may, it does not judge. mostBody says how many bytes of a request's body it reads at most.
-func Checked(version string, relay route.Relay) (_ http.Handler, mostBody func(*http.Request) int64) {
+// caller may, it does not judge. kinds says what a request of each operation may have.
+func Checked(version string, relay route.Relay) (_ http.Handler, kinds *Kinds) {
 	type applied = Applied
 	opt := Options{ // parts whose operations are there, and that are never asked
 		Version: version, Telemetry: Telemetry{Log: slog.New(slog.DiscardHandler), Metrics: http.NotFoundHandler()},
@@ -23,18 +25,49 @@ func Checked(version string, relay route.Relay) (_ http.Handler, mostBody func(*
 	}
 	s := build(opt, relay)
 	s.table.RelayOpen()
-	next, most := asJSON(s.table), map[string]int64{}
+	next := asJSON(s.table)
+	kinds = &Kinds{table: s.table, operations: map[string]*huma.Operation{}}
 	for path, op := range s.table.Operations {
-		most[op.Method+" "+path] = op.MaxBodyBytes
+		kinds.operations[op.Method+" "+path] = op
 	}
-	mostBody = func(r *http.Request) int64 { return cmp.Or(most[s.table.Pattern(r)], route.MaxBody) }
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := request.IDOf(r)
 		r = r.WithContext(request.WithID(r.Context(), id))
 		r.Header.Set(request.Header, id)
 		w.Header().Set(request.Header, id)
 		next.ServeHTTP(w, r)
-	}), mostBody
+	}), kinds
+}
+
+// Kinds are the operations by what their requests may have.
+type Kinds struct {
+	table      *route.Table
+	operations map[string]*huma.Operation // by pattern; read only
+}
+
+// MostBody says how many bytes of a request's body its operation reads at most.
+func (k *Kinds) MostBody(r *http.Request) int64 {
+	if op := k.operations[k.table.Pattern(r)]; op != nil && op.MaxBodyBytes != 0 {
+		return op.MaxBodyBytes
+	}
+	return route.MaxBody
+}
+
+// Upgrades reports whether a request asks for another protocol, at a path that has one.
+func (k *Kinds) Upgrades(r *http.Request) bool {
+	op := k.operations[k.table.Pattern(r)]
+	return op != nil && op.Responses["101"] != nil && r.ContentLength == 0 && request.WantsSocket(r)
+}
+
+// Bodies are the operations that read a body, as METHOD PATH.
+func (k *Kinds) Bodies() (out []string) {
+	for pattern, op := range k.operations {
+		if op.RequestBody != nil {
+			out = append(out, pattern)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // RefusedHeader stands in the answer to a request that was refused before it came here, when there

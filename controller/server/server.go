@@ -44,12 +44,12 @@ type Slots interface {
 // Options connect a server to its surroundings. Engine, Identity, Callers.Authenticate, Life.Ready
 // and Life.Reload are required; what else is nil is left out.
 type Options struct {
-	Engine   func() Engine       // the newest, as configurations change
-	Version  string              // of hostler
-	Identity func() api.Identity // tells this controller from others
-	Callers  Callers
-	Scope    access.Scope
-	Life     Life
+	Engine    func() Engine       // the newest, as configurations change
+	Version   string              // of hostler
+	Identity  func() api.Identity // tells this controller from others
+	Callers   Callers
+	Scope     access.Scope
+	Lifecycle Lifecycle
 	// Replies keeps the answers to requests with Idempotency-Key. nil: the header is ignored.
 	Replies   idempotency.Store
 	Telemetry Telemetry
@@ -75,8 +75,8 @@ type Callers struct {
 	Spend func(ctx context.Context, proof string) error
 }
 
-// Life is the life of the controller that the server is part of.
-type Life struct {
+// Lifecycle is the life of the controller that the server is part of.
+type Lifecycle struct {
 	// Ready returns why requests cannot be served now, or nil.
 	Ready func(ctx context.Context) error
 	// Reload reads the configuration again and returns which sources are broken. After an error
@@ -117,8 +117,8 @@ func New(opt Options) http.Handler {
 	if opt.Telemetry.Log == nil {
 		opt.Telemetry.Log = slog.New(slog.DiscardHandler)
 	}
-	if opt.Life.Ring == nil {
-		opt.Life.Ring = func() {}
+	if opt.Lifecycle.Ring == nil {
+		opt.Lifecycle.Ring = func() {}
 	}
 	if opt.Callers.Limits == nil {
 		opt.Callers.Limits = auth.NewLimits(auth.LimitOptions{})
@@ -129,7 +129,7 @@ func New(opt Options) http.Handler {
 
 // build makes a server and adds all routes.
 func build(opt Options, relay route.Relay) *server {
-	errs, life := request.Errors{Log: opt.Telemetry.Log}, opt.Life
+	errs, life := request.Errors{Log: opt.Telemetry.Log}, opt.Lifecycle
 	table := route.New(apiConfig(opt.Version, relay != nil), errs, relay)
 	rules := &access.Rules{Engine: func() access.Book { return opt.Engine() }, Scope: opt.Scope}
 	audit := access.NewAudit(opt.Callers.Audit)
@@ -165,7 +165,7 @@ func build(opt Options, relay route.Relay) *server {
 		table.Open("/healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
 		table.Open("/readyz", (&readiness{errors: errs, check: life.Ready, ending: life.Ending}).ServeHTTP)
 	}
-	table.Otherwise(func(w http.ResponseWriter, r *http.Request) { nowhere(table, errs, w, r) })
+	table.Otherwise(func(w http.ResponseWriter, r *http.Request) { refuseUnknown(table, errs, w, r) })
 	return &server{table: table, once: once, gate: &access.Gate{
 		Authenticate: opt.Callers.Authenticate, Limits: opt.Callers.Limits, Rules: rules, Audit: audit, Errors: errs,
 	}}
@@ -189,9 +189,9 @@ func apiConfig(version string, relayed bool) huma.Config {
 	return config
 }
 
-// nowhere answers a request for a path without a route, or with a method that its path does not
-// take.
-func nowhere(table *route.Table, errs request.Errors, w http.ResponseWriter, r *http.Request) {
+// refuseUnknown answers a request for a path without a route, or with a method that its path
+// does not take.
+func refuseUnknown(table *route.Table, errs request.Errors, w http.ResponseWriter, r *http.Request) {
 	at := r.Method + " " + r.URL.Path
 	allowed := table.Methods(r)
 	if len(allowed) == 0 {

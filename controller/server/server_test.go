@@ -88,7 +88,7 @@ func serveObserved(t testing.TB, e everything, observe func(method, route string
 		Version:   "test",
 		Identity:  func() api.Identity { return api.Identity{} },
 		Callers:   server.Callers{Authenticate: authenticate},
-		Life:      server.Life{Ready: func(context.Context) error { return nil }},
+		Lifecycle: server.Lifecycle{Ready: func(context.Context) error { return nil }},
 		Telemetry: server.Telemetry{Observe: observe},
 	}))
 	t.Cleanup(srv.Close)
@@ -198,7 +198,7 @@ func TestUnixSocket(t *testing.T) {
 		Callers: server.Callers{Authenticate: func(*http.Request) (auth.Principal, error) {
 			return auth.Principal{Name: "ann", Here: true, Roles: map[string]auth.Role{"": auth.User}}, nil
 		}},
-		Life: server.Life{Ready: func(context.Context) error { return nil }},
+		Lifecycle: server.Lifecycle{Ready: func(context.Context) error { return nil }},
 	}))
 	srv.Listener.Close()
 	srv.Listener = l

@@ -2,15 +2,11 @@ package server
 
 import (
 	"context"
-	"net/http"
-
-	"github.com/danielgtaylor/huma/v2"
+	"reflect"
 
 	"github.com/hostler-project/hostler/api"
-	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server/access"
-	"github.com/hostler-project/hostler/controller/server/route"
 )
 
 type sourceList struct {
@@ -36,28 +32,6 @@ type sources struct {
 	ring   func()
 }
 
-// add adds the routes of sources.
-func (s *sources) add(t *route.Table) {
-	route.Add(t, huma.Operation{
-		OperationID: "list-sources", Extensions: route.Needs(auth.See), Method: http.MethodGet, Path: "/v1/sources",
-		Summary: "The sources, and how they stand", Tags: []string{"sources"},
-	}, s.listSources)
-	route.Add(t, huma.Operation{
-		OperationID: "get-source", Extensions: route.Needs(auth.See), Method: http.MethodGet, Path: "/v1/sources/{source}",
-		Summary: "A source, and how it stands", Tags: []string{"sources"}, Errors: []int{404},
-	}, s.getSource)
-	route.Add(t, huma.Operation{
-		OperationID: "fill", Extensions: route.Needs(auth.Manage), Method: http.MethodPost, Path: "/v1/fill",
-		Summary: "Bring sources up to what is wanted, once", Tags: []string{"sources"},
-		Errors: []int{403, 404, 429, 503},
-	}, s.fill)
-	route.Add(t, huma.Operation{
-		OperationID: "test-source", Extensions: route.Needs(auth.Manage), Method: http.MethodPost,
-		Path: "/v1/sources/{source}/test", Summary: "Make an instance, run true on it and discard it, each timed",
-		Tags: []string{"sources"}, Errors: []int{403, 404, 429, 503},
-	}, s.test)
-}
-
 func (s *sources) listSources(ctx context.Context, in *struct {
 	Fields Fields `query:"fields" example:"name,cached,in_use" doc:"only these fields of each; those that are left out are not there, whatever the schema requires. None: all"`
 }) (*sourceList, error) {
@@ -67,13 +41,12 @@ func (s *sources) listSources(ctx context.Context, in *struct {
 	}
 	out := &sourceList{}
 	sees := s.rules.SeenSources(ctx)
-	list := make([]api.Source, 0, len(all))
+	pick, err := in.Fields.picker(reflect.TypeFor[api.Source]())
 	for _, v := range all {
-		if sees(v.Name) {
-			list = append(list, source(v))
+		if err == nil && sees(v.Name) {
+			err = out.Body.Sources.add(pick, source(v))
 		}
 	}
-	out.Body.Sources, err = choose(list, in.Fields)
 	return out, err
 }
 

@@ -18,11 +18,11 @@ import (
 func TestNeverReading(t *testing.T) {
 	e := engine(t)
 	handler := server.New(server.Options{
-		Engine:   func() server.Engine { return whole(e) },
-		Version:  "test",
-		Identity: func() api.Identity { return api.Identity{} },
-		Callers:  server.Callers{Authenticate: authenticate},
-		Life:     server.Life{Ready: func(context.Context) error { return nil }},
+		Engine:    func() server.Engine { return whole(e) },
+		Version:   "test",
+		Identity:  func() api.Identity { return api.Identity{} },
+		Callers:   server.Callers{Authenticate: authenticate},
+		Lifecycle: server.Lifecycle{Ready: func(context.Context) error { return nil }},
 	})
 	closed := make(chan struct{}, 1)
 	srv := &http.Server{Handler: handler, ConnState: func(_ net.Conn, state http.ConnState) {

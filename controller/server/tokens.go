@@ -3,22 +3,18 @@ package server
 import (
 	"context"
 	"errors"
-	"net/http"
 	"strings"
 	"time"
 	"unicode"
-
-	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server/access"
 	"github.com/hostler-project/hostler/controller/server/request"
-	"github.com/hostler-project/hostler/controller/server/route"
 )
 
-// Tokens makes, lists and revokes tokens. auth.Ring does.
+// Tokens makes, lists and revokes tokens. auth.TokenRegistry does.
 type Tokens interface {
 	Make(ctx context.Context, t *auth.Token, life time.Duration) (secret string, err error)
 	List(ctx context.Context) ([]*auth.Token, error)
@@ -43,38 +39,6 @@ type tokens struct {
 	engine func() Engine
 	rules  *access.Rules
 	ring   Tokens // nil: there are none
-}
-
-// add adds the routes of tokens.
-func (s *tokens) add(t *route.Table) {
-	if s.ring == nil {
-		return
-	}
-	const never = "The answer has the token, which is not kept: who loses the answer revokes the token and makes another."
-	route.Add(t, huma.Operation{
-		OperationID: "create-token", Extensions: route.Needs(auth.Tokens), Method: http.MethodPost, Path: "/v1/tokens",
-		DefaultStatus: http.StatusCreated, MaxBodyBytes: route.MaxBody,
-		Summary: "Make a token", Tags: []string{"people"}, Errors: []int{400, 403, 409},
-		Description: never + " With the header " + api.KeyHeader + " one is made once: the same request again is a conflict that names the token.",
-	}, s.createToken)
-	route.Add(t, huma.Operation{
-		OperationID: "list-tokens", Extensions: route.Needs(auth.Tokens), Method: http.MethodGet, Path: "/v1/tokens",
-		Summary: "The tokens that are good", Tags: []string{"people"},
-		Description: "One's own; for operators those that are for their projects alone too, for administrators all.",
-	}, s.listTokens)
-	route.Add(t, huma.Operation{
-		OperationID: "revoke-token", Extensions: route.Needs(auth.Tokens), Method: http.MethodDelete, Path: "/v1/tokens/{id}",
-		DefaultStatus: http.StatusNoContent, Summary: "Revoke a token at once",
-		Description: "With it end those that were made with it, and what is open by it: streams within a few seconds.",
-		Tags:        []string{"people"}, Errors: []int{403, 404},
-	}, s.revokeToken)
-	route.Add(t, huma.Operation{
-		OperationID: "create-lease-token", Extensions: route.Needs(auth.Use), Method: http.MethodPost,
-		Path: "/v1/leases/{lease}/token", DefaultStatus: http.StatusCreated, MaxBodyBytes: route.MaxBody,
-		Summary:     "Make a lease's own token",
-		Description: "Who has it may use that lease and give it back, and nothing else. It ends with the lease. " + never + " " + api.KeyHeader + " means nothing here.",
-		Tags:        []string{"leases"}, Errors: []int{403, 404, 409},
-	}, s.createLeaseToken)
 }
 
 // createToken makes a token after checking that its maker may give what it grants.

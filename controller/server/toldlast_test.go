@@ -66,12 +66,12 @@ func TestToldLast(t *testing.T) {
 	const count = 100 // the event is so long that it is sent by itself, and what frames it later
 	e := engine(t, pool.Source{Name: "many", Type: "fake", Digest: "d"})
 	srv := httptest.NewUnstartedServer(server.New(server.Options{
-		Engine:   func() server.Engine { return whole(e) },
-		Version:  "test",
-		Identity: func() api.Identity { return api.Identity{} },
-		Replies:  &memory{all: map[string]store.Answer{}},
-		Callers:  server.Callers{Authenticate: authenticate},
-		Life:     server.Life{Ready: func(context.Context) error { return nil }},
+		Engine:    func() server.Engine { return whole(e) },
+		Version:   "test",
+		Identity:  func() api.Identity { return api.Identity{} },
+		Replies:   &memory{all: map[string]store.Answer{}},
+		Callers:   server.Callers{Authenticate: authenticate},
+		Lifecycle: server.Lifecycle{Ready: func(context.Context) error { return nil }},
 	}))
 	path := filepath.Join(t.TempDir(), "s")
 	l, err := net.Listen("unix", path)

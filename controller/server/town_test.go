@@ -29,7 +29,7 @@ import (
 type town struct {
 	t      testing.TB
 	url    string
-	ring   *auth.Ring
+	ring   *auth.TokenRegistry
 	audit  *auth.Log
 	engine *pool.Pool
 	tokens map[string]string // by person
@@ -94,7 +94,7 @@ func newTown(t testing.TB, change func(*server.Options)) *town {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.ring = auth.NewRing(st, auth.RingOptions{Members: func(name string, _ []string) (auth.Role, map[string]auth.Role) {
+	w.ring = auth.NewTokenRegistry(st, auth.TokenRegistryOptions{Members: func(name string, _ []string) (auth.Role, map[string]auth.Role) {
 		if name == "root" {
 			return auth.Administrator, nil
 		}
@@ -120,7 +120,7 @@ func newTown(t testing.TB, change func(*server.Options)) *town {
 			}
 			return nil
 		}},
-		Life: server.Life{
+		Lifecycle: server.Lifecycle{
 			Ready:  func(context.Context) error { return nil },
 			Reload: func(context.Context) (api.Reloaded, error) { return api.Reloaded{}, nil },
 		},

@@ -261,6 +261,39 @@ func TestAcross(t *testing.T) {
 	}
 }
 
+// TestTokensOfProjects: a token for one project sees and revokes those of that project alone.
+func TestTokensOfProjects(t *testing.T) {
+	w := newTown(t, nil)
+	made := func(of auth.Token) (id, token string) {
+		token = w.token(of)
+		_, text := w.ask(http.MethodGet, "/v1/self", "", token)
+		var self struct{ Via string }
+		if err := json.Unmarshal([]byte(text), &self); err != nil {
+			t.Fatalf("self: %v in %s", err, text)
+		}
+		return strings.TrimPrefix(self.Via, "token "), token
+	}
+	_, ci := made(auth.Token{Owner: "ann", Bound: true, Project: "a"})
+	same, _ := made(auth.Token{Owner: "ann", Bound: true, Project: "a"})
+	for name, of := range map[string]auth.Token{
+		"of all": {Owner: "ann"}, "of no project": {Owner: "ann", Bound: true},
+	} {
+		id, token := made(of)
+		if _, text := w.ask(http.MethodGet, "/v1/tokens", "", ci); strings.Contains(text, id) || !strings.Contains(text, same) {
+			t.Errorf("%s: got %s, want the tokens of project a alone, such as %s", name, text, same)
+		}
+		if status, _ := w.ask(http.MethodDelete, "/v1/tokens/"+id, "", ci); status != http.StatusNotFound {
+			t.Errorf("%s: got status %d of its end, want %d", name, status, http.StatusNotFound)
+		}
+		if status, _ := w.ask(http.MethodGet, "/v1/self", "", token); status != http.StatusOK {
+			t.Errorf("%s: got status %d, want it to be good still", name, status)
+		}
+	}
+	if status, text := w.ask(http.MethodDelete, "/v1/tokens/"+same, "", ci); status != http.StatusNoContent {
+		t.Errorf("one of the same project: got status %d %s, want %d", status, text, http.StatusNoContent)
+	}
+}
+
 // TestTokensOfSources: a token for one source sees and takes that one alone.
 func TestTokensOfSources(t *testing.T) {
 	w := newTown(t, nil)
@@ -290,6 +323,26 @@ func TestTokensOfSources(t *testing.T) {
 	}
 }
 
+// TestAuditOfNames: the audit log keeps some of a long name, and nothing that a terminal obeys.
+func TestAuditOfNames(t *testing.T) {
+	w := newTown(t, nil)
+	for _, name := range []string{strings.Repeat("x", 60<<10), "%C2%9B2J%E2%80%AEevil%1B"} {
+		if status, _ := w.ask(http.MethodDelete, "/v1/leases/"+name, "", w.tokens["ann"], api.ReasonHeader, "\u009b2Jwhy"); status != 404 {
+			t.Errorf("%.20s: got status %d, want 404", name, status)
+		}
+	}
+	text := ""
+	for end := time.Now().Add(10 * time.Second); !strings.Contains(text, "evil") && time.Now().Before(end); {
+		_, text = w.ask(http.MethodGet, "/v1/audit?limit=2", "", w.tokens["root"])
+	}
+	if len(text) > 8<<10 {
+		t.Errorf("got %d bytes of two entries, want few", len(text))
+	}
+	if !strings.Contains(text, "evil") || !strings.Contains(text, "2Jwhy") || strings.ContainsAny(text, "\u009b\u202e\x1b") {
+		t.Errorf("got %.2000s, want the name without what a terminal obeys", text)
+	}
+}
+
 // TestAudit: what is done is in the audit log, with who did it and why, and what is refused too;
 // secrets are not.
 func TestAudit(t *testing.T) {
@@ -315,7 +368,7 @@ func TestAudit(t *testing.T) {
 		"ann lease a release " + got.ID + " done done with it", "   sign-in  denied ",
 		"eve token  reload  denied ", "eve token  create-token  done ",
 	}
-	var list []auth.Act
+	var list []auth.AuditEntry
 	for limit := time.Now().Add(time.Minute); len(list) < len(want) && time.Now().Before(limit); time.Sleep(10 * time.Millisecond) {
 		var err error
 		if list, err = w.audit.List(t.Context(), auth.AuditQuery{Limit: 100}); err != nil {

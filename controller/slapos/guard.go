@@ -30,8 +30,8 @@ func newGuard(o *Options, who func(r *http.Request) (access.Who, auth.Principal,
 	return &guard{o, who, next, auth.NewRequestLog(o.Audit.Add)}
 }
 
-// asked is the caller of a request, as the guard has identified it.
-type asked struct {
+// identified is the caller of a request, as the guard has identified it.
+type identified struct {
 	who access.Who
 	as  auth.Principal
 	err error
@@ -40,44 +40,44 @@ type asked struct {
 // known reports whether the caller of a request is known. A known caller may still be refused: it
 // has a name then. A refused caller may present a token for a certificate, which the master checks
 // later: until then it is not known, so that it cannot try many tokens.
-func (a *asked) known(r *http.Request) bool {
+func (a *identified) known(r *http.Request) bool {
 	_, _, password := r.BasicAuth()
 	return a.err == nil || a.as.Name != "" && !password && r.Header.Get("X-Access-Token") == ""
 }
 
-type askedKey struct{}
+type identifiedKey struct{}
 
-// askerOf returns the caller that the guard has identified.
-func askerOf(r *http.Request) (access.Who, error) {
-	if a, ok := r.Context().Value(askedKey{}).(*asked); ok {
+// callerOf returns the caller that the guard has identified.
+func callerOf(r *http.Request) (access.Who, error) {
+	if a, ok := r.Context().Value(identifiedKey{}).(*identified); ok {
 		return a.who, a.err
 	}
 	// the zero Who may do nothing
 	return access.Who{}, errors.New("a request that came by no guard")
 }
 
-// seenWriter remembers the status of an answer.
-type seenWriter struct {
+// statusWriter remembers the status of an answer.
+type statusWriter struct {
 	http.ResponseWriter
 	status int
 }
 
-func (w *seenWriter) WriteHeader(status int) {
+func (w *statusWriter) WriteHeader(status int) {
 	if w.status == 0 && status >= 200 {
 		w.status = status
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *seenWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // ServeHTTP identifies the caller, serves the request, and records it.
 func (g *guard) ServeHTTP(to http.ResponseWriter, r *http.Request) {
-	begun, w, act := time.Now(), &seenWriter{ResponseWriter: to}, &access.Act{}
-	found := &asked{}
+	begun, w, act := time.Now(), &statusWriter{ResponseWriter: to}, &access.Act{}
+	found := &identified{}
 	found.who, found.as, found.err = g.who(r)
 	act.Who = found.who
-	ctx := context.WithValue(access.WithAct(r.Context(), act), askedKey{}, found)
+	ctx := context.WithValue(access.WithAct(r.Context(), act), identifiedKey{}, found)
 	g.serve(w, r.WithContext(ctx), found)
 	if w.status == 0 {
 		w.status = http.StatusOK
@@ -88,7 +88,7 @@ func (g *guard) ServeHTTP(to http.ResponseWriter, r *http.Request) {
 }
 
 // serve serves a request, unless its caller makes too many.
-func (g *guard) serve(w *seenWriter, r *http.Request, found *asked) {
+func (g *guard) serve(w *statusWriter, r *http.Request, found *identified) {
 	refuse := func(x auth.Excess) {
 		w.Header().Set("Retry-After", x.Seconds())
 		web.Refuse(w, r, http.StatusTooManyRequests, x.Text+". Ask again after "+x.Seconds()+" s.")
@@ -108,7 +108,7 @@ func (g *guard) serve(w *seenWriter, r *http.Request, found *asked) {
 		} else {
 			g.next.ServeHTTP(w, r)
 		}
-		return denied(w.status) && auth.Presents(r)
+		return denied(w.status) && auth.HasCredentials(r)
 	})
 }
 
@@ -118,7 +118,7 @@ func denied(status int) bool {
 }
 
 // keep writes changes and refusals to the audit log.
-func (g *guard) keep(r *http.Request, route string, status int, begun time.Time, found *asked, act *access.Act) {
+func (g *guard) keep(r *http.Request, route string, status int, begun time.Time, found *identified, act *access.Act) {
 	if !act.Changed && !denied(status) {
 		return
 	}
@@ -141,7 +141,7 @@ func (g *guard) keep(r *http.Request, route string, status int, begun time.Time,
 	case status >= 400:
 		a.Outcome = "failed"
 	}
-	g.requests.Add(a.Act, act.Changed)
+	g.requests.Add(a.AuditEntry, act.Changed)
 }
 
 // asks is whoIs for the caller of a request, which may name the project in the header

@@ -40,7 +40,7 @@ func TestGuardCounts(t *testing.T) {
 		g := newGuard(o, func(*http.Request) (access.Who, auth.Principal, error) {
 			return access.Who{}, c.as, errors.New("no")
 		}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if _, err := askerOf(r); err == nil {
+			if _, err := callerOf(r); err == nil {
 				t.Errorf("%s: the master is not told that the caller is refused", c.name)
 			}
 			http.Error(w, "no", http.StatusForbidden)

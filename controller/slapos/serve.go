@@ -196,7 +196,7 @@ func Serve(ctx context.Context, o Options, rest http.Handler) (http.Handler, ser
 		return rest, nil, nil
 	}
 	opt, directory := said.master, said.Directory
-	depot, err := servedDepot(said.section, &said.slapSection)
+	depot, err := readServedCache(said.section, &said.slapSection)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -230,7 +230,7 @@ func Serve(ctx context.Context, o Options, rest http.Handler) (http.Handler, ser
 		}})
 	watch(o.Metrics, m)
 	whole := web.New(m, web.Options{
-		Who:    askerOf,
+		Who:    callerOf,
 		Token:  func(r *http.Request, token string) (access.Who, error) { return o.token(r, token) },
 		Base:   func(r *http.Request) string { return web.Base(r) + path[1:] + "/" },
 		Ending: ctx.Done(),
@@ -250,7 +250,7 @@ func Serve(ctx context.Context, o Options, rest http.Handler) (http.Handler, ser
 			return access.Who{}, p, err
 		}
 		return asks(p, r, web.Writes(r))
-	}, WithDepot(kept, askerOf, whole))
+	}, WithBinaryCache(kept, callerOf, whole))
 	mux := http.NewServeMux()
 	mux.Handle(path+"/", http.StripPrefix(path, apiprocess.LimitBodyTime(http.NewCrossOriginProtection().Handler(guard))))
 	mux.Handle("/", rest)

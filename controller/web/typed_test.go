@@ -58,11 +58,11 @@ func TestTypes(t *testing.T) {
 		}
 	}
 	srv := httptest.NewServer(server.New(server.Options{
-		Engine:   func() server.Engine { return server.Engine{} },
-		Version:  "test",
-		Identity: func() api.Identity { return api.Identity{} },
-		Callers:  server.Callers{Authenticate: func(*http.Request) (auth.Principal, error) { return auth.Principal{}, nil }},
-		Life:     server.Life{Ready: func(context.Context) error { return nil }},
+		Engine:    func() server.Engine { return server.Engine{} },
+		Version:   "test",
+		Identity:  func() api.Identity { return api.Identity{} },
+		Callers:   server.Callers{Authenticate: func(*http.Request) (auth.Principal, error) { return auth.Principal{}, nil }},
+		Lifecycle: server.Lifecycle{Ready: func(context.Context) error { return nil }},
 	}))
 	defer srv.Close()
 	answer, err := http.Get(srv.URL + "/openapi.json")

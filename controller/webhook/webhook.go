@@ -207,7 +207,7 @@ func New(opt Options) *Sender {
 	if opt.Guard != nil {
 		var own fetch.Rules
 		for i := range opt.Hooks {
-			own = append(own, fetch.Named(opt.Hooks[i].URL)...)
+			own = append(own, fetch.RulesFor(opt.Hooks[i].URL)...)
 		}
 		way = opt.Guard.And(own).Transport(t)
 	}

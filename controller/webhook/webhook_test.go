@@ -445,20 +445,26 @@ func TestCheck(t *testing.T) {
 // TestKinds: each kind of event that the engine writes down can be asked for, and no other.
 func TestKinds(t *testing.T) {
 	files, err := filepath.Glob("../../pool/*.go")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("files = %v, err = %v; want no error and len(files) != 0", files, err)
+	below, err2 := filepath.Glob("../../pool/*/*.go")
+	if files = append(files, below...); errors.Join(err, err2) != nil || len(below) == 0 {
+		t.Fatalf("files = %v, err = %v; want no error and len(files) != 0", files, errors.Join(err, err2))
 	}
-	said := regexp.MustCompile(`(?:Event\{[^}\n]*Kind: |const unqueued = )"([a-z-]+)"`)
+	said := regexp.MustCompile(`(?:Event\{[^}\n]*Kind: |const Canceled = )"([a-z-]+)"`)
+	found := map[string]bool{}
 	for _, name := range files {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range said.FindAllStringSubmatch(string(text), -1) {
+			found[m[1]] = true
 			if !strings.HasSuffix(name, "_test.go") && !slices.Contains(webhook.Kinds(), m[1]) {
 				t.Errorf("%s writes down %q, which is not among webhook.Kinds", name, m[1])
 			}
 		}
+	}
+	if !found["unqueued"] || len(found) < 10 {
+		t.Errorf("the engine's events were not found: %v", found)
 	}
 	secret := func(context.Context) (string, error) { return "", nil }
 	for pattern, ok := range map[string]bool{

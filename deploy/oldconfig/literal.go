@@ -89,6 +89,7 @@ func (p *parser) value() (Value, error) {
 	return v, err
 }
 
+// term reads one literal of Python without a sum. Anything else, such as a call, is errLiteral.
 func (p *parser) term() (Value, error) {
 	t, ok := p.peek()
 	if !ok {
@@ -183,6 +184,8 @@ func (p *parser) list(end string) (out List, comma bool, err error) {
 	return out, comma, nil
 }
 
+// dict reads a dictionary after its opening brace. Keys must be strings. A comma may follow the
+// last item.
 func (p *parser) dict() (Value, error) {
 	out := Dict{}
 	for !p.take("}") {

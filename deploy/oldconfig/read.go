@@ -44,6 +44,8 @@ type Unread struct {
 	Why  string
 }
 
+// String returns FILE: WHY for a whole file, and FILE:LINE: not read: WHY: TEXT for a part of
+// it.
 func (u Unread) String() string {
 	where := u.File
 	if u.Line > 0 {
@@ -94,6 +96,7 @@ func (c *Config) Read(dir string) error {
 	return nil
 }
 
+// readFile reads a regular file of at most 1 MiB. It does not block on a pipe.
 func readFile(name string) ([]byte, error) {
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
@@ -459,6 +462,7 @@ func (c *Config) bundle(file, call string, p *parser) error {
 	return nil
 }
 
+// each makes a File of each name in a list. It refuses an empty name.
 func each(v Value, f func(string) File) (out []File, err error) {
 	l, ok := asList(v)
 	if !ok {

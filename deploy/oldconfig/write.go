@@ -63,6 +63,8 @@ type output struct {
 	mode fs.FileMode
 }
 
+// add plans a file with that text, or with the content and mode of the file from. The first
+// error stays in err.
 func (w *writing) add(name, text, from string, mode fs.FileMode) {
 	if from != "" {
 		info, err := os.Stat(from)
@@ -80,6 +82,7 @@ func (w *writing) add(name, text, from string, mode fs.FileMode) {
 	w.files = append(w.files, output{name, text, from, mode})
 }
 
+// write makes the file with exactly its mode, whatever the umask. It never replaces a file.
 func (o output) write(dir string) error {
 	name := filepath.Join(dir, o.name)
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {

@@ -226,6 +226,7 @@ func (r *reader) share(option string) float64 {
 	return v
 }
 
+// flag reads a boolean as oslo.config does. It records an error for anything else.
 func (r *reader) flag(option string) bool {
 	switch strings.ToLower(r.values[option]) {
 	case "true", "1", "yes", "on":

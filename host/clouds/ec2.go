@@ -72,6 +72,7 @@ func (r *region) options(o deployment.Options) ec2.Options {
 	return out
 }
 
+// Place remembers the answer, unless the account is not known.
 func (r *region) Place(ctx context.Context) (Place, error) {
 	r.mu.Lock()
 	known := r.place
@@ -170,6 +171,7 @@ func (r *region) List(ctx context.Context, _, name string) (out []deployment.Ser
 	return out, err
 }
 
+// Destroy gives the cloud ServersPatience, or 4 minutes by default.
 func (r *region) Destroy(ctx context.Context, o deployment.Options, s deployment.ServerInfo) error {
 	if o.DryRun {
 		return nil
@@ -233,6 +235,7 @@ func (r *region) Quota(ctx context.Context, all bool) (out []Quota, untold strin
 	return out, untold, err
 }
 
+// Images says of an image that it needs a disk of its own size. EC2 states no other minimum.
 func (r *region) Images(ctx context.Context, prefix string) (out []Image, err error) {
 	p, err := r.open(ctx)
 	if err != nil {

@@ -86,6 +86,8 @@ func (s *stack) Place(ctx context.Context) (Place, error) {
 	return Place{Cloud: at.Name, Project: at.Project, Region: at.Region, Identity: at.Project}, err
 }
 
+// Self returns the name of the server that this runs on, or "" outside the cloud. It remembers
+// the answer.
 func (s *stack) Self(ctx context.Context) (string, error) {
 	s.mu.Lock()
 	known := s.self
@@ -219,6 +221,7 @@ func (s *stack) Flavors(ctx context.Context, fresh bool) (*flavor.Table, error) 
 	return s.session.Catalog().Flavors(ctx)
 }
 
+// Quota asks for everything in any case. Max is nil where the cloud sets no limit.
 func (s *stack) Quota(ctx context.Context, _ bool) ([]Quota, string, error) {
 	q, err := s.session.Quota(ctx)
 	if err != nil {
@@ -249,6 +252,8 @@ func (s *stack) Quota(ctx context.Context, _ bool) ([]Quota, string, error) {
 	return out, "", nil
 }
 
+// Images fails if the prefix begins no image's name and is no image's whole id. The error says
+// which images there are.
 func (s *stack) Images(ctx context.Context, prefix string) (out []Image, err error) {
 	all, err := s.session.Catalog().Images(ctx)
 	if err != nil {

@@ -138,6 +138,8 @@ func probeClock(what, said string, began time.Time, took time.Duration) compute.
 	)
 }
 
+// probeDisk judges the free space, in KiB, and the inodes, as "TOTAL FREE". Inodes that cannot
+// be read are passed over.
 func probeDisk(what, place, kib, inodes string, writable bool) compute.Finding {
 	c := Finding("ok", what+": disk", "", "")
 	free, err := strconv.ParseInt(kib, 10, 64)

@@ -56,6 +56,8 @@ func Sources(ctx context.Context, h *host.Host) []compute.Finding {
 	return out
 }
 
+// checkSource lists the source's instances and probes it. A source that denies the list is
+// probed too, as the probe names all that is denied.
 func checkSource(ctx context.Context, engine *pool.Pool, s *config.Source) compute.Finding {
 	what := "source " + s.Name
 	if err := host.ConfigError(check.FaultOf(s)); err != nil {

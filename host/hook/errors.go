@@ -88,6 +88,7 @@ type tail struct{ buf []byte }
 
 const tailSize = 2 << 10
 
+// Write keeps the last tailSize bytes. It never fails.
 func (t *tail) Write(p []byte) (int, error) {
 	if len(p) >= tailSize {
 		t.buf = append(t.buf[:0], p[len(p)-tailSize:]...)

@@ -95,6 +95,7 @@ type Hashing struct {
 	Err error // of R
 }
 
+// Read reads from R. It keeps R's last error, which may be io.EOF.
 func (h *Hashing) Read(b []byte) (int, error) {
 	n, err := h.R.Read(b)
 	_, _ = h.H.Write(b[:n])
@@ -165,6 +166,8 @@ func NewAhead(r io.Reader, h hash.Hash) *ahead {
 	return a
 }
 
+// Read returns what was read ahead, and gives each buffer back when it is used up. After a stop
+// it returns io.ErrClosedPipe.
 func (a *ahead) Read(b []byte) (int, error) {
 	if len(a.now) == 0 {
 		if a.whole != nil {

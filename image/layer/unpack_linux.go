@@ -353,6 +353,8 @@ func (u *unpacker) forgetBelow(name string) {
 	}
 }
 
+// file unpacks a regular file, in place of what has the name. Attributes and times follow the
+// content.
 func (u *unpacker) file(ctx context.Context, at int, name, base string, h *tar.Header, body io.Reader) error {
 	if h.Size > biggestFile {
 		return Contentf("it claims to be of %d bytes", h.Size)

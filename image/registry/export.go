@@ -259,6 +259,8 @@ func (l *packedLayer) DiffID() (v1.Hash, error)            { return l.diffID, ni
 func (l *packedLayer) Size() (int64, error)                { return l.size, nil }
 func (l *packedLayer) MediaType() (types.MediaType, error) { return types.OCILayer, nil }
 func (l *packedLayer) Compressed() (io.ReadCloser, error)  { return os.Open(l.file) }
+
+// Uncompressed unpacks the layer while it is read.
 func (l *packedLayer) Uncompressed() (io.ReadCloser, error) {
 	f, err := os.Open(l.file)
 	if err != nil {

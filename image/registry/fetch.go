@@ -41,6 +41,8 @@ func refusal(of image.Name, err error) error {
 	return err
 }
 
+// fetch uses the guard of Others for an image that a request has named, and else the store's. A
+// download may stall for a minute by default.
 // unreached is the error of a registry that did not answer.
 type unreached struct {
 	text string

@@ -20,6 +20,7 @@ type Transport struct {
 	Tries int           // failed tries in a row without a byte
 }
 
+// RoundTrip covers only a GET without a range. An answer of unknown length is never continued.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Method != http.MethodGet || req.Header.Get("Range") != "" {
 		return t.Inner.RoundTrip(req)
@@ -77,6 +78,8 @@ func (b *resumedBody) ask(at int64) (*http.Response, error) {
 
 var errStalled = errors.New("the registry sends nothing")
 
+// Read requests the rest when the body breaks off or stalls. It fails after more than Tries
+// failures in a row without a byte.
 func (b *resumedBody) Read(p []byte) (int, error) {
 	for b.err == nil {
 		b.timer.Reset(b.t.Stall)

@@ -46,6 +46,7 @@ type failure struct {
 	Problem api.Problem
 }
 
+// failureOf returns nil for nil. Of an error without a kind, only the text crosses over.
 func failureOf(err error) *failure {
 	var e *compute.Error
 	switch {

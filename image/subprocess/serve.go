@@ -41,6 +41,8 @@ func Serve(in io.Reader, out io.Writer, by image.Registry) int {
 	return 0
 }
 
+// reply makes the call that the request names. A fetch opens the store anew, with by as its
+// registry.
 func reply(ctx context.Context, q request, by image.Registry) (a answer, err error) {
 	switch q.Call {
 	case read:

@@ -25,7 +25,7 @@ func (t *Tree) enable(p *place, settings []setting) error {
 		if err != unix.EBUSY {
 			break
 		}
-		if err = t.vacate(p.dir); err == nil {
+		if err = t.moveOut(p.dir); err == nil {
 			err = write(p.dir+"/cgroup.subtree_control", text)
 		}
 	}
@@ -35,13 +35,13 @@ func (t *Tree) enable(p *place, settings []setting) error {
 	if err != nil {
 		return fmt.Errorf("enable %s in %s: %w", text, p.dir, err)
 	}
-	t.writeCaps(p)
+	t.writeLimits(p)
 	return nil
 }
 
-// vacate moves the processes of a group into one below it: a group with limited children may have
+// moveOut moves the processes of a group into one below it: a group with limited children may have
 // none of its own.
-func (t *Tree) vacate(dir string) error {
+func (t *Tree) moveOut(dir string) error {
 	others := dir + "/" + t.name + ".others"
 	if err := unix.Mkdir(others, 0o755); err != nil && err != unix.EEXIST {
 		return &os.PathError{Op: "mkdir", Path: others, Err: err}

@@ -34,7 +34,7 @@ func Examine(ctx context.Context) []compute.Finding {
 		{"number of processes", "pids", Limits{PIDs: 64}},
 	} {
 		f := compute.Finding{Result: "ok", What: "limits: " + c.what}
-		if err := t.try(ctx, c.controller, c.limits); err != nil {
+		if err := t.tryController(ctx, c.controller, c.limits); err != nil {
 			f.Result, f.Detail, f.Hint = "warn", err.Error(), t.advice(c.controller)
 		} else {
 			f.Detail = t.describe(c.controller)
@@ -51,8 +51,8 @@ func Examine(ctx context.Context) []compute.Finding {
 	return out
 }
 
-// try makes a group, starts a process in it, and checks that it is there.
-func (t *Tree) try(ctx context.Context, controller string, l Limits) (err error) {
+// tryController makes a group, starts a process in it, and checks that it is there.
+func (t *Tree) tryController(ctx context.Context, controller string, l Limits) (err error) {
 	if controller == "" {
 		if err := t.Can().Gather; err != nil {
 			return err
@@ -96,13 +96,15 @@ func (t *Tree) try(ctx context.Context, controller string, l Limits) (err error)
 	return err
 }
 
+// describe names the version and the directory where controller is had. An empty controller
+// means the place for processes alone.
 func (t *Tree) describe(controller string) string {
 	p := t.v2()
 	if controller != "" || p == nil || p.err != nil {
 		if controller == "" {
 			controller = "freezer"
 		}
-		p, _ = t.where(controller)
+		p, _ = t.placeOf(controller)
 	}
 	version := "1"
 	if p.v2 {
@@ -124,7 +126,7 @@ func (t *Tree) advice(controller string) string {
 			"cgroup.subtree_control, " +
 			"and start hostler in it; or run as root"
 	}
-	if p, err := t.where(controller); err != nil && p != nil {
+	if p, err := t.placeOf(controller); err != nil && p != nil {
 		return "start the container that this is with a writable /sys/fs/cgroup"
 	}
 	return "mount the " + controller + " controller, or start the kernel with it enabled"
@@ -132,7 +134,7 @@ func (t *Tree) advice(controller string) string {
 
 // swap says whether memory can go around its limit into swap; "": it cannot.
 func (t *Tree) swap() string {
-	p, err := t.where("memory")
+	p, err := t.placeOf("memory")
 	if err != nil || p.v2 || unix.Access(p.dir+"/memory.memsw.limit_in_bytes", unix.F_OK) == nil {
 		return ""
 	}

@@ -25,7 +25,7 @@ func Parsed(mountinfo, groups string) string {
 		if h.readOnly {
 			mode = "ro"
 		}
-		fmt.Fprintf(&b, "%s %s %s\n", what, mode, strings.Join(h.line(), " < "))
+		fmt.Fprintf(&b, "%s %s %s\n", what, mode, strings.Join(h.ancestors(), " < "))
 	}
 	return b.String()
 }
@@ -64,7 +64,7 @@ func (t *Tree) Only(version int) *Tree {
 // MakeWith makes a group with a setting of any controller: version 2 on a machine whose usual
 // controllers are in version 1.
 func (t *Tree) MakeWith(controller, id, file, text string) (*Group, error) {
-	p, err := t.where(controller)
+	p, err := t.placeOf(controller)
 	if err != nil {
 		return nil, err
 	}

@@ -17,21 +17,21 @@ type Group struct {
 	v1 []v1dir // its directories of version 1
 	fd int
 
-	memory, pids, time, freezer spot
+	memory, pids, time, freezer attachPoint
 }
 
 // v1dir is a directory of version 1, and the directory of our own group in the same hierarchy.
 type v1dir struct{ dir, home string }
 
-// spot is a place where usage is counted.
-type spot struct {
+// attachPoint is a place where usage is counted.
+type attachPoint struct {
 	dir string // "": nowhere
 	v2  bool
 }
 
 // take adds the group's directory in a place.
 func (g *Group) take(p *place, dir string) {
-	s := spot{dir, p.v2}
+	s := attachPoint{dir, p.v2}
 	if p.v2 {
 		g.v2 = dir
 		g.time, g.freezer = s, s // these need no controller

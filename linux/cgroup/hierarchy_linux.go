@@ -82,10 +82,10 @@ func unescape(s string) string {
 
 func octal(c byte) bool { return c >= '0' && c <= '7' }
 
-// line returns the directories of our own group and of those above it, up to the mount point, ours
-// first. It returns only the mount point if our group is not below the mount, or a name space hides
-// its name there.
-func (h *hierarchy) line() []string {
+// ancestors returns the directories of our own group and of those above it, up to the mount
+// point, ours first. It returns only the mount point if our group is not below the mount, or a
+// name space hides its name there.
+func (h *hierarchy) ancestors() []string {
 	rel, below := h.own, false
 	switch {
 	case strings.HasPrefix(h.own, "/..") || strings.HasPrefix(h.root, "/.."):

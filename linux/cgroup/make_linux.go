@@ -25,6 +25,7 @@ const period = 100000 // µs of the cpu quota, the kernel's default
 // least is the memory below which no program starts.
 const least = 512 << 10
 
+// check refuses limits that are out of range. Zero means no limit.
 func (l Limits) check() error {
 	switch {
 	case l.CPU != 0 && !(l.CPU >= 0.01 && l.CPU <= 1e6):
@@ -49,7 +50,7 @@ type setting struct {
 func (t *Tree) settings(l Limits) ([]setting, error) {
 	var out []setting
 	if l.CPU != 0 {
-		p, err := t.where("cpu")
+		p, err := t.placeOf("cpu")
 		if err != nil {
 			return nil, fmt.Errorf("cores cannot be limited here: %w", err)
 		}
@@ -61,7 +62,7 @@ func (t *Tree) settings(l Limits) ([]setting, error) {
 		}
 	}
 	if l.Memory != 0 {
-		p, err := t.where("memory")
+		p, err := t.placeOf("memory")
 		if err != nil {
 			return nil, fmt.Errorf("memory cannot be limited here: %w", err)
 		}
@@ -75,7 +76,7 @@ func (t *Tree) settings(l Limits) ([]setting, error) {
 		}
 	}
 	if l.PIDs != 0 {
-		p, err := t.where("pids")
+		p, err := t.placeOf("pids")
 		if err != nil {
 			return nil, fmt.Errorf("processes cannot be limited here: %w", err)
 		}
@@ -154,7 +155,7 @@ func (t *Tree) fill(ctx context.Context, g *Group, settings []setting) error {
 				break
 			}
 			if err = unix.Mkdir(p.dir+"/"+t.name, 0o755); err == nil || err == unix.EEXIST {
-				t.writeCaps(p)
+				t.writeLimits(p)
 				err = unix.Mkdir(dir, 0o755)
 			}
 		}
@@ -185,7 +186,7 @@ func (t *Tree) write(ctx context.Context, id string, settings []setting) error {
 		if err == unix.ENOENT && s.optional {
 			continue // no swap, or the kernel does not count it
 		}
-		if err == unix.EINVAL && s.file == "cpu.cfs_quota_us" && narrower(s.place.dir+"/"+t.name, s.text) {
+		if err == unix.EINVAL && s.file == "cpu.cfs_quota_us" && lowerQuota(s.place.dir+"/"+t.name, s.text) {
 			continue // version 1 refuses more than a group above has, which limits it already
 		}
 		if err != nil {
@@ -212,7 +213,7 @@ func (t *Tree) needed(settings []setting) []*place {
 		add(v2)
 	} else {
 		for _, c := range []string{"freezer", "cpuacct"} {
-			if p, err := t.where(c); err == nil {
+			if p, err := t.placeOf(c); err == nil {
 				add(p)
 			}
 		}
@@ -223,8 +224,9 @@ func (t *Tree) needed(settings []setting) []*place {
 	return out
 }
 
-// narrower reports whether a group of version 1, or one above it, has a cpu quota of at most quota.
-func narrower(dir, quota string) bool {
+// lowerQuota reports whether a group of version 1, or one above it, has a cpu quota of at most
+// quota.
+func lowerQuota(dir, quota string) bool {
 	want, _ := strconv.ParseFloat(quota, 64)
 	for ; strings.Count(dir, "/") > 1; dir = dir[:strings.LastIndexByte(dir, '/')] {
 		has, err := number(dir + "/cpu.cfs_quota_us")

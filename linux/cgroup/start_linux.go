@@ -59,12 +59,13 @@ func (g *Group) start(f func() error, last bool) error {
 		}
 		return err
 	}
-	return apart(call)
+	return onOwnThread(call)
 }
 
-// apart calls f in a goroutine of its own, but not on the process's first thread: /proc shows that
-// thread's groups for the process, and others may be looking for their own group just now.
-func apart(f func() error) error {
+// onOwnThread calls f in a goroutine of its own, but not on the process's first thread: /proc
+// shows that thread's groups for the process, and others may be looking for their own group just
+// now.
+func onOwnThread(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
@@ -73,7 +74,7 @@ func apart(f func() error) error {
 			return
 		}
 		defer runtime.UnlockOSThread() // while we hold it no other goroutine gets it
-		done <- apart(f)
+		done <- onOwnThread(f)
 	}()
 	return <-done
 }

@@ -32,6 +32,8 @@ func (t *Tree) Sweep(prefix string, age time.Duration) (names []string) {
 	return slices.Compact(names)
 }
 
+// sweep removes dir if all groups in it are empty and at least age old. It stops at the first
+// that is not, and reports whether dir is gone.
 func sweep(dir string, age time.Duration) bool {
 	groups, _ := os.ReadDir(dir)
 	for _, e := range groups {

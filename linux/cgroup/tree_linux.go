@@ -19,7 +19,7 @@ type Tree struct {
 	name   string
 	places []place
 	known  []string  // controllers that the kernel has, mounted or not
-	caps   []setting // limits of all groups together, where they work
+	limits []setting // limits of all groups together, where they work
 }
 
 // place is a group below which we may make ours.
@@ -58,12 +58,14 @@ func Find(name string) (*Tree, error) {
 	return find(name, parse(mountinfo, groups), os.Geteuid()), nil
 }
 
+// find returns the places for groups of this name in the mounted hierarchies. Places of version
+// 2 come first; those that uid may not use carry an error.
 func find(name string, all []hierarchy, uid int) *Tree {
 	t := &Tree{name: name}
 	gathers := false
 	for i := range all {
 		if h := &all[i]; h.v2 && h.mount != "" {
-			p := h.settle(uid)
+			p := h.findPlace(uid)
 			if p.dir != "" {
 				s, _ := read(p.dir + "/cgroup.controllers")
 				p.controllers = strings.Fields(s)
@@ -77,7 +79,7 @@ func find(name string, all []hierarchy, uid int) *Tree {
 		h := &all[i]
 		t.known = append(t.known, h.controllers...)
 		if !h.v2 && h.mount != "" && h.wanted(gathers) {
-			t.places = append(t.places, h.settle(uid))
+			t.places = append(t.places, h.findPlace(uid))
 		}
 	}
 	return t
@@ -91,9 +93,9 @@ func (h *hierarchy) wanted(gathers bool) bool {
 	})
 }
 
-// settle finds the topmost group of our own line that we may write to.
-func (h *hierarchy) settle(uid int) place {
-	line := h.line()
+// findPlace finds the topmost group of our own line that we may write to.
+func (h *hierarchy) findPlace(uid int) place {
+	line := h.ancestors()
 	p := place{v2: h.v2, controllers: h.controllers, own: line[0]}
 	top := line[len(line)-1]
 	if p.err = h.writable(top); p.err == nil {
@@ -151,8 +153,8 @@ func valid(s string) bool {
 	return true
 }
 
-// where finds the place of a controller, or returns why there is none.
-func (t *Tree) where(controller string) (*place, error) {
+// placeOf finds the place of a controller, or returns why there is none.
+func (t *Tree) placeOf(controller string) (*place, error) {
 	for i := range t.places {
 		if p := &t.places[i]; slices.Contains(p.controllers, controller) {
 			return p, p.err
@@ -183,15 +185,15 @@ func (t *Tree) v2() *place {
 // Can reports what the tree can do, by the permissions of the files. Examine really tries.
 func (t *Tree) Can() Abilities {
 	var a Abilities
-	_, a.CPU = t.where("cpu")
-	_, a.Memory = t.where("memory")
-	_, a.PIDs = t.where("pids")
+	_, a.CPU = t.placeOf("cpu")
+	_, a.Memory = t.placeOf("memory")
+	_, a.PIDs = t.placeOf("pids")
 	if v2 := t.v2(); v2 == nil {
 		a.Delegate = errors.New("control groups of version 2 are not mounted")
-		_, a.Gather = t.where("freezer")
+		_, a.Gather = t.placeOf("freezer")
 	} else if v2.err != nil {
 		a.Delegate = v2.err
-		_, a.Gather = t.where("freezer")
+		_, a.Gather = t.placeOf("freezer")
 	}
 	return a
 }

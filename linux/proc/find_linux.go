@@ -70,7 +70,7 @@ func Marked(entry string) func(pid int) bool {
 		}
 		defer unix.Close(fd)
 		empty = true
-		has = holds(func(b []byte) (int, error) {
+		has = readerHas(func(b []byte) (int, error) {
 			n, err := unix.Read(fd, b)
 			empty = empty && n == 0 && err == nil
 			return n, err
@@ -80,7 +80,7 @@ func Marked(entry string) func(pid int) bool {
 	return func(pid int) bool {
 		for range execTries {
 			has, empty := look(pid)
-			if !empty || !starts(pid) {
+			if !empty || !mayStillExec(pid) {
 				return has
 			}
 			time.Sleep(execPause)
@@ -96,10 +96,10 @@ const (
 	execPause = time.Millisecond
 )
 
-// starts reports whether a process whose environment was empty may have one in a moment: it has
-// memory, and is not known to have none. That is in the fields 23, 50 and 51 of its stat,
+// mayStillExec reports whether a process whose environment was empty may have one in a moment:
+// it has memory, and is not known to have none. That is in the fields 23, 50 and 51 of its stat,
 // proc_pid_stat(5).
-func starts(pid int) bool {
+func mayStillExec(pid int) bool {
 	var buf [4096]byte
 	n, err := read("/proc/"+strconv.Itoa(pid)+"/stat", buf[:])
 	if err != nil {
@@ -113,10 +113,10 @@ func starts(pid int) bool {
 	return begin == "0" || begin != end
 }
 
-// holds reports whether a needle, an entry with a zero at both its ends, is in what read returns.
-// buf is longer than the needle, and keeps enough of the last read to find one that lies across two
-// reads.
-func holds(read func([]byte) (int, error), needle, buf []byte) bool {
+// readerHas reports whether a needle, an entry with a zero at both its ends, is in what read
+// returns. buf is longer than the needle, and keeps enough of the last read to find one that
+// lies across two reads.
+func readerHas(read func([]byte) (int, error), needle, buf []byte) bool {
 	keep := copy(buf, "\x00") // the first entry has no zero before it
 	for {
 		n, err := read(buf[keep:])

@@ -24,8 +24,8 @@ var boot struct {
 	err  error
 }
 
-// Boot returns the id of this boot of the machine.
-func Boot() (string, error) {
+// BootID returns the id of this boot of the machine.
+func BootID() (string, error) {
 	boot.once.Do(func() {
 		const name = "/proc/sys/kernel/random/boot_id"
 		var buf [64]byte
@@ -40,14 +40,14 @@ func Boot() (string, error) {
 	return boot.id, boot.err
 }
 
-// Of describes the process that has a number now. It may have ended and wait for its parent.
+// Identify describes the process that has a number now. It may have ended and wait for its parent.
 // fs.ErrNotExist: there is none.
-func Of(pid int) (Process, error) {
-	id, err := Boot()
+func Identify(pid int) (Process, error) {
+	id, err := BootID()
 	if err != nil {
 		return Process{}, err
 	}
-	s, err := Look(pid)
+	s, err := ReadStat(pid)
 	if err != nil {
 		return Process{}, err
 	}
@@ -56,7 +56,7 @@ func Of(pid int) (Process, error) {
 
 // Open opens the process. fs.ErrNotExist: it has ended, even if another has its number now.
 func (p Process) Open() (*Handle, error) {
-	id, err := Boot()
+	id, err := BootID()
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (p Process) Open() (*Handle, error) {
 		return nil, err
 	}
 	// Now its number cannot become another's, so /proc speaks of this process.
-	s, err := Look(p.PID)
+	s, err := ReadStat(p.PID)
 	if err == nil && (s.Start != p.Start || h.Ended()) {
 		err = gone()
 	}

@@ -19,7 +19,7 @@ import (
 // TestProcess follows a process from its beginning to its end, as it is recorded.
 func TestProcess(t *testing.T) {
 	c := start(t, "")
-	p, err := proc.Of(c.Process.Pid)
+	p, err := proc.Identify(c.Process.Pid)
 	if err != nil || p.PID != c.Process.Pid || p.Start == 0 || p.Boot == "" {
 		t.Fatalf(`p = %+v, err = %v; want no error and p.PID == c.Process.Pid and p.Start != 0 and p.Boot != ""`, p, err)
 	}
@@ -57,7 +57,7 @@ func TestProcess(t *testing.T) {
 		t.Errorf("its end: %v, %v", err, h.Ended())
 	}
 	// Until its parent takes note it is there, and does not live.
-	if q, err := proc.Of(c.Process.Pid); err != nil || q != p {
+	if q, err := proc.Identify(c.Process.Pid); err != nil || q != p {
 		t.Errorf("a zombie: %+v, %v", q, err)
 	}
 	for range 2 {
@@ -72,7 +72,7 @@ func TestProcess(t *testing.T) {
 		}
 		_ = c.Wait()
 	}
-	if _, err := proc.Of(c.Process.Pid); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := proc.Identify(c.Process.Pid); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("it is gone: %v", err)
 	}
 	if err := errors.Join(h.Signal(unix.SIGTERM), h.Kill(t.Context())); err != nil {
@@ -83,7 +83,7 @@ func TestProcess(t *testing.T) {
 // TestKill ends a process that heeds no signal that it can heed, from many sides at once.
 func TestKill(t *testing.T) {
 	c := start(t, "")
-	p, err := proc.Of(c.Process.Pid)
+	p, err := proc.Identify(c.Process.Pid)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestKill(t *testing.T) {
 // TestOthersNumber: a process with the number of one that is recorded, and not it, is left alone.
 func TestOthersNumber(t *testing.T) {
 	c := start(t, "")
-	p, err := proc.Of(c.Process.Pid)
+	p, err := proc.Identify(c.Process.Pid)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestOpenThread(t *testing.T) {
 // TestFewDescriptors: that there is no descriptor left is an error, and no sign of a process's end.
 func TestFewDescriptors(t *testing.T) {
 	c := start(t, "", "MARK=few")
-	p, err := proc.Of(c.Process.Pid)
+	p, err := proc.Identify(c.Process.Pid)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Look returns the state of the process of a number. fs.ErrNotExist: there is none, or we may not
-// see it.
-func Look(pid int) (Stat, error) {
+// ReadStat returns the state of the process of a number. fs.ErrNotExist: there is none, or we
+// may not see it.
+func ReadStat(pid int) (Stat, error) {
 	name := "/proc/" + strconv.Itoa(pid) + "/stat"
 	var buf [4096]byte // more than the kernel writes, and one read returns all
 	n, err := read(name, buf[:])
@@ -71,7 +71,7 @@ func All() (map[int]Stat, error) {
 	}
 	out := make(map[int]Stat, len(pids))
 	for _, pid := range pids {
-		if s, err := Look(pid); err == nil {
+		if s, err := ReadStat(pid); err == nil {
 			out[pid] = s
 		}
 	}
@@ -83,7 +83,7 @@ func Ancestors() map[int]bool {
 	out := map[int]bool{}
 	for pid := os.Getpid(); pid > 1 && !out[pid]; {
 		out[pid] = true
-		s, err := Look(pid)
+		s, err := ReadStat(pid)
 		if err != nil {
 			break
 		}

@@ -143,7 +143,7 @@ func TestLook(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before, err := proc.Look(os.Getpid())
+	before, err := proc.ReadStat(os.Getpid())
 	if err != nil || before.Parent != os.Getppid() || before.Ended() {
 		t.Fatalf("this process: %+v, %v", before, err)
 	}
@@ -160,7 +160,7 @@ func TestLook(t *testing.T) {
 		if err != nil || !strings.Contains(string(said), "("+name+") ") {
 			t.Fatalf("it is not called %q: %q %v", name, said, err)
 		}
-		s, err := proc.Look(c.Process.Pid)
+		s, err := proc.ReadStat(c.Process.Pid)
 		group, _ := unix.Getpgid(c.Process.Pid)
 		session, _ := unix.Getsid(c.Process.Pid)
 		if err != nil || s.Parent != os.Getpid() || s.Group != group || s.Session != session || s.Start < before.Start || s.Ended() {
@@ -172,14 +172,14 @@ func TestLook(t *testing.T) {
 		}
 		_ = c.Process.Kill()
 		for end := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
-			if s, err := proc.Look(c.Process.Pid); err != nil || time.Now().After(end) {
+			if s, err := proc.ReadStat(c.Process.Pid); err != nil || time.Now().After(end) {
 				t.Fatalf("a zombie: %+v, %v", s, err)
 			} else if s.Ended() {
 				break
 			}
 		}
 		_ = c.Wait()
-		if s, err := proc.Look(c.Process.Pid); !errors.Is(err, fs.ErrNotExist) {
+		if s, err := proc.ReadStat(c.Process.Pid); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("one that is gone: %+v, %v", s, err)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 // it, by a clock that nobody sets. run is an id of this run of the machine, without spaces: two
 // values of up compare only with the same run.
 func Uptime() (run string, up time.Duration, err error) {
-	boot, err := Boot()
+	boot, err := BootID()
 	if err != nil {
 		return "", 0, err
 	}

@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	bins = 60  // parts of a window
-	late = 6   // of which these are its last tenth
-	last = 100 // a duration is the mean of this number of the latest
-	few  = 10  // leases that say nothing yet of how they spread
+	bins      = 60  // parts of a window
+	lastTenth = 6   // of which these are its last tenth
+	last      = 100 // a duration is the mean of this number of the latest
+	fewLeases = 10  // leases that say nothing yet of how they spread
 )
 
 // Gauge is that of one source. It is used by one goroutine at a time.
@@ -74,12 +74,12 @@ func (g *Gauge) Demand(now time.Time) compute.Demand {
 	for back := range int64(bins) {
 		n := g.count[place(g.at-back)]
 		d.Given += n
-		if back < late {
+		if back < lastTenth {
 			d.Late += n
 		}
 		squares += float64(n) * float64(n)
 	}
-	if d.Given >= few {
+	if d.Given >= fewLeases {
 		m := float64(d.Given) / bins
 		d.Spread = (squares/bins - m*m) / m
 	}
@@ -93,6 +93,7 @@ type mean struct {
 	sum    time.Duration
 }
 
+// add adds a duration. Once the number of values is last, it replaces the oldest.
 func (m *mean) add(d time.Duration) {
 	if len(m.values) < last {
 		m.values = append(m.values, d)

@@ -193,13 +193,13 @@ func (h *History) take(s *series, e compute.Event) {
 		}
 	case string(compute.Failed):
 		s.each(e.Time, func(b *Bin) { b.Failed++ })
-		d.inUse = h.unused(e.Instance, false)
+		d.inUse = h.endUse(e.Instance, false)
 	case "gone":
-		d.present, d.inUse = -1, h.unused(e.Instance, false)
+		d.present, d.inUse = -1, h.endUse(e.Instance, false)
 	case "released":
-		d.inUse = h.unused(e.Instance, true)
+		d.inUse = h.endUse(e.Instance, true)
 	case string(compute.Ready), string(compute.Cleaning), string(compute.Discarding), string(compute.Held), "cleaned":
-		d.inUse = h.unused(e.Instance, false)
+		d.inUse = h.endUse(e.Instance, false)
 	}
 	if h.sampled.IsZero() && (d.present != 0 || d.inUse != 0) {
 		d.at = e.Time
@@ -207,9 +207,9 @@ func (h *History) take(s *series, e compute.Event) {
 	}
 }
 
-// unused notes that an instance is no longer in use, and returns the change of their number. sure:
+// endUse notes that an instance is no longer in use, and returns the change of their number. sure:
 // it was in use, whether its hand-out was read or not.
-func (h *History) unused(id compute.ID, sure bool) int {
+func (h *History) endUse(id compute.ID, sure bool) int {
 	was := h.using[id]
 	delete(h.using, id)
 	if was || sure && h.sampled.IsZero() {
@@ -238,9 +238,9 @@ func (h *History) Sample(now time.Time, counts []Count) {
 		seen[c.Source] = true
 		if s := h.of(c.Source); s != nil {
 			if h.sampled.IsZero() {
-				s.before(now, c, h.steps[c.Source])
+				s.reconstruct(now, c, h.steps[c.Source])
 			} else {
-				s.spend(h.sampled, now)
+				s.countPresent(h.sampled, now)
 			}
 			s.now = c
 		}
@@ -264,16 +264,17 @@ func (s *series) forget(now time.Time) {
 	}
 }
 
-// spend counts all present instances as there between two times, unless these are too far apart.
-func (s *series) spend(from, to time.Time) {
+// countPresent counts all present instances as there between two times, unless these are too far
+// apart.
+func (s *series) countPresent(from, to time.Time) {
 	if to.Sub(from) > lapse {
 		return
 	}
-	s.fill(from, to, s.now)
+	s.fillBins(from, to, s.now)
 }
 
-// fill counts instances as having been there within a time, bin by bin.
-func (s *series) fill(from, to time.Time, c Count) {
+// fillBins counts instances as having been there within a time, bin by bin.
+func (s *series) fillBins(from, to time.Time, c Count) {
 	for _, of := range []struct {
 		bins []Bin
 		Scale
@@ -299,15 +300,15 @@ func (s *series) fill(from, to time.Time, c Count) {
 	}
 }
 
-// before finds the numbers before the first sample: from the present ones, taking the changes back
-// one by one.
-func (s *series) before(now time.Time, c Count, steps []step) {
+// reconstruct finds the numbers before the first sample: from the present ones, taking the
+// changes back one by one.
+func (s *series) reconstruct(now time.Time, c Count, steps []step) {
 	for n := len(steps) - 1; n >= 0; n-- {
 		d := steps[n]
 		if d.at.After(now) {
 			d.at = now
 		}
-		s.fill(d.at, now, c)
+		s.fillBins(d.at, now, c)
 		now = d.at
 		c.Present, c.InUse = max(0, c.Present-d.present), max(0, c.InUse-d.inUse)
 	}

@@ -87,6 +87,7 @@ func (r *Registry) Names() []string {
 	return out
 }
 
+// add registers a family. It panics if the name is taken.
 func (r *Registry) add(f *family) *family {
 	f.series = map[string]*series{}
 	// a counter that never counted is 0; a gauge that was never set is not known

@@ -39,6 +39,8 @@ func (r *Registry) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 
 var escapeHelp = strings.NewReplacer("\\", `\\`, "\n", `\n`)
 
+// write appends the family in the text format of Prometheus. A family without values is left
+// out, and buckets are cumulative.
 func (f *family) write(w *bytes.Buffer) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -104,6 +106,8 @@ func escape(w *bytes.Buffer, s string) {
 	}
 }
 
+// number writes a value as the text format of Prometheus wants it, with its words for infinity
+// and NaN.
 func number(v float64) string {
 	switch {
 	case math.IsInf(v, 1):

@@ -2,5 +2,5 @@ package trace
 
 // What the tests outside of the package see of it.
 var (
-	Note = note
+	Note = setAttrs
 )

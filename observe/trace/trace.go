@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// Place names a span across processes: the part that is sent from one to another.
-type Place struct {
+// SpanContext names a span across processes: the part that is sent from one to another.
+type SpanContext struct {
 	Trace   [16]byte
 	Span    [8]byte
 	Sampled bool
 }
 
 // Valid reports whether it names one.
-func (p Place) Valid() bool { return p.Trace != [16]byte{} && p.Span != [8]byte{} }
+func (p SpanContext) Valid() bool { return p.Trace != [16]byte{} && p.Span != [8]byte{} }
 
 // String is the place as the header traceparent has it; "" if it names none.
-func (p Place) String() string {
+func (p SpanContext) String() string {
 	if !p.Valid() {
 		return ""
 	}
@@ -33,7 +33,7 @@ func (p Place) String() string {
 }
 
 // Parse reads a traceparent. ok is false for a malformed one, which is to be ignored.
-func Parse(s string) (p Place, ok bool) {
+func Parse(s string) (p SpanContext, ok bool) {
 	const length = 55
 	if len(s) < length || s[2] != '-' || s[35] != '-' || s[52] != '-' || strings.ToLower(s[:length]) != s[:length] {
 		return p, false
@@ -48,7 +48,7 @@ func Parse(s string) (p Place, ok bool) {
 		from string
 	}{{version[:], s[:2]}, {p.Trace[:], s[3:35]}, {p.Span[:], s[36:52]}, {flags[:], s[53:55]}} {
 		if _, err := hex.Decode(part.to, []byte(part.from)); err != nil {
-			return Place{}, false
+			return SpanContext{}, false
 		}
 	}
 	p.Sampled = flags[0]&1 == 1
@@ -71,9 +71,9 @@ type Attr struct {
 	Value any // a string, bool, int, int64 or float64
 }
 
-// Done is a span that has ended.
-type Done struct {
-	Place
+// EndedSpan is a span that has ended.
+type EndedSpan struct {
+	SpanContext
 	Parent [8]byte // zero: there is none
 	State  string  // the header tracestate that came along, to be passed on as it is
 	Name   string
@@ -87,7 +87,7 @@ type Done struct {
 // Tracer makes spans. It may be used from many goroutines.
 type Tracer struct {
 	// Send takes each span that has ended and is sampled. It must not block.
-	Send func(Done)
+	Send func(EndedSpan)
 	// Sample decides about a trace that begins here, by its random id; nil samples all. A trace
 	// that began in another process was decided there.
 	Sample func(id [16]byte) bool
@@ -98,7 +98,7 @@ type key struct{}
 // state is what goes with a context.
 type state struct {
 	tracer *Tracer
-	place  Place
+	place  SpanContext
 	text   string // tracestate
 	span   *Span  // nil: it is another process's
 }
@@ -108,8 +108,9 @@ func With(ctx context.Context, t *Tracer) context.Context {
 	return context.WithValue(ctx, key{}, &state{tracer: t})
 }
 
-// From returns a context with t whose spans are below one of another process. tracestate may be "".
-func From(ctx context.Context, t *Tracer, parent Place, tracestate string) context.Context {
+// WithParent returns a context with t whose spans are below one of another process. tracestate
+// may be "".
+func WithParent(ctx context.Context, t *Tracer, parent SpanContext, tracestate string) context.Context {
 	if !parent.Valid() {
 		return With(ctx, t)
 	}
@@ -119,13 +120,13 @@ func From(ctx context.Context, t *Tracer, parent Place, tracestate string) conte
 	return context.WithValue(ctx, key{}, &state{tracer: t, place: parent, text: tracestate})
 }
 
-// Here returns the place of the span that ctx is in, to be told to another process, and the
+// Current returns the place of the span that ctx is in, to be told to another process, and the
 // tracestate that goes with it.
-func Here(ctx context.Context) (p Place, tracestate string) {
+func Current(ctx context.Context) (p SpanContext, tracestate string) {
 	if s, ok := ctx.Value(key{}).(*state); ok {
 		return s.place, s.text
 	}
-	return Place{}, ""
+	return SpanContext{}, ""
 }
 
 // Span is a part of a trace that has begun. A nil one is good for all calls, and does nothing.
@@ -133,7 +134,7 @@ type Span struct {
 	tracer *Tracer
 
 	mu    sync.Mutex
-	d     Done
+	d     EndedSpan
 	ended bool
 }
 
@@ -149,14 +150,17 @@ func StartKind(ctx context.Context, kind Kind, name string, attrs ...Attr) (cont
 	if !ok || above.tracer == nil {
 		return ctx, nil
 	}
-	d := Done{Place: above.place, Parent: above.place.Span, State: above.text, Name: name, Kind: kind, Begin: time.Now(), Attrs: attrs}
+	d := EndedSpan{
+		SpanContext: above.place, Parent: above.place.Span, State: above.text,
+		Name: name, Kind: kind, Begin: time.Now(), Attrs: attrs,
+	}
 	if d.Trace == [16]byte{} {
 		_, _ = rand.Read(d.Trace[:]) // never fails
 		d.Sampled = above.tracer.Sample == nil || above.tracer.Sample(d.Trace)
 	}
 	_, _ = rand.Read(d.Span[:])
 	s := &Span{tracer: above.tracer, d: d}
-	return context.WithValue(ctx, key{}, &state{tracer: above.tracer, place: d.Place, text: d.State, span: s}), s
+	return context.WithValue(ctx, key{}, &state{tracer: above.tracer, place: d.SpanContext, text: d.State, span: s}), s
 }
 
 // Set adds attributes.
@@ -188,8 +192,8 @@ func (s *Span) End(err error) {
 	s.tracer.Send(d)
 }
 
-// note adds attributes to the span that ctx is in.
-func note(ctx context.Context, attrs ...Attr) {
+// setAttrs adds attributes to the span that ctx is in.
+func setAttrs(ctx context.Context, attrs ...Attr) {
 	if s, ok := ctx.Value(key{}).(*state); ok {
 		s.span.Set(attrs...)
 	}

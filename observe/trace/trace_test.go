@@ -37,7 +37,7 @@ func TestParse(t *testing.T) {
 		if ok != c.ok {
 			t.Errorf("%q: ok = %v; want ok == c.ok", c.text, ok)
 		}
-		if !ok && p != (trace.Place{}) && p.Valid() {
+		if !ok && p != (trace.SpanContext{}) && p.Valid() {
 			t.Errorf("%q: it is refused, and yet %v", c.text, p)
 		}
 		if c.text == good && p.String() != good {
@@ -60,16 +60,16 @@ func FuzzParse(f *testing.F) {
 }
 
 func TestSpans(t *testing.T) {
-	var got []trace.Done
-	tr := &trace.Tracer{Send: func(d trace.Done) { got = append(got, d) }}
+	var got []trace.EndedSpan
+	tr := &trace.Tracer{Send: func(d trace.EndedSpan) { got = append(got, d) }}
 	ctx := trace.With(context.Background(), tr)
 	ctx, whole := trace.StartKind(ctx, trace.Client, "whole", trace.Attr{Key: "a", Value: 1})
 	inner, part := trace.Start(ctx, "part")
 	trace.Note(inner, trace.Attr{Key: "b", Value: "two"})
-	here, _ := trace.Here(inner)
+	here, _ := trace.Current(inner)
 	// Another process goes on with what it was told.
 	there, _ := trace.Parse(here.String())
-	_, far := trace.Start(trace.From(context.Background(), tr, there, "vendor=1"), "far")
+	_, far := trace.Start(trace.WithParent(context.Background(), tr, there, "vendor=1"), "far")
 	far.End(nil)
 	part.End(errors.New("it broke"))
 	part.End(nil) // the first counts
@@ -104,7 +104,7 @@ func TestNothing(t *testing.T) {
 	span.Set(trace.Attr{Key: "a", Value: 1})
 	span.End(nil)
 	trace.Note(ctx, trace.Attr{Key: "a", Value: 1})
-	if p, _ := trace.Here(ctx); p.Valid() || p.String() != "" {
+	if p, _ := trace.Current(ctx); p.Valid() || p.String() != "" {
 		t.Error("without a tracer there is a place")
 	}
 	if n := testing.AllocsPerRun(100, func() { _, s := trace.Start(ctx, "x"); s.End(nil) }); n != 0 {
@@ -114,22 +114,22 @@ func TestNothing(t *testing.T) {
 
 func TestSample(t *testing.T) {
 	sent := 0
-	tr := &trace.Tracer{Send: func(trace.Done) { sent++ }, Sample: trace.Ratio(0)}
+	tr := &trace.Tracer{Send: func(trace.EndedSpan) { sent++ }, Sample: trace.Ratio(0)}
 	ctx, s := trace.Start(trace.With(context.Background(), tr), "not sampled")
-	p, _ := trace.Here(ctx)
+	p, _ := trace.Current(ctx)
 	if !p.Valid() || p.Sampled || !strings.HasSuffix(p.String(), "-00") {
 		t.Errorf(`p = %v; want p.Valid() and !p.Sampled and strings.HasSuffix(p.String(), "-00")`, p)
 	}
 	s.End(nil)
 	asked, _ := trace.Parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-	_, s = trace.Start(trace.From(context.Background(), tr, asked, ""), "whoever asks has decided")
+	_, s = trace.Start(trace.WithParent(context.Background(), tr, asked, ""), "whoever asks has decided")
 	s.End(nil)
 	if sent != 1 {
 		t.Errorf("%d were sent", sent)
 	}
 	half, n := trace.Ratio(0.5), 0
 	for range 4000 {
-		tr := &trace.Tracer{Send: func(trace.Done) { n++ }, Sample: half}
+		tr := &trace.Tracer{Send: func(trace.EndedSpan) { n++ }, Sample: half}
 		_, s := trace.Start(trace.With(context.Background(), tr), "half")
 		s.End(nil)
 	}

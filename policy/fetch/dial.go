@@ -18,7 +18,7 @@ func (g *Guard) DialContext(ctx context.Context, network, address string) (net.C
 	if network != "tcp" {
 		return nil, errors.New("nothing is fetched by " + network)
 	}
-	found, port, err := g.judged(ctx, address)
+	found, port, err := g.check(ctx, address)
 	if err != nil {
 		return nil, err
 	}

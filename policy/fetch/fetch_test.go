@@ -224,7 +224,7 @@ func TestRebinding(t *testing.T) {
 // TestKept: a connection that somebody has who may go anywhere is never another's.
 func TestKept(t *testing.T) {
 	w := newWorld(t)
-	free := w.guard.And(fetch.Named("http://127.0.0.1/"))
+	free := w.guard.And(fetch.RulesFor("http://127.0.0.1/"))
 	may := &http.Client{Transport: free.Transport(nil)}
 	defer may.CloseIdleConnections()
 	answer, err := may.Get("http://127.0.0.1/")
@@ -284,7 +284,7 @@ func TestDeny(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := newWorld(t)
-	g := fetch.New(fetch.Options{Deny: deny, Resolver: w.names, Allow: fetch.Named("http://public.example")})
+	g := fetch.New(fetch.Options{Deny: deny, Resolver: w.names, Allow: fetch.RulesFor("http://public.example")})
 	if err := g.Check(t.Context(), "public.example:80"); !errors.As(err, new(*fetch.Refused)) {
 		t.Error(err)
 	}

@@ -97,12 +97,12 @@ func (g *Guard) refuse(ctx context.Context, r *Refused) error {
 // Check resolves HOST:PORT and judges all its addresses without connecting, for a program that
 // fetches by itself. It cannot protect that program from a later change of the name.
 func (g *Guard) Check(ctx context.Context, address string) error {
-	_, _, err := g.judged(ctx, address)
+	_, _, err := g.check(ctx, address)
 	return err
 }
 
-// judged returns the addresses of HOST:PORT. If one of them is refused, the whole name is.
-func (g *Guard) judged(ctx context.Context, address string) ([]netip.Addr, uint16, error) {
+// check returns the addresses of HOST:PORT. If one of them is refused, the whole name is.
+func (g *Guard) check(ctx context.Context, address string) ([]netip.Addr, uint16, error) {
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, 0, errors.New("no HOST:PORT to fetch from")
@@ -124,14 +124,14 @@ func (g *Guard) judged(ctx context.Context, address string) ([]netip.Addr, uint1
 		return nil, 0, fmt.Errorf("the addresses of this machine are not known: %w", err)
 	}
 	for _, a := range found {
-		t := target{foldHost(host), port, plain(a), kindOf(plain(a))}
+		t := target{foldHost(host), port, unmap(a), kindOf(unmap(a))}
 		if t.kind != loopback && t.kind != metadata && isOwn(t.addr, own) {
 			t.kind = ownAddress
 		}
-		if g.opt.Deny.meets(t) {
+		if g.opt.Deny.match(t) {
 			return nil, 0, g.refuse(ctx, &Refused{host, port, a, "denied by the configuration"})
 		}
-		if t.kind != public && !g.opt.Allow.opens(t) {
+		if t.kind != public && !g.opt.Allow.allow(t) {
 			return nil, 0, g.refuse(ctx, &Refused{host, port, a, "an address of " + t.kind.String()})
 		}
 	}
@@ -172,7 +172,7 @@ func (e *Unknown) Unwrap() error { return e.Err }
 // routes to itself.
 func isOwn(a netip.Addr, own []netip.Addr) bool {
 	for _, o := range own {
-		if plain(o) == a {
+		if unmap(o) == a {
 			return true
 		}
 	}
@@ -183,7 +183,7 @@ func isOwn(a netip.Addr, own []netip.Addr) bool {
 	}
 	defer c.Close()
 	from, ok := c.LocalAddr().(*net.UDPAddr)
-	return ok && plain(from.AddrPort().Addr()) == a
+	return ok && unmap(from.AddrPort().Addr()) == a
 }
 
 // interfaces returns the current addresses of this machine.

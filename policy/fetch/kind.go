@@ -37,9 +37,9 @@ var (
 	teredo     = netip.MustParsePrefix("2001::/32")
 )
 
-// plain removes the zone of an address, and unwraps an IPv4 address from its IPv6 form where a
+// unmap removes the zone of an address, and unwraps an IPv4 address from its IPv6 form where a
 // network translates it.
-func plain(a netip.Addr) netip.Addr {
+func unmap(a netip.Addr) netip.Addr {
 	a = a.WithZone("").Unmap()
 	if nat64.Contains(a) {
 		return last4(a)

@@ -30,8 +30,8 @@ const (
 	wordOwn      = "own"
 )
 
-// Words returns the words that a rule may be.
-func Words() []string { return []string{wordLoopback, wordPrivate, wordOwn} }
+// Keywords returns the words that a rule may be.
+func Keywords() []string { return []string{wordLoopback, wordPrivate, wordOwn} }
 
 // Parse reads rules:
 //
@@ -60,7 +60,7 @@ func Parse(words []string) (all Rules, err error) {
 
 // parseRule reads one rule in lower case: a word, a range, an address or a host.
 func parseRule(w string) (rule, error) {
-	for _, known := range Words() {
+	for _, known := range Keywords() {
 		if w == known {
 			return rule{word: w}, nil
 		}
@@ -81,17 +81,17 @@ func parseRule(w string) (rule, error) {
 		host, port = h, uint16(n)
 	}
 	if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil && a.Zone() == "" {
-		a = plain(a)
+		a = unmap(a)
 		return rule{prefix: netip.PrefixFrom(a, a.BitLen()), port: port}, nil
 	}
 	host = strings.TrimSuffix(host, ".")
 	if !isName(host) || port == 0 && !strings.Contains(host, ".") {
-		if meant := nearest.Near(w, Words()); meant != "" {
+		if meant := nearest.Near(w, Keywords()); meant != "" {
 			return rule{}, fmt.Errorf("%q is nothing that can be allowed: did you mean %s?", w, meant)
 		}
 		return rule{}, fmt.Errorf(
 			"%q is nothing that can be allowed: write a range (10.1.0.0/16), an address, HOST:PORT, or one of %s", w,
-			strings.Join(Words(), ", "),
+			strings.Join(Keywords(), ", "),
 		)
 	}
 	return rule{host: host, port: port}, nil
@@ -111,9 +111,9 @@ func isName(s string) bool {
 	return strings.Trim(last, "0123456789") != "" && !strings.HasPrefix(last, "0x")
 }
 
-// Named returns rules that allow the hosts and ports of URLs in the operator's configuration. Texts
-// that are not URLs are skipped.
-func Named(urls ...string) (all Rules) {
+// RulesFor returns rules that allow the hosts and ports of URLs in the operator's configuration.
+// Texts that are not URLs are skipped.
+func RulesFor(urls ...string) (all Rules) {
 	for _, s := range urls {
 		u, err := url.Parse(s)
 		if err != nil || u.Hostname() == "" {
@@ -128,7 +128,7 @@ func Named(urls ...string) (all Rules) {
 			continue
 		}
 		if a, err := netip.ParseAddr(u.Hostname()); err == nil {
-			a = plain(a)
+			a = unmap(a)
 			all = append(all, rule{prefix: netip.PrefixFrom(a, a.BitLen()), port: uint16(n)})
 			continue
 		}
@@ -148,18 +148,18 @@ type target struct {
 	kind kind
 }
 
-// meets reports whether one of the rules covers a target.
-func (all Rules) meets(t target) bool {
+// match reports whether one of the rules covers a target.
+func (all Rules) match(t target) bool {
 	for _, r := range all {
-		if r.meets(t) {
+		if r.match(t) {
 			return true
 		}
 	}
 	return false
 }
 
-// meets reports whether the rule covers a target. All parts of the rule must match.
-func (r rule) meets(t target) bool {
+// match reports whether the rule covers a target. All parts of the rule must match.
+func (r rule) match(t target) bool {
 	switch {
 	case r.port != 0 && r.port != t.port:
 		return false
@@ -172,10 +172,10 @@ func (r rule) meets(t target) bool {
 	return r.prefix.Contains(t.addr)
 }
 
-// opens reports whether the rules allow a target that is not public.
-func (all Rules) opens(t target) bool {
+// allow reports whether the rules allow a target that is not public.
+func (all Rules) allow(t target) bool {
 	for _, r := range all {
-		if !r.meets(t) {
+		if !r.match(t) {
 			continue
 		}
 		switch {

@@ -35,8 +35,8 @@ type Result struct {
 	Pending bool // the leases are not told yet
 }
 
-// Acquire decides what a request gets. It returns *errShort if that is nothing for now, and
-// errTaken if it is not in the queue any more.
+// Acquire decides what a request gets. It returns *ShortError if that is nothing for now, and
+// ErrNotQueued if it is not in the queue any more.
 func Acquire(v *View, req Request) (Result, error) {
 	d := newAllocation(v)
 	d.req, d.asks = req, DemandOf(req.Request)
@@ -48,6 +48,8 @@ func Acquire(v *View, req Request) (Result, error) {
 	return got, err
 }
 
+// acquire admits the request and plans a grant for each instance asked for. It fails when there
+// are too few, unless the request takes idle ones only.
 func (d *allocation) acquire() (Result, error) {
 	req, s := d.req, d.req.Source
 	r, err := d.known.record(s)
@@ -58,6 +60,9 @@ func (d *allocation) acquire() (Result, error) {
 		d.waited = max(time.Microsecond, d.view.Now.Sub(req.Waiter.Since))
 	}
 	if err := d.admit(s, req.Request, req.Waiter); err != nil {
+		return Result{}, err
+	}
+	if err := d.nameTaken(); err != nil {
 		return Result{}, err
 	}
 	// leases of a request have the same numbers in both transactions where some instances are
@@ -88,6 +93,12 @@ func (d *allocation) acquire() (Result, error) {
 		d.plan.leave(req.Waiter)
 	}
 	return Result{units, d.plan.changes, d.pending}, nil
+}
+
+// nameTaken returns an error if a living lease has the name that the request wants for its own: it
+// shall not have a computer made in vain.
+func (d *allocation) nameTaken() error {
+	return store.FreeName(d.plan, d.req.Name, d.req.Project)
 }
 
 // Fill decides what n more instances of a source are made of for its cache, as far as there is
@@ -137,6 +148,7 @@ func (d *allocation) whole(
 	return d.take(s, req.Count, req.CachedOnly, lend)
 }
 
+// newLease returns a lease of i that begins now. Without a TTL it never expires by time.
 func (v *View) newLease(req compute.Request, i *compute.Instance) *compute.Lease {
 	l := &compute.Lease{ID: v.NewID(), Name: req.Name, Instance: i.ID, Source: i.Source, Owner: req.Owner,
 		Project: req.Project, Purpose: req.Purpose, Labels: req.Labels,

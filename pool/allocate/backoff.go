@@ -13,6 +13,47 @@ import (
 )
 
 const (
+	pauseFirst = 10 * time.Second
+	// The time between two tries for room at a place that was full doubles each time. A try may
+	// make a computer in vain. A waiting request may learn this much later that there is room,
+	// unless this engine freed it: that ends the pause.
+	pauseFull     = 5 * time.Second
+	pauseFullMost = time.Minute
+)
+
+// pauseAfter returns how long nothing is made after so many failures in a row.
+func pauseAfter(failures int) time.Duration {
+	switch n := failures - BreakAt; {
+	case n < 0:
+		return 0
+	case n >= 6:
+		return PauseMost
+	default:
+		return min(PauseMost, pauseFirst<<n)
+	}
+}
+
+// NoRoom counts an answer that there is no room. Of several answers to requests made at once one is
+// enough: then it reports false.
+func NoRoom(b *compute.Backoff, now time.Time, cause error) bool {
+	if b.Paused.After(now) && (b.Failures != 0 || b.Full != 0) {
+		return false
+	}
+	b.LastError, b.Failures, b.Full = compute.Said(cause), 0, b.Full+1
+	b.Paused = now.Add(min(pauseFullMost, pauseFull<<min(b.Full-1, 10)))
+	return true
+}
+
+// FailedOnce counts a failure to create, and returns for how long nothing is made.
+func FailedOnce(b *compute.Backoff, now time.Time, cause error) (pause time.Duration) {
+	b.LastError, b.Failures, b.Full = compute.Said(cause), b.Failures+1, 0
+	if pause = pauseAfter(b.Failures); pause > 0 {
+		b.Paused = now.Add(pause)
+	}
+	return pause
+}
+
+const (
 	// After breakAt failures to create in a row a source is paused, first for 10 seconds, then
 	// twice as long each time up to pauseMost. Three: one failure is chance, two may be; a
 	// paused source costs its users a wait, an unpaused one its owner a bill.
@@ -20,11 +61,11 @@ const (
 	PauseMost = 10 * time.Minute
 	// after so long a try keeps other requests from theirs no longer: the computer boots
 	tryPatience = time.Minute
-	// how long a ready instance is passed over after it was found elsewhere
+	// how long a ready instance is passed over after it was found misplaced
 	ElsewherePause = time.Minute
 )
 
-// hitch is why a want cannot be made of a source now. It is stored, in a note of the source.
+// Backoff is why a want cannot be made of a source now. It is stored, in a note of the source.
 type Backoff struct {
 	Demand demand.Demand `json:"want"`
 	compute.Backoff
@@ -32,7 +73,7 @@ type Backoff struct {
 
 func BackoffsNote(key int64) string { return fmt.Sprintf("hitches/%d", key) }
 
-// ReadBackoffs returns the hitches of a source's record.
+// ReadBackoffs returns the backoffs of a source's record.
 func ReadBackoffs(tx Reader, key int64) (all []Backoff, err error) {
 	text, err := tx.Note(BackoffsNote(key))
 	if errors.Is(err, compute.ErrNotFound) {

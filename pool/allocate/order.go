@@ -11,9 +11,9 @@ import (
 // After them it is next. So an eighth of what comes free goes by time alone, whatever the
 // priorities and projects, and each request is served at last. More would let low priorities starve
 // for longer; less would make people wait behind batch work.
-const Patience = 7
+const patience = 7
 
-// ProjectShare is what a project has and may have, compared with others.
+// projectShare is what a project has and may have, compared with others.
 type projectShare struct {
 	held   float64 // cores of its living leases; one for a lease of unknown cores
 	weight float64 // above 0
@@ -25,7 +25,7 @@ func capacityOf(c compute.Capacity) float64 { return max(c.Cores, float64(c.Coun
 // asks returns what a request will count between projects.
 func asks(w *compute.Waiter) float64 { return float64(w.Count) * max(1, w.Cores) }
 
-// Order sorts requests by their turn:
+// order sorts requests by their turn:
 //
 //  1. a request that has waited longest for something, and was passed as often as patience allows;
 //     the oldest of them first;
@@ -101,7 +101,7 @@ func passedOver(ws []*compute.Waiter) map[int64]bool {
 	due, seen := map[int64]bool{}, map[int64]bool{}
 	for _, w := range ws {
 		for _, key := range w.Wants {
-			if !seen[key] && w.Passed >= Patience {
+			if !seen[key] && w.Passed >= patience {
 				due[w.ID] = true
 			}
 			seen[key] = true
@@ -110,7 +110,7 @@ func passedOver(ws []*compute.Waiter) map[int64]bool {
 	return due
 }
 
-// passes returns the requests that are passed when one of an order is served. Such a request has
+// passedBy returns the requests that are passed when one of an order is served. Such a request has
 // waited longest of all for a source that the served one wants, and stands behind it.
 func passedBy(ordered []*compute.Waiter, served int64) (out []*compute.Waiter) {
 	at := slices.IndexFunc(ordered, func(w *compute.Waiter) bool { return w.ID == served })

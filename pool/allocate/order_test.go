@@ -148,7 +148,7 @@ func TestOrderProperties(t *testing.T) {
 						t.Fatalf("%d was passed by %d", w.ID, served.ID)
 					}
 					if at := waits[w.ID]; w != served && slices.Contains(w.Wants, key) {
-						if at.served++; at.served > (Patience+1)*(at.older+1) {
+						if at.served++; at.served > (patience+1)*(at.older+1) {
 							t.Fatalf("%d with %d before it waits after %d hand-outs", w.ID, at.older, at.served)
 						}
 					}

@@ -69,7 +69,7 @@ func (p *plan) stand(u *Grant, pending bool) {
 	p.used = 0
 }
 
-// hand gives a unit's instance to its lease. It is a ready one, or a pool's new one over a ready
+// hand gives a grant's instance to its lease. It is a ready one, or a pool's new one over a ready
 // one.
 func (p *plan) hand(u *Grant, pending bool) {
 	if u.Instance.Row == 0 {
@@ -84,7 +84,7 @@ func (p *plan) handPart(u *Grant, pending bool) {
 	p.changes = append(p.changes, Change{Kind: HandPart, Grant: u, Pending: pending})
 }
 
-// hands reports whether a unit's lease is given in this plan.
+// hands reports whether a grant's lease is given in this plan.
 func (p *plan) hands(u *Grant) bool {
 	return slices.ContainsFunc(p.changes, func(c Change) bool { return c.Grant == u && c.Kind != Create })
 }

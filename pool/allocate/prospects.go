@@ -25,6 +25,7 @@ type prospects struct {
 	paused   []error // why sources were passed over
 }
 
+// record returns the stored record of s, which it reads once. A failed read is not kept.
 func (k *prospects) record(s *Source) (*store.SourceRecord, error) {
 	if r := k.records[s]; r != nil {
 		return r, nil
@@ -36,9 +37,9 @@ func (k *prospects) record(s *Source) (*store.SourceRecord, error) {
 	return r, err
 }
 
-// isTried reports whether something is already being made that tells if asks can be had, since the
-// pause of a full source ended. Within one draw the answer stays the same, as instances that the
-// draw records itself do not count.
+// isTried reports whether something is already being made that tells if asks can be had, since
+// the pause of a full source ended. Within one allocation the answer stays the same, as
+// instances that the draw records itself do not count.
 func (k *prospects) isTried(s *Source, r *store.SourceRecord, since time.Time, asks demand.Demand) (bool, error) {
 	key := trial{s, since.UnixNano(), asks}
 	if tried, known := k.tried[key]; known {

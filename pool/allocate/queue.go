@@ -28,7 +28,7 @@ func (d *allocation) living(ws []*compute.Waiter, leave bool) []*compute.Waiter 
 	return out
 }
 
-// queueView is the queue in order. The draw notes what later requests must leave as one goes
+// queueView is the queue in order. The allocation notes what later requests must leave as one goes
 // along it.
 type queueView struct {
 	d       *allocation
@@ -73,7 +73,7 @@ func (l *queueView) reserve(w *compute.Waiter) {
 	asked, stuck := DemandOfWaiter(w), d.known.feasibilities(w)
 	for _, key := range w.Wants {
 		switch {
-		case stuck[key] == feasible && w.Passed >= Patience && d.known.replaceable(key):
+		case stuck[key] == feasible && w.Passed >= patience && d.known.replaceable(key):
 			// any ready instance gives way to it
 			d.claims.wanted[key] = append(d.claims.wanted[key], need{})
 		case asked.Chosen(): // no ready instance does for it
@@ -89,7 +89,7 @@ func (l *queueView) reserve(w *compute.Waiter) {
 	}
 }
 
-// admit returns *errShort if it is not a request's turn: others come before, or its quota is used
+// admit returns *ShortError if it is not a request's turn: others come before, or its quota is used
 // up. waiter is its place in the queue, nil where it has none yet.
 func (d *allocation) admit(s *Source, req compute.Request, waiter *compute.Waiter) error {
 	ws, err := d.plan.Waiters()
@@ -169,7 +169,7 @@ func (d *allocation) passedBy(units []*Grant) []*compute.Waiter {
 		if slices.ContainsFunc(units, func(u *Grant) bool {
 			return stuck[u.Instance.SourceKey] == feasible && d.known.replaceable(u.Instance.SourceKey)
 		}) &&
-			w.Passed < Patience {
+			w.Passed < patience {
 			return []*compute.Waiter{w}
 		}
 	}

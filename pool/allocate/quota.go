@@ -17,7 +17,7 @@ type quotaError struct {
 
 func (e *quotaError) Error() string { return e.text }
 
-// errTaken says that a request is not in the queue any more, though it waits.
+// ErrNotQueued says that a request is not in the queue any more, though it waits.
 var ErrNotQueued = errors.New("was taken out of the queue")
 
 // Count returns what an instance counts under quotas: its own size, or the part that is leased.

@@ -394,10 +394,6 @@ func SpaceOf(r Reader, i *compute.Instance) ([]*compute.Lease, *share.Space, err
 	return ls, space, nil
 }
 
-// beside marks events of leases that began or ended while other leases had parts of the instance:
-// it did not change hands.
-const DataBeside = "beside"
-
 // SmallerThan says that an instance is smaller than a part that was to be booked of it.
 func SmallerThan(id compute.ID, has, part compute.Amount) error {
 	return &compute.Error{

@@ -8,7 +8,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// SizeOf returns the least that an instance must have for a request; zeros ask for nothing.
+// sizeOf returns the least that an instance must have for a request; zeros ask for nothing.
 func sizeOf(req compute.Request) compute.Amount {
 	return compute.Amount{Cores: max(0, req.Cores), Memory: req.Memory, Disk: req.Disk, GPUs: req.GPUs}
 }
@@ -64,7 +64,8 @@ type ChoiceError struct{ Err error }
 func (e *ChoiceError) Error() string { return e.Err.Error() }
 func (e *ChoiceError) Unwrap() error { return e.Err }
 
-// small returns the first error that contains an errSmall, or the provider's equivalent, or nil.
+// NeverFits returns the first error that contains an TooSmallError, or the provider's
+// equivalent, or nil.
 func NeverFits(errs ...error) error {
 	for _, err := range errs {
 		var e *TooSmallError

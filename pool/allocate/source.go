@@ -70,7 +70,7 @@ type Source struct {
 	below  []*Source // Children, by Link
 }
 
-// poolType is the type of sources that draw from others.
+// PoolType is the type of sources that draw from others.
 const PoolType = "pool"
 
 // Link joins pools to their children. A pool is broken if a child is missing, or if it contains
@@ -105,6 +105,8 @@ func Link(byName map[string]*Source, ordered []*Source) {
 	}
 }
 
+// circle returns the names along a circle that path and the sources below s form, or nil. Its
+// first and last name are the same.
 func (s *Source) circle(path []string) []string {
 	if i := slices.Index(path, s.Name); i >= 0 {
 		return append(path[i:], s.Name)
@@ -168,7 +170,7 @@ func Expired(r Reader, sources map[string]*Source, s *Source, i *compute.Instanc
 	return why, nil
 }
 
-// worn returns why an instance must not be handed out again, or "".
+// Expired returns why an instance must not be handed out again, or "".
 func (s *Source) Expired(i *compute.Instance, now time.Time) string {
 	switch {
 	case s.MaxAge > 0 && now.Sub(i.Created) >= s.MaxAge:

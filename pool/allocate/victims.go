@@ -98,7 +98,7 @@ func (d *allocation) demands(l *queueView, ways bool) (*Needs, error) {
 		}
 		lacking = append(lacking, need)
 		for _, c := range s.All() {
-			st.closed[d.view.KeyOf(c)] = st.closed[d.view.KeyOf(c)] || w.Passed >= Patience
+			st.closed[d.view.KeyOf(c)] = st.closed[d.view.KeyOf(c)] || w.Passed >= patience
 		}
 	}
 	if !ways {

@@ -8,7 +8,7 @@ import (
 	"github.com/hostler-project/hostler/store"
 )
 
-// many ready instances of a source are not all read whenever something happens.
+// Many ready instances of a source are not all read whenever something happens.
 const Many = 1000
 
 // Reader is what a decision reads of the store. Records are the decision's own copies.

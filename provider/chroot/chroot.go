@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/provider/homes"
+	"github.com/hostler-project/hostler/provider/instancedirs"
 	"github.com/hostler-project/hostler/remote/process"
 	"github.com/hostler-project/hostler/run/workspace/receive"
 )
@@ -28,7 +28,7 @@ const markVariable = "HOSTLER_INSTANCE_MARK"
 type Provider struct {
 	o     options
 	log   *slog.Logger
-	homes *homes.Dir[owner]
+	homes *instancedirs.Dir[instanceRecord]
 	// called before each step, with its name; an error ends the call as a kill would. nil but in
 	// tests
 	step func(string) error
@@ -100,11 +100,11 @@ func fault(op string, id compute.ID, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		kind = nil
-	case errors.Is(err, homes.ErrNone):
+	case errors.Is(err, instancedirs.ErrNone):
 		kind = compute.ErrNotFound
-	case errors.Is(err, homes.ErrForeign):
+	case errors.Is(err, instancedirs.ErrForeign):
 		kind = compute.ErrConflict
-	case homes.Full(err):
+	case instancedirs.Full(err):
 		kind = compute.ErrNoCapacity
 	case errors.Is(err, fs.ErrPermission):
 		kind = compute.ErrDenied
@@ -112,7 +112,9 @@ func fault(op string, id compute.ID, err error) error {
 	return &compute.Error{Op: "chroot." + op, ID: id, Kind: kind, Err: err}
 }
 
-func (p *Provider) instance(o owner) compute.Instance {
+// instance describes an instance by its record. The fact base is there only for an instance
+// without an image.
+func (p *Provider) instance(o instanceRecord) compute.Instance {
 	facts := map[string]string{"os": "linux", "arch": runtime.GOARCH, "layer": o.Layer}
 	if o.Image != "" {
 		facts["image"] = o.Image
@@ -127,7 +129,7 @@ func (p *Provider) mark(id compute.ID) string { return p.o.Installation + "/" + 
 
 // Create makes a chroot, finishes one that was begun, or returns the existing one.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
-	if !homes.Plain(spec.ID) {
+	if !instancedirs.Plain(spec.ID) {
 		return compute.Instance{}, &compute.Error{
 			Op: "chroot.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name for a directory"),
 		}
@@ -137,7 +139,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	}
 	// old remains only: a new instance does not wait for another's deletion
 	p.homes.Sweep(ctx, 10*time.Minute)
-	l, own, err := p.homes.Make(ctx, owner{Owner: p.homes.Owner(spec.ID), Base: p.o.Base, Image: p.imageName(spec.Image)})
+	l, own, err := p.homes.Make(ctx, instanceRecord{Owner: p.homes.Owner(spec.ID), Base: p.o.Base, Image: p.imageName(spec.Image)})
 	if err != nil {
 		return compute.Instance{}, fault("Create", spec.ID, err)
 	}
@@ -169,7 +171,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	l, _, err := p.homes.Lock(ctx, id)
 	if err != nil {
-		if errors.Is(err, homes.ErrNone) {
+		if errors.Is(err, instancedirs.ErrNone) {
 			p.homes.Sweep(ctx, 0) // an earlier Destroy may have been killed over it
 		}
 		return fault("Destroy", id, err)

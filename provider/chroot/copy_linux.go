@@ -29,7 +29,7 @@ type inode struct{ dev, ino uint64 }
 
 // copyTree copies what a stack of directories shows to the path to, which must not exist. Nobody
 // may change the directories meanwhile.
-func copyTree(ctx context.Context, from below, to string) error {
+func copyTree(ctx context.Context, from lowerDirs, to string) error {
 	c := &copier{ctx: ctx, seen: map[inode]string{}, layers: from.layers}
 	return c.dir(from.dirs, to)
 }
@@ -140,6 +140,8 @@ func (c *copier) file(from, to string) error {
 	return finish(from, to, st)
 }
 
+// content copies a regular file of size bytes. The copy has mode 0600 until finish gives it the
+// original's attributes.
 func (c *copier) content(from, to string, size int64) error {
 	if err := c.ctx.Err(); err != nil {
 		return err
@@ -248,6 +250,7 @@ func attributes(from, to string) error {
 	return nil
 }
 
+// splitNames splits a list of extended attributes' names, each of which ends with a zero byte.
 func splitNames(b []byte) (out []string) {
 	start := 0
 	for i, c := range b {

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inside opens a path below root as a process in there would see it: no link and no mount leads
-// out.
+// inside opens a path below root as a process in there would see it: no link and no mount
+// leads out.
 func inside(root, name string, flags int) (int, error) {
 	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -33,7 +33,7 @@ func (p *Provider) store() (*image.Store, error) {
 
 // chooseImage decides on the content of an instance's image, for good, and records it before it is
 // used. The store keeps the image until the instance's directory is gone.
-func (p *Provider) chooseImage(ctx context.Context, own *owner) error {
+func (p *Provider) chooseImage(ctx context.Context, own *instanceRecord) error {
 	layer := p.layer(own)
 	if len(own.Layers) > 0 && layer == own.Layer {
 		return nil
@@ -77,7 +77,9 @@ func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	return name, fault("Snapshot", id, err)
 }
 
-func (p *Provider) snapshot(ctx context.Context, id compute.ID, own owner, spec compute.ImageSpec) (string, error) {
+// snapshot ends the instance's processes and removes its mounts before it commits. ErrNotReady
+// says that the instance was not made completely.
+func (p *Provider) snapshot(ctx context.Context, id compute.ID, own instanceRecord, spec compute.ImageSpec) (string, error) {
 	var st unix.Stat_t
 	if err := unix.Lstat(filepath.Join(p.home(id), "done"), &st); err != nil {
 		return "", &compute.Error{Kind: compute.ErrNotReady, Err: errors.New("it is not made yet")}
@@ -109,7 +111,7 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, own owner, spec 
 }
 
 // shown mounts an instance's tree to be read. Destroy unmounts it at the latest.
-func (p *Provider) shown(id compute.ID, own owner) (string, error) {
+func (p *Provider) shown(id compute.ID, own instanceRecord) (string, error) {
 	at := filepath.Join(p.home(id), "shown")
 	if err := unmountAll(at, nil); err != nil {
 		return "", err
@@ -117,7 +119,7 @@ func (p *Provider) shown(id compute.ID, own owner) (string, error) {
 	if err := unix.Mkdir(at, 0o700); err != nil && !errors.Is(err, unix.EEXIST) {
 		return "", &fs.PathError{Op: "mkdir", Path: at, Err: err}
 	}
-	all := own.below()
+	all := own.lowerDirs()
 	all.dirs = append([]string{filepath.Join(p.home(id), "upper")}, all.dirs...)
 	return at, mountOverlay(all, "", "", at)
 }
@@ -149,6 +151,8 @@ func (p *Provider) ImageDigest(ctx context.Context, name string, fetch bool) (st
 	return img.Digest, store.Touch(img.Digest)
 }
 
+// baseDigest hashes what describe says of each file of the base, not the files' content. The
+// prefix "base:" tells the digest from an image's.
 func (p *Provider) baseDigest(ctx context.Context) (string, error) {
 	fi, err := p.baseInfo()
 	if err != nil {

@@ -6,12 +6,12 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/provider/homes"
+	"github.com/hostler-project/hostler/provider/instancedirs"
 )
 
-// owner is the record beside an instance's root.
-type owner struct {
-	homes.Owner
+// instanceRecord is the record beside an instance's root.
+type instanceRecord struct {
+	instancedirs.Owner
 	Base  string `json:"base"`            // as it was configured when the instance was made
 	Layer string `json:"layer,omitempty"` // overlay or copy, once it is decided
 	Lower string `json:"lower,omitempty"` // the directory under the layer, once it is decided
@@ -23,26 +23,26 @@ type owner struct {
 	Layers []string `json:"layers,omitempty"`
 }
 
-// below returns the directories under an instance's own layer.
-func (o owner) below() below {
+// lowerDirs returns the directories under an instance's own layer.
+func (o instanceRecord) lowerDirs() lowerDirs {
 	if len(o.Layers) == 0 {
-		return below{dirs: []string{o.Lower}}
+		return lowerDirs{dirs: []string{o.Lower}}
 	}
 	dirs := slices.Clone(o.Layers)
 	slices.Reverse(dirs)
-	return below{dirs, true}
+	return lowerDirs{dirs, true}
 }
 
-// below is a stack of directories, top first.
-type below struct {
+// lowerDirs is a stack of directories, top first.
+type lowerDirs struct {
 	dirs []string
 	// they are layers of an image, which hide and remove names below them; else it is one directory
 	layers bool
 }
 
 // keep opens the directory of instances.
-func (p *Provider) keep() *homes.Dir[owner] {
-	return &homes.Dir[owner]{
+func (p *Provider) keep() *instancedirs.Dir[instanceRecord] {
+	return &instancedirs.Dir[instanceRecord]{
 		Place: p.o.Dir, Installation: p.o.Installation, Source: p.o.Source, Log: p.log, Trust: p.place, Step: p.at,
 		// Nothing should be mounted in a discarded directory. But a delete through a mount would
 		// delete what is behind it, so look first.

@@ -16,7 +16,7 @@ import (
 
 // up completes an instance: its layer, mounts and devices. It leaves existing parts as they are, so
 // it may be repeated after a kill. The caller has the instance's lock.
-func (p *Provider) up(ctx context.Context, own *owner) error {
+func (p *Provider) up(ctx context.Context, own *instanceRecord) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func (p *Provider) up(ctx context.Context, own *owner) error {
 		}
 	}
 	if own.Layer == "copy" {
-		if err := p.copied(ctx, home, root, own.below()); err != nil {
+		if err := p.copied(ctx, home, root, own.lowerDirs()); err != nil {
 			return err
 		}
 	} else if !overlaid(root) {
@@ -63,7 +63,7 @@ func (p *Provider) up(ctx context.Context, own *owner) error {
 }
 
 // choose decides on the directories under a new layer, and records them before they are used.
-func (p *Provider) choose(ctx context.Context, own *owner) error {
+func (p *Provider) choose(ctx context.Context, own *instanceRecord) error {
 	l, err := p.baseLock(ctx)
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ func (p *Provider) choose(ctx context.Context, own *owner) error {
 }
 
 // layer is the kind of an instance's layer: overlay or copy.
-func (p *Provider) layer(own *owner) string {
+func (p *Provider) layer(own *instanceRecord) string {
 	if p.o.Layer != "auto" {
 		return p.o.Layer
 	}
@@ -108,9 +108,9 @@ func overlaid(root string) bool {
 }
 
 // overlay mounts an instance's layer.
-func (p *Provider) overlay(ctx context.Context, home, root string, own *owner) error {
+func (p *Provider) overlay(ctx context.Context, home, root string, own *instanceRecord) error {
 	upper, work := filepath.Join(home, "upper"), filepath.Join(home, "work")
-	lower := own.below()
+	lower := own.lowerDirs()
 	fi, err := lower.look()
 	if err != nil {
 		return err
@@ -140,7 +140,7 @@ func (p *Provider) overlay(ctx context.Context, home, root string, own *owner) e
 		if err := os.Remove(root); err != nil {
 			return err
 		}
-		return p.copied(ctx, home, root, own.below())
+		return p.copied(ctx, home, root, own.lowerDirs())
 	}
 	return &compute.Error{
 		Op: "chroot.Connect", ID: compute.ID(own.ID), Kind: compute.ErrFailed, Err: err,
@@ -155,7 +155,7 @@ func (p *Provider) written(upper string) bool {
 }
 
 // copied makes an instance's copy of the base, completely or not at all, and mounts it.
-func (p *Provider) copied(ctx context.Context, home, root string, lower below) error {
+func (p *Provider) copied(ctx context.Context, home, root string, lower lowerDirs) error {
 	if _, err := os.Lstat(root); err == nil {
 		return bindRoot(root)
 	}

@@ -202,7 +202,7 @@ func isMount(at, fd int, magic int64) bool {
 // mountOverlay mounts a stack with upper and work at root, or read-only if upper is "". It passes
 // paths as descriptors where the option's syntax has no safe way to write one, and where there are
 // many: all of them have to fit in a page.
-func mountOverlay(lower below, upper, work, root string) error {
+func mountOverlay(lower lowerDirs, upper, work, root string) error {
 	name := func(path string, kept *[]int) (string, error) {
 		if len(lower.dirs) == 1 && !strings.ContainsAny(path, `\,:`) {
 			return path, nil

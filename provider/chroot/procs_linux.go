@@ -84,12 +84,13 @@ func (g *guests) any() (bool, error) {
 // look returns the processes of an instance. It leaves out this process and, among the marked ones,
 // its ancestors. The caller closes them.
 func (g *guests) look() ([]*proc.Handle, error) {
-	inside, spared, marked, self := g.inside(), proc.Ancestors(), proc.Marked(g.mark), os.Getpid()
+	inside, spared, marked, self := g.rootMatcher(), proc.Ancestors(), proc.Marked(g.mark), os.Getpid()
 	return proc.Find(func(pid int) bool { return pid != self && (inside(strconv.Itoa(pid)) || !spared[pid] && marked(pid)) })
 }
 
-// inside returns a test of whether a process, by its name in /proc, has its root in the instance.
-func (g *guests) inside() func(name string) bool {
+// rootMatcher returns a test of whether a process, by its name in /proc, has its root in the
+// instance.
+func (g *guests) rootMatcher() func(name string) bool {
 	root := g.root
 	var own, host unix.Stat_t
 	// false if this machine's own / is mounted there

@@ -21,7 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/hostler-project/hostler/provider/homes"
+	"github.com/hostler-project/hostler/provider/instancedirs"
 	"github.com/hostler-project/hostler/remote/tree"
 )
 
@@ -36,7 +36,7 @@ func (p *Provider) baseLock(ctx context.Context) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := homes.Flock(ctx, f); err != nil {
+	if err := instancedirs.Flock(ctx, f); err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (p *Provider) lower(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = homes.Remove(made) }() // empty by then, unless it failed
+	defer func() { _ = instancedirs.Remove(made) }() // empty by then, unless it failed
 	// It may take longer than the age at which sweep deletes leftovers: while it is locked, sweep
 	// leaves it.
 	l, err := os.Open(made)
@@ -72,12 +72,12 @@ func (p *Provider) lower(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer l.Close()
-	if err := homes.Flock(ctx, l); err != nil {
+	if err := instancedirs.Flock(ctx, l); err != nil {
 		return "", err
 	}
 	start := time.Now()
 	if err := unpack(ctx, p.o.Base, filepath.Join(made, "x")); err != nil {
-		if ctx.Err() != nil || homes.Full(err) {
+		if ctx.Err() != nil || instancedirs.Full(err) {
 			return "", err
 		}
 		return "", baseError(p.o.Base, err)

@@ -87,7 +87,7 @@ func trustBase(base string) error {
 
 // look returns the topmost directory's info, if all exist and only root and the caller can change
 // them.
-func (b below) look() (top fs.FileInfo, err error) {
+func (b lowerDirs) look() (top fs.FileInfo, err error) {
 	for _, dir := range b.dirs {
 		if err := trustBase(dir); err != nil {
 			return nil, err

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/text/units"
 )
 
 const (
@@ -22,11 +23,13 @@ func (o *options) bounds() error {
 	case o.Cores < 0 || o.Cores > float64(cores):
 		return compute.WrongKey("cores", "", "cores = %v: more than 0, up to the %d that this machine has", o.Cores, cores)
 	case o.Memory != 0 && o.Memory < leastMemory:
-		return compute.WrongKey("memory", "", "memory = %s: at least %s", size(o.Memory), size(leastMemory))
+		return compute.WrongKey("memory", "", "memory = %s: at least %s", units.FormatSize(o.Memory), units.FormatSize(leastMemory))
 	case o.Memory > have:
-		return compute.WrongKey("memory", "", "memory = %s: at most the %s that this machine has", size(o.Memory), size(have))
+		return compute.WrongKey(
+			"memory", "", "memory = %s: at most the %s that this machine has", units.FormatSize(o.Memory), units.FormatSize(have),
+		)
 	case o.Disk < 0:
-		return compute.WrongKey("disk", "", "disk = %s: it cannot be below 0", size(o.Disk))
+		return compute.WrongKey("disk", "", "disk = %s: it cannot be below 0", units.FormatSize(o.Disk))
 	case o.PIDs != 0 && o.PIDs < leastPIDs:
 		return compute.WrongKey(
 			"pids", "", "pids = %d: at least %d, as the threads of hostler's own program in it are counted too", o.PIDs,
@@ -47,20 +50,4 @@ func installed() int64 {
 		}
 	}
 	return math.MaxInt64
-}
-
-// size writes a number of bytes as a source's configuration does: 512M, 1.5G.
-func size(n int64) string {
-	const units = "KMGTPE"
-	if n < 0 {
-		return "-" + size(-n)
-	}
-	v, unit := float64(n), ""
-	for i := 0; v >= 1024 && i < len(units); i++ {
-		v, unit = v/1024, units[i:i+1]
-	}
-	if v == float64(int64(v)) {
-		return strconv.FormatInt(int64(v), 10) + unit
-	}
-	return strconv.FormatFloat(v, 'f', 1, 64) + unit
 }

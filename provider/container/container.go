@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/text/units"
 )
 
 // The labels of our containers.
@@ -192,7 +193,7 @@ func (p *Provider) room(ctx context.Context, spec compute.Spec) error {
 	case spec.Cores > info.NCPU:
 		err = fmt.Errorf("%d cores are asked for, the engine has %d", spec.Cores, info.NCPU)
 	case spec.Memory > info.MemTotal:
-		err = fmt.Errorf("%s of memory are asked for, the engine has %s", size(spec.Memory), size(info.MemTotal))
+		err = fmt.Errorf("%s of memory are asked for, the engine has %s", units.FormatSize(spec.Memory), units.FormatSize(info.MemTotal))
 	default:
 		return nil
 	}
@@ -215,6 +216,8 @@ func (p *Provider) instance(ctx context.Context, c *inspection) compute.Instance
 	return in
 }
 
+// instanceOf describes a listed container. A published port becomes a fact, such as "port
+// 80/tcp" with the host's ADDRESS:PORT.
 func (p *Provider) instanceOf(l listed) compute.Instance {
 	s := shapeOf(l.Labels)
 	in := compute.Instance{

@@ -26,6 +26,8 @@ func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 	return made, p.fault("Snapshot", id, err)
 }
 
+// snapshot kills the container first, so it has ended also if the commit fails. It returns the
+// image's name as the caller gave it.
 func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
 	as, err := p.tag(spec.Name)
 	if err != nil {
@@ -196,6 +198,8 @@ func (p *Provider) ImageDigest(ctx context.Context, ref string, fetch bool) (str
 	return digest, p.fault("ImageDigest", compute.ID(p.o.Source), err)
 }
 
+// imageDigest pulls an image that the engine lacks if fetch is set, else it returns ErrNotFound.
+// An empty ref is ErrInvalid.
 func (p *Provider) imageDigest(ctx context.Context, ref string, fetch bool) (string, error) {
 	if ref == "" {
 		return "", &compute.Error{

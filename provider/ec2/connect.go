@@ -33,6 +33,8 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	return c, nil
 }
 
+// connect returns ErrNotReady for an instance that may still become reachable. That includes a
+// refused log-in while the instance is young.
 func (p *Provider) connect(ctx context.Context, id compute.ID) (*install.Conn, error) {
 	m, err := p.instances.find(ctx, id, time.Now().Add(-p.o.Poll))
 	if err != nil {

@@ -104,6 +104,8 @@ func (p *Provider) address(m session.Machine) string {
 	return cmp.Or(m.Public, m.Private)
 }
 
+// instanceOf describes an instance, with its memory in bytes. Only an on-demand instance has the
+// fact of a price.
 func (p *Provider) instanceOf(ctx context.Context, m session.Machine) compute.Instance {
 	facts := map[string]string{"os": "linux", "arch": m.Arch, "type": m.Type, "zone": m.Zone, "image": m.Image}
 	if m.Spot != "" {
@@ -143,6 +145,8 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	return session.Wrap(ctx, "Destroy", id, p.destroy(ctx, id))
 }
 
+// destroy terminates all instances of the id, as an interrupted creation may have made two. It
+// does not wait for their end.
 func (p *Provider) destroy(ctx context.Context, id compute.ID) error {
 	same, err := p.instances.findAll(ctx, id, time.Now())
 	if errors.Is(err, compute.ErrNotFound) && name().MatchString(string(id)) {

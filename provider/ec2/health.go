@@ -40,6 +40,7 @@ func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 	return session.Wrap(ctx, "Check", id, p.check(ctx, id))
 }
 
+// check reads a list of instances up to one poll old, and health up to healthFor polls old.
 func (p *Provider) check(ctx context.Context, id compute.ID) error {
 	m, err := p.instances.find(ctx, id, time.Now().Add(-p.o.Poll))
 	if err != nil {

@@ -66,6 +66,7 @@ func (z *sizes) all(ctx context.Context, fresh bool) ([]size, error) {
 	return now.all, nil
 }
 
+// sizeOf describes an instance type, with its RAM in MiB. What EC2 leaves out is zero.
 func sizeOf(t types.InstanceTypeInfo) size {
 	s := size{
 		Flavor:     flavor.Flavor{ID: string(t.InstanceType), Name: string(t.InstanceType)},

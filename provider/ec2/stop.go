@@ -71,6 +71,8 @@ func (p *Provider) Start(ctx context.Context, id compute.ID) error {
 	return session.Wrap(ctx, "Start", id, p.start(ctx, id))
 }
 
+// start first waits for the end of a stop that is under way. It returns at once if the instance
+// boots or runs.
 func (p *Provider) start(ctx context.Context, id compute.ID) error {
 	m, err := p.instances.find(ctx, id, time.Now())
 	if err != nil {

@@ -111,6 +111,7 @@ func cut(word string) (host, ports string, err error) {
 	return host, ports, nil
 }
 
+// portsOf reads PORT or PORT-PORT, inclusive. A single port is both first and last.
 func portsOf(s string) (first, last uint16, err error) {
 	a, b, two := strings.Cut(s, "-")
 	if !two {

@@ -119,6 +119,8 @@ func (c *Cloud) live(k key, now time.Time) *computer {
 	return m
 }
 
+// add adds a computer, unless one with its key is there: that one is returned with false. A
+// capacity of 0 is no limit.
 func (c *Cloud) add(m computer, capacity int, now time.Time) (computer, bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -136,6 +138,7 @@ func (c *Cloud) add(m computer, capacity int, now time.Time) (computer, bool, er
 	return m.clone(), true, nil
 }
 
+// change applies f to a computer, and destroys it if f returns false.
 func (c *Cloud) change(k key, now time.Time, f func(*computer) bool) (computer, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -150,6 +153,7 @@ func (c *Cloud) change(k key, now time.Time, f func(*computer) bool) (computer, 
 	return m.clone(), nil
 }
 
+// list returns copies of one source's computers, in no order.
 func (c *Cloud) list(installation, source string, now time.Time) ([]computer, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -101,6 +101,8 @@ func (d disk) all(now time.Time) ([]computer, error) {
 	return out, nil
 }
 
+// add adds a computer, unless one with its key is there: that one is returned with false. The
+// capacity counts the computers of all owners, and 0 is no limit.
 func (d disk) add(c computer, capacity int, now time.Time) (out computer, made bool, err error) {
 	path := d.path(key{c.Installation, c.Source, c.ID})
 	err = d.locked(func() error {
@@ -122,6 +124,8 @@ func (d disk) add(c computer, capacity int, now time.Time) (out computer, made b
 	return out, made && err == nil, err
 }
 
+// change applies f to a computer, and destroys it if f returns false. It writes no file if
+// nothing changed.
 func (d disk) change(k key, now time.Time, f func(*computer) bool) (c computer, err error) {
 	path := d.path(k)
 	err = d.locked(func() error {
@@ -140,6 +144,7 @@ func (d disk) change(k key, now time.Time, f func(*computer) bool) (c computer, 
 	return c, err
 }
 
+// list returns one source's computers, in the order of their files' names.
 func (d disk) list(installation, source string, now time.Time) (out []computer, err error) {
 	err = d.locked(func() error {
 		all, err := d.all(now)

@@ -171,6 +171,8 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	return p.instance(c), nil
 }
 
+// instance describes a computer. Its own image, flavor and location replace the facts of the
+// options.
 func (p *Provider) instance(c computer) compute.Instance {
 	facts := p.o.facts()
 	for key, value := range map[string]string{"image": c.Image, "flavor": c.Flavor, "region": c.Location} {

@@ -84,6 +84,8 @@ func (o Options) Check() error {
 // rates are the parsed Fail keys, by operation.
 type rates map[string]float64
 
+// rates reads how often each operation fails, from 0 to 1. An operation that never fails is left
+// out.
 func (o Options) rates() (rates, error) {
 	out := rates{}
 	for _, k := range []struct{ op, text string }{

@@ -47,6 +47,8 @@ type wish struct {
 	takes room
 }
 
+// byCores orders wishes by cores, then memory, disk and GPUs, the largest first. Equal ones keep
+// the order of the requests.
 func byCores(a, b wish) int {
 	for _, c := range [...]int{
 		cmp.Compare(b.takes.cores, a.takes.cores), cmp.Compare(b.takes.memory, a.takes.memory),
@@ -104,6 +106,8 @@ type room struct {
 	gpus, idle          int
 }
 
+// newRooms builds the tree as an array, with the children of node n at 2n+1 and 2n+2. Spare
+// leaves have -1 of everything, so nothing fits there.
 func newRooms(servers []*share.Space) *rooms {
 	r := &rooms{leaves: 1}
 	for r.leaves < len(servers) {

@@ -106,6 +106,8 @@ func (t *Table) Choose(need Need, sets [][]string, order Order) ([]Flavor, error
 	return t.cheapest(fits, classes), nil
 }
 
+// listed fills one slot for each class with the first flavor of the table that fits. Without
+// classes there is one slot.
 func (t *Table) listed(fits func(int) bool, classes []class) []Flavor {
 	out := make([]Flavor, max(1, len(classes)))
 	for slot := range out {

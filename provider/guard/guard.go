@@ -228,6 +228,8 @@ func (g *guarded) turn(ctx context.Context) error {
 	return sleep(ctx, mine.Sub(now))
 }
 
+// sleep waits for d, or until ctx ends: then it returns ctx's error. It does not wait if d is
+// not positive.
 func sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()

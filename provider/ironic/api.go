@@ -60,7 +60,7 @@ func (a *api) version(ctx context.Context, c *gophercloud.ServiceClient) (int, e
 		&gophercloud.RequestOpts{OkCodes: []int{http.StatusOK}, KeepResponseBody: true},
 	)
 	if err != nil {
-		return 0, a.told(openstack.ClassifyList("Metal", "", err))
+		return 0, a.named(openstack.ClassifyList("Metal", "", err))
 	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
 	resp.Body.Close()
@@ -114,15 +114,16 @@ func (a *api) request(ctx context.Context, op string, id compute.ID, method, pat
 				a.mu.Unlock()
 				continue
 			}
-			return nil, a.told(err)
+			return nil, a.named(err)
 		}
 		answer, err := readAll(resp)
-		return answer, a.told(openstack.Classify(op, id, err))
+		return answer, a.named(openstack.Classify(op, id, err))
 	}
 }
 
-// told gives an error this service's name. An error that is not about one node names the cloud.
-func (a *api) told(err error) error {
+// named gives an error this service's name. An error that is not about one node names
+// the cloud.
+func (a *api) named(err error) error {
 	var e *compute.Error
 	if !errors.As(err, &e) {
 		return err
@@ -185,6 +186,7 @@ func (a *api) change(ctx context.Context, op string, id compute.ID, method, path
 	}
 }
 
+// sleep waits for d, or until ctx ends: then it returns ctx's error.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -151,8 +151,8 @@ func (c *Commander) Cache(ctx context.Context, node string, image metal.Image) e
 	if m != nil {
 		attempt = m.Attempt + 1
 	}
-	if m != nil && m.Installation == c.o.Installation && m.Instance == "" && m.Image == image.ID && r.barred() == "" {
-		held := cacheHolds(c.o.Installation, r)
+	if m != nil && m.Installation == c.o.Installation && m.Instance == "" && m.Image == image.ID && r.blockedReason() == "" {
+		held := heldByCache(c.o.Installation, r)
 		switch {
 		case m.State == cached && (r.Instance == "" || held) && (r.state() == stateActive) == m.Way.standby() &&
 			(r.state() == stateActive || r.state() == stateAvailable):
@@ -175,7 +175,7 @@ func (c *Commander) Cache(ctx context.Context, node string, image metal.Image) e
 		}
 	}
 	// claimed for an earlier image, or without a mark
-	if r.state() == stateAvailable && cacheHolds(c.o.Installation, r) && r.barred() == "" {
+	if r.state() == stateAvailable && heldByCache(c.o.Installation, r) && r.blockedReason() == "" {
 		if err := c.letGo(ctx, r, ""); err != nil {
 			return err
 		}
@@ -183,10 +183,10 @@ func (c *Commander) Cache(ctx context.Context, node string, image metal.Image) e
 			return err
 		}
 	}
-	if r.others(c.o.Installation) {
+	if r.otherInstallation(c.o.Installation) {
 		return conflict("Cache", r.label(), "another installation of hostler has an image on the node")
 	}
-	if why := r.taken(); why != "" {
+	if why := r.unavailableReason(); why != "" {
 		return conflict("Cache", r.label(), "an image can not be written to the node: %s", why)
 	}
 	m = &mark{
@@ -194,7 +194,7 @@ func (c *Commander) Cache(ctx context.Context, node string, image metal.Image) e
 		Since: time.Now().UTC().Truncate(time.Second), Attempt: attempt, Way: f.Way, Installation: c.o.Installation,
 	}
 	if err := c.claim(ctx, r, f, m); err != nil {
-		if !surely(err) {
+		if !wasRefused(err) {
 			c.follow(r.UUID) // the claim may have succeeded all the same
 		}
 		return err
@@ -240,7 +240,7 @@ func (c *Commander) begin(ctx context.Context, r *record, m *mark) error {
 	default:
 		err = c.deploy(ctx, r, m)
 	}
-	if surely(err) {
+	if wasRefused(err) {
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		defer cancel()
 		if lost := c.giveUp(undo, r.UUID); lost != nil {
@@ -262,7 +262,7 @@ func (c *Commander) deploy(ctx context.Context, r *record, m *mark) error {
 			Err: fmt.Errorf("user data: %w", err),
 		}
 	}
-	marked.HostKey, marked.Told = public, told(c.o.Keys, c.o.UserData)
+	marked.HostKey, marked.Told = public, bootConfigDigest(c.o.Keys, c.o.UserData)
 	if err := c.a.patch(
 		ctx, "Cache", r.UUID, append(deployOps(m.Image), operation{Op: "add", Path: "/extra/hostler", Value: marked}),
 	); err != nil {

@@ -65,7 +65,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (none compute.
 	if err != nil {
 		return fail(err)
 	}
-	words, err := p.told()
+	words, err := p.bootConfigDigest()
 	if err != nil {
 		return fail(err)
 	}
@@ -106,7 +106,7 @@ func (p *Provider) none(all []*record, image images.Image) error {
 			why["in use"]++
 			continue
 		}
-		why[cmp.Or(r.barred(), r.state())]++
+		why[cmp.Or(r.blockedReason(), r.state())]++
 	}
 	var words []string
 	for w, n := range why {
@@ -139,19 +139,19 @@ type offer struct {
 func (p *Provider) offers(all []*record, image, told string, more bool) (out []offer) {
 	for _, r := range all {
 		m := r.Extra.Mark
-		ours := m != nil && m.Installation == p.o.Installation && m.Instance == "" && m.State == cached && r.barred() == ""
+		ours := m != nil && m.Installation == p.o.Installation && m.Instance == "" && m.State == cached && r.blockedReason() == ""
 		standby := ours && m.Way.standby() && r.state() == stateActive &&
-			(r.Instance == "" || m.Way == Allocate && cacheHolds(p.o.Installation, r))
+			(r.Instance == "" || m.Way == Allocate && heldByCache(p.o.Installation, r))
 		switch {
 		case standby && m.Image == image && p.fits(m, told) && !more:
 			out = append(out, offer{r, 0, "", true})
-		case r.taken() == "" && ours && m.Image == image && (m.Way == Clean || m.Way == Passthru):
+		case r.unavailableReason() == "" && ours && m.Image == image && (m.Way == Clean || m.Way == Passthru):
 			out = append(out, offer{r, 1, "active", true})
-		case r.taken() == "" && ours && m.Image == image && m.Way == Prefetch:
+		case r.unavailableReason() == "" && ours && m.Image == image && m.Way == Prefetch:
 			out = append(out, offer{r, 2, "active", false})
-		case r.taken() == "" && (m == nil || m.Instance != "" || m.Way == "" || m.Way.standby() || m.State == failed):
+		case r.unavailableReason() == "" && (m == nil || m.Instance != "" || m.Way == "" || m.Way.standby() || m.State == failed):
 			out = append(out, offer{r, 3, "active", false})
-		case r.taken() == "" && ours:
+		case r.unavailableReason() == "" && ours:
 			out = append(out, offer{r, 4, "active", false})
 		case standby:
 			out = append(out, offer{r, 5, "rebuild", false})
@@ -184,7 +184,7 @@ func (p *Provider) take(ctx context.Context, o offer, spec compute.Spec, m *mark
 			return none, err
 		}
 		if old := now.Extra.Mark; old == nil || old.State != cached || old.Instance != "" ||
-			old.Installation != p.o.Installation || now.state() != stateActive || now.barred() != "" {
+			old.Installation != p.o.Installation || now.state() != stateActive || now.blockedReason() != "" {
 			return none, conflict("Create", o.label(), "the node is kept ready no more")
 		}
 		if err := p.a.patchNow(ctx, "Create", o.UUID, ops); err != nil {
@@ -238,7 +238,7 @@ func (p *Provider) deploy(
 	if err == nil {
 		return p.instance(r), nil
 	}
-	if surely(err) && r.state() == stateAvailable {
+	if wasRefused(err) && r.state() == stateAvailable {
 		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 		defer cancel()
 		if lost := p.release(undo, r); lost != nil {

@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/director/caching"
-	"github.com/hostler-project/hostler/director/caching/strategy"
+	"github.com/hostler-project/hostler/director/imagecache"
+	"github.com/hostler-project/hostler/director/imagecache/strategy"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/ironic"
 	"github.com/hostler-project/hostler/store"
@@ -86,9 +86,9 @@ func TestAskedIsCached(t *testing.T) {
 	})
 	do(t, err)
 	defer c.Close()
-	round := func(dry bool) *caching.Report {
+	round := func(dry bool) *imagecache.Report {
 		t.Helper()
-		l, err := caching.New(caching.Options{
+		l, err := imagecache.New(imagecache.Options{
 			Scout: scout(t, s, nil), Commander: c, Store: st, Demand: true, DryRun: dry,
 			Strategy: &strategy.Proportional{Share: 1, Goal: strategy.ByDemand, Weights: strategy.Weights{Default: 1}},
 		})
@@ -97,7 +97,7 @@ func TestAskedIsCached(t *testing.T) {
 		do(t, err)
 		return r
 	}
-	count := func(r *caching.Report) map[string]int {
+	count := func(r *imagecache.Report) map[string]int {
 		n := map[string]int{}
 		for _, d := range r.Directives {
 			n[d.Title]++

@@ -21,28 +21,28 @@ func (c *Commander) Eject(ctx context.Context, node string) error {
 	m := r.Extra.Mark
 	old := r.Driver.CacheStatus != "" || r.Driver.CacheImage != ""
 	state := r.state()
-	switch why := r.barred(); {
+	switch why := r.blockedReason(); {
 	case why != "":
 		return conflict("Eject", r.label(), "%s", why)
 	case m != nil && m.Instance != "" && r.Instance != "":
 		return conflict("Eject", r.label(), "it is instance %s", m.Instance)
-	case r.others(c.o.Installation),
+	case r.otherInstallation(c.o.Installation),
 		m != nil && m.Way != "" && m.Installation != c.o.Installation && (r.Instance != "" || state != stateAvailable):
 		return conflict("Eject", r.label(), "another installation of hostler has it")
-	case state == stateAvailable && cacheHolds(c.o.Installation, r) && (m == nil || m.Way == ""):
+	case state == stateAvailable && heldByCache(c.o.Installation, r) && (m == nil || m.Way == ""):
 		return c.letGo(ctx, r, "")
-	case r.halfWiped(c.o.Installation):
+	case r.wipeInterrupted(c.o.Installation):
 		return c.wipe(ctx, r)
 	case m == nil && !old || m != nil && m.Way == "" && !old:
 		if state == stateAvailable || r.ending() {
 			return nil
 		}
 		return conflict("Eject", r.label(), "there is no image of ours on it, and it is %s", state)
-	case r.Instance != "" && !cacheHolds(c.o.Installation, r):
+	case r.Instance != "" && !heldByCache(c.o.Installation, r):
 		return conflict("Eject", r.label(), "it was claimed for instance %s meanwhile", r.Instance)
-	case state == "deleting" || r.ending() && (m == nil || m.State != caching):
+	case state == stateDeleting || r.ending() && (m == nil || m.State != caching):
 		return nil // it is on its way
-	case state == "clean failed" || state == stateManageable:
+	case state == stateCleanFailed || state == stateManageable:
 		// it was undeployed, or somebody has stopped that
 		return c.wipe(ctx, r)
 	case m != nil && (m.Way.standby() || m.Way == Prefetch && state != stateAvailable && state != stateManageable):
@@ -67,7 +67,7 @@ func (c *Commander) undeploy(ctx context.Context, r *record) error {
 	switch {
 	case r.state() == stateAvailable: // it was wiped before, or nothing was begun
 		return c.letGo(ctx, r, "")
-	case r.deploying() && r.state() != "wait call-back" && r.state() != "deploy hold":
+	case r.deploying() && r.state() != stateWait && r.state() != stateDeployHold:
 		return conflict("Eject", r.label(), "its image is being written just now")
 	}
 	if err := c.take(ctx, r); err != nil {
@@ -111,7 +111,7 @@ func (c *Commander) takeBack(ctx context.Context, r *record) error {
 // wipe cleans a node. Its marks are removed while nobody can get it.
 func (c *Commander) wipe(ctx context.Context, r *record) error {
 	switch state := r.state(); state {
-	case stateAvailable, "clean failed":
+	case stateAvailable, stateCleanFailed:
 		if state == stateAvailable {
 			if err := c.take(ctx, r); err != nil {
 				return err

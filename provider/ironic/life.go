@@ -28,16 +28,16 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 		return err
 	}
 	switch state := r.state(); {
-	case r.barred() != "" && state != "clean failed":
+	case r.blockedReason() != "" && state != stateCleanFailed:
 		return &compute.Error{
 			Op: "ironic.Destroy", ID: id, Kind: compute.ErrUnavailable,
-			Err: fmt.Errorf("node %s is %s", r.label(), r.barred()), Hint: "it is taken back when that has ended",
+			Err: fmt.Errorf("node %s is %s", r.label(), r.blockedReason()), Hint: "it is taken back when that has ended",
 		}
 	case state == stateAvailable:
 		return p.release(ctx, r) // it was claimed, and nothing was written
 	case r.ending():
 		return nil
-	case state == "clean failed":
+	case state == stateCleanFailed:
 		return &compute.Error{
 			Op: "ironic.Destroy", ID: id, Kind: compute.ErrFailed,
 			Err:  fmt.Errorf("node %s could not be cleaned: %s", r.label(), r.failure()),
@@ -218,8 +218,8 @@ func (p *Provider) switched(ctx context.Context, op string, id compute.ID, to st
 		switch {
 		case r.Power == "power "+to:
 			return nil
-		case r.barred() != "" || r.state() != stateActive:
-			return conflict(op, string(id), "node %s is %s", r.label(), cmp.Or(r.barred(), r.state()))
+		case r.blockedReason() != "" || r.state() != stateActive:
+			return conflict(op, string(id), "node %s is %s", r.label(), cmp.Or(r.blockedReason(), r.state()))
 		case !asked:
 			if err := p.a.power(ctx, op, r.UUID, to); err != nil {
 				return err

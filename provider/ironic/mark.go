@@ -81,9 +81,9 @@ func instanceClaim(installation, instance string) string {
 	return claim("instance", installation, instance)
 }
 
-// told returns a digest of what all nodes of a source are told at their first boot: the keys that
-// may log in, and user data. "": nothing.
-func told(keys []string, userData []byte) string {
+// bootConfigDigest returns a digest of what all nodes of a source are told at their first boot:
+// the keys that may log in, and user data. "": nothing.
+func bootConfigDigest(keys []string, userData []byte) string {
 	if len(keys) == 0 && len(userData) == 0 {
 		return ""
 	}

@@ -121,14 +121,14 @@ func (p *Provider) UserData() ([]byte, error) {
 	return data, nil
 }
 
-// told returns a digest of what the source tells its nodes.
-func (p *Provider) told() (string, error) {
+// bootConfigDigest returns a digest of what the source tells its nodes.
+func (p *Provider) bootConfigDigest() (string, error) {
 	keys, err := p.keys()
 	if err != nil {
 		return "", err
 	}
 	data, err := p.UserData()
-	return told(keys, data), err
+	return bootConfigDigest(keys, data), err
 }
 
 // fits reports whether a hot standby was told what the source tells its nodes. Otherwise nobody
@@ -165,7 +165,7 @@ func (p *Provider) mine(r *record) compute.ID {
 	if m == nil || m.Installation != p.o.Installation || m.Source != p.o.Source || m.Instance == "" {
 		return ""
 	}
-	if p.holds(r, m.Instance) || r.Instance == "" && (r.ending() || r.state() == "clean failed") {
+	if p.holds(r, m.Instance) || r.Instance == "" && (r.ending() || r.state() == stateCleanFailed) {
 		return compute.ID(m.Instance)
 	}
 	return ""
@@ -174,7 +174,7 @@ func (p *Provider) mine(r *record) compute.ID {
 // holds reports whether a node is claimed for an instance.
 func (p *Provider) holds(r *record, instance string) bool {
 	m := r.Extra.Mark
-	return r.Instance == instanceClaim(p.o.Installation, instance) || m != nil && m.Way == Allocate && cacheHolds(p.o.Installation, r)
+	return r.Instance == instanceClaim(p.o.Installation, instance) || m != nil && m.Way == Allocate && heldByCache(p.o.Installation, r)
 }
 
 // find returns the node of an instance.

@@ -1,8 +1,6 @@
 package ironic
 
 import (
-	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,6 +36,8 @@ type record struct {
 // properties are those of a node, numbers or texts.
 type properties map[string]any
 
+// text returns a property as text. It is "" if the property is missing, null, a list or an
+// object.
 func (p properties) text(key string) string {
 	switch v := p[key].(type) {
 	case string:
@@ -78,91 +78,6 @@ type extra struct {
 	Rack    string `json:"rack"`
 	Address string `json:"address"`
 	Mark    *mark  `json:"hostler"`
-}
-
-// The provision states that several places use.
-const (
-	stateAvailable  = "available"
-	stateActive     = "active"
-	stateManageable = "manageable"
-)
-
-func (r *record) state() string {
-	if r.State == "" { // null, as in old versions
-		return stateAvailable
-	}
-	return r.State
-}
-
-// deploying reports whether a deployment is writing an image.
-func (r *record) deploying() bool {
-	return slices.Contains([]string{"deploying", "wait call-back", "deploy hold", "rebuild"}, r.state())
-}
-
-// ending reports whether a node is on its way back to available.
-func (r *record) ending() bool {
-	return slices.Contains([]string{"deleting", "cleaning", "clean wait", "clean hold", "deleted"}, r.state())
-}
-
-// broken reports whether the last deployment or cleaning failed.
-func (r *record) broken() bool {
-	return slices.Contains([]string{"deploy failed", "clean failed", "error", "service failed", "rescue failed"}, r.state())
-}
-
-// barred says why nobody may change a node, whatever is on it. "": nothing.
-func (r *record) barred() string {
-	switch {
-	case r.Maintenance:
-		return strings.TrimSuffix("in maintenance: "+r.MaintenanceReason, ": ")
-	case r.Fault != "":
-		return "fault: " + r.Fault
-	case r.Protected:
-		return "protected"
-	}
-	return ""
-}
-
-// taken says why an image may not be written to a node. "": it may.
-func (r *record) taken() string {
-	if why := r.barred(); why != "" {
-		return why
-	}
-	switch {
-	case r.state() != stateAvailable:
-		return r.state()
-	case r.Retired:
-		return "retired"
-	case r.Allocation != "":
-		return "claimed by allocation " + r.Allocation
-	case r.Instance != "":
-		return "claimed for instance " + r.Instance
-	case r.Reservation != "":
-		return "locked by conductor " + r.Reservation
-	}
-	return ""
-}
-
-// halfWiped reports whether the cache made the node manageable to wipe it, and nothing was done
-// since: the process died, or its request was lost.
-func (r *record) halfWiped(installation string) bool {
-	m := r.Extra.Mark
-	return m != nil && m.Way == "" && m.State == wiping && m.Installation == installation &&
-		r.state() == stateManageable && m.Step != "" && m.Step == r.Updated
-}
-
-// others reports whether another installation's cache has an image on the node.
-func (r *record) others(installation string) bool {
-	m := r.Extra.Mark
-	return m != nil && m.Way != "" && m.Instance == "" && m.Installation != installation && m.State != failed &&
-		!(m.Way.standby() && r.state() == stateAvailable && r.Instance == "")
-}
-
-// failure returns Ironic's words for what failed.
-func (r *record) failure() string {
-	if r.LastError == "" {
-		return fmt.Sprintf("it is in state %s, and Ironic does not say why", r.state())
-	}
-	return strings.Join(strings.Fields(r.LastError), " ")
 }
 
 func (r *record) bmc() string {

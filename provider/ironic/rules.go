@@ -84,6 +84,7 @@ func parseCondition(word string) (c condition, err error) {
 	return c, nil
 }
 
+// parseConditions reads all conditions of an option, whose name begins an error.
 func parseConditions(option string, words []string) (out []condition, err error) {
 	for _, w := range words {
 		c, err := parseCondition(w)
@@ -107,6 +108,8 @@ type imageRule struct {
 	exclude []*regexp.Regexp
 }
 
+// compile checks a rule. In Exclude a * stands for any characters, and a word is for the whole
+// of a name or id.
 func (r ImageRule) compile() (out imageRule, err error) {
 	out.ImageRule = r
 	if out.name, err = regexp.Compile(r.Name); err != nil {
@@ -157,6 +160,8 @@ func property(i *images.Image, key string) (string, bool) {
 	return fmt.Sprint(v), true
 }
 
+// picks reports whether a rule selects an image. An empty field of the rule restricts nothing,
+// and Exclude wins.
 func (r *imageRule) picks(i *images.Image) bool {
 	switch {
 	case !r.name.MatchString(i.Name), r.Visibility != "" && string(i.Visibility) != r.Visibility, r.Owner != "" && i.Owner != r.Owner:
@@ -213,6 +218,7 @@ type flavorRule struct {
 	props, caps []condition
 }
 
+// compile checks a rule. Without a way, the way is Deploy.
 func (r FlavorRule) compile() (out flavorRule, err error) {
 	out.FlavorRule = r
 	out.Way = cmp.Or(r.Way, Deploy)

@@ -114,7 +114,7 @@ func (s *Scout) Nodes(ctx context.Context) ([]metal.Node, error) {
 	words := ""
 	if s.source != nil {
 		var err error
-		if words, err = s.source.told(); err != nil {
+		if words, err = s.source.bootConfigDigest(); err != nil {
 			return nil, err
 		}
 	}
@@ -219,13 +219,13 @@ func (s *Scout) node(r *record) metal.Node {
 		n.Writes = m.Attempt
 	}
 	switch {
-	case (m == nil || m.Way == "") && r.barred() == "" && cacheHolds(s.installation, r):
+	case (m == nil || m.Way == "") && r.blockedReason() == "" && heldByCache(s.installation, r):
 		// it was claimed, and nothing else is known
 		n.Cached, n.Failed = true, "it was claimed for the cache, and nothing was written"
-	case r.halfWiped(s.installation) && r.barred() == "":
+	case r.wipeInterrupted(s.installation) && r.blockedReason() == "":
 		n.Cached, n.Failed = true, leftManageable
 	case m == nil || m.Way == "" && m.Instance == "": // no mark of ours
-		n.Why = r.taken()
+		n.Why = r.unavailableReason()
 		n.Image = r.Driver.CacheImage
 		n.Cached = r.Driver.CacheStatus != "" && r.Driver.CacheStatus != failed
 		n.Writing = n.Cached && r.Driver.CacheStatus == caching
@@ -233,10 +233,10 @@ func (s *Scout) node(r *record) metal.Node {
 	case m.Instance != "" && r.Instance != "":
 		n.Image, n.Used, n.Why = m.Image, true, "instance "+m.Instance
 	case m.Instance != "": // it was an instance
-		n.Why = r.taken()
+		n.Why = r.unavailableReason()
 		n.Wiping = r.ending()
 	case m.Installation != s.installation:
-		if n.Why = r.taken(); n.Why == "" && r.others(s.installation) {
+		if n.Why = r.unavailableReason(); n.Why == "" && r.otherInstallation(s.installation) {
 			n.Why = "another installation has an image on it"
 		}
 	default:
@@ -256,16 +256,16 @@ func (s *Scout) marked(n *metal.Node, r *record, m *mark) (why string) {
 		if m.State == failed {
 			n.Failed = "the last image that was to be written was not"
 		}
-		return r.taken()
+		return r.unavailableReason()
 	}
 	n.Image, n.Cached = m.Image, true
 	switch {
-	case r.barred() != "":
-		return r.barred()
-	case state == "deleting" || r.ending() && m.State != caching:
+	case r.blockedReason() != "":
+		return r.blockedReason()
+	case state == stateDeleting || r.ending() && m.State != caching:
 		n.Image, n.Cached, n.Wiping = "", false, true
 		return state
-	case r.Instance != "" && !cacheHolds(s.installation, r):
+	case r.Instance != "" && !heldByCache(s.installation, r):
 		n.Used = true
 		return "claimed for instance " + r.Instance
 	case r.broken():
@@ -285,9 +285,4 @@ func (s *Scout) marked(n *metal.Node, r *record, m *mark) (why string) {
 		return state
 	}
 	return ""
-}
-
-// cacheHolds reports whether the claim on a node is the cache's own.
-func cacheHolds(installation string, r *record) bool {
-	return r.Instance != "" && r.Instance == standbyClaim(installation, r.UUID)
 }

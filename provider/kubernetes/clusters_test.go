@@ -75,7 +75,8 @@ func TestClusters(t *testing.T) {
 	tend := func(e *pool.Pool) {
 		t.Helper()
 		var all sync.WaitGroup
-		if _, err := e.Tend(t.Context(), pool.Tending{Go: all.Go, Done: func() {}, Failed: func(err error) { t.Log(err) }}); err != nil {
+		opt := pool.ReconcileOptions{Go: all.Go, Done: func() {}, Failed: func(err error) { t.Log(err) }}
+		if _, err := e.Reconcile(t.Context(), opt); err != nil {
 			t.Error(err)
 		}
 		all.Wait()

@@ -44,7 +44,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 
 // obituary adds to the error of a missing pod what is known of its end.
 func (e *entrance) obituary(id compute.ID, err error) error {
-	if why := e.p.watch().epitaph(e.p.podName(id)); errors.Is(err, errNone) && why != "" {
+	if why := e.p.watch().deletionReason(e.p.podName(id)); errors.Is(err, errNone) && why != "" {
 		return fmt.Errorf("%w: %s", err, why)
 	}
 	return err

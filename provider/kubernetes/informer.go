@@ -83,7 +83,7 @@ func (w *watch) toll(r *record, gone bool) {
 	}
 	news, ends := r.passes()
 	if gone {
-		news, ends = passing{words(podGone, cmp.Or(r.end(), w.tombstones[r.Metadata.Name].why)), farewell}, true
+		news, ends = passing{words(podGone, cmp.Or(r.end(), w.deleted[r.Metadata.Name].why)), farewell}, true
 	}
 	for _, v := range all {
 		select {

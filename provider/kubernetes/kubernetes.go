@@ -144,7 +144,7 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec, now time.Time)
 	if spec.ID == "" || len(spec.ID) > 1000 {
 		return nil, compute.Unasked(&compute.Error{Kind: compute.ErrInvalid, Err: errors.New("not a name for an instance")})
 	}
-	if err := p.judge(ctx, spec.Image); err != nil {
+	if err := p.checkImagePolicy(ctx, spec.Image); err != nil {
 		return nil, compute.Unasked(err)
 	}
 	if _, err := p.c.ask(); err != nil {

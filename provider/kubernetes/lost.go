@@ -123,7 +123,7 @@ func (e *entrance) fell(ctx context.Context, id compute.ID, on sighted, inside p
 // what it was before, if that is known. The result is "" if it is well.
 func (e *entrance) fate(in *record, on sighted, inside podexec.Container, was *record) string {
 	if in == nil || in.Metadata.UID != on.uid {
-		why := e.p.podWatch().epitaph(inside.Pod)
+		why := e.p.podWatch().deletionReason(inside.Pod)
 		if was != nil && was.Metadata.UID == on.uid {
 			why = cmp.Or(was.end(), why)
 		}

@@ -30,7 +30,7 @@ func TestReplace(t *testing.T) {
 		if got := w.get(name) != nil; got != there {
 			t.Errorf("%s: %s is there: %t", when, name, got)
 		}
-		if got := fmt.Sprint(w.epitaph("web-1")); name == "web-1" && got != why {
+		if got := fmt.Sprint(w.deletionReason("web-1")); name == "web-1" && got != why {
 			t.Errorf("%s: of its end is known %q", when, got)
 		}
 	}

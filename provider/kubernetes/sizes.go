@@ -23,16 +23,16 @@ func (b *builder) sizes(spec compute.Spec) map[string]string {
 	if err != nil {
 		return nil
 	}
-	c, err := b.main(part(pod.Object, "spec"))
+	c, err := b.main(trimPart(pod.Object, "spec"))
 	if err != nil {
 		return nil
 	}
-	r := part(c, "resources")
+	r := trimPart(c, "resources")
 	out := map[string]string{"gpus": "0"}
 	for fact, name := range map[string]string{"cores": "cpu", "memory": "memory", "disk": "ephemeral-storage", "gpus": b.p.o.GPU} {
-		said := part(r, "limits")[name]
+		said := trimPart(r, "limits")[name]
 		if said == nil {
-			said = part(r, "requests")[name]
+			said = trimPart(r, "requests")[name]
 		}
 		if said == nil {
 			continue

@@ -27,7 +27,7 @@ func TestEpitaph(t *testing.T) {
 	w := newWatch(c, watched{gvr: pods})
 	do := func(what string, why string, news int, err error) {
 		t.Helper()
-		if got := w.epitaph("web-1"); err != nil || !strings.Contains(got, why) || why == "" && got != "" || told != news {
+		if got := w.deletionReason("web-1"); err != nil || !strings.Contains(got, why) || why == "" && got != "" || told != news {
 			t.Errorf("%s: of its end is known %q, %d were told of, %v", what, got, told, err)
 		}
 	}

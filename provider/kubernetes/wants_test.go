@@ -135,7 +135,7 @@ func TestWants(t *testing.T) {
 	if s := all[0]; s.Failures != 0 || s.LastError != "" {
 		t.Errorf("of the source it is said: %+v", s)
 	}
-	if _, err := p.Work(ctx); err != nil {
+	if _, err := p.RunDue(ctx); err != nil {
 		t.Error(err)
 	}
 }

@@ -32,13 +32,13 @@ type watch struct {
 	c  *cluster
 	of watched
 
-	mu         sync.Mutex
-	all        map[string]*record   // by name
-	tombstones map[string]tombstone // by name
-	ours       map[string]deletion  // the uids of objects that we delete or have deleted
-	swept      time.Time            // when old entries of ours were last removed
-	synced     chan struct{}        // closed when the first list has come
-	broken     error                // why there is no watch now; nil: it works
+	mu      sync.Mutex
+	all     map[string]*record    // by name
+	deleted map[string]deletedPod // by name
+	ours    map[string]deletion   // the uids of objects that we delete or have deleted
+	swept   time.Time             // when old entries of ours were last removed
+	synced  chan struct{}         // closed when the first list has come
+	broken  error                 // why there is no watch now; nil: it works
 	// why watching is forbidden; listing then works, and starts again and again
 	denied    error
 	since     time.Time              // when this began
@@ -57,7 +57,7 @@ type watch struct {
 const longList = 1000
 
 func newWatch(c *cluster, of watched) *watch {
-	return &watch{c: c, of: of, all: map[string]*record{}, tombstones: map[string]tombstone{}, ours: map[string]deletion{}, silence: silence}
+	return &watch{c: c, of: of, all: map[string]*record{}, deleted: map[string]deletedPod{}, ours: map[string]deletion{}, silence: silence}
 }
 
 // begin starts the watch unless it runs.
@@ -126,7 +126,7 @@ func (w *watch) source() cache.ListerWatcher {
 					return err
 				}
 				for i := range list.Items {
-					_, _ = slim(&list.Items[i]) // it returns no error for these
+					_, _ = trimObject(&list.Items[i]) // it returns no error for these
 				}
 				out = list
 				return nil
@@ -350,8 +350,8 @@ type timing struct {
 // put stores a record, with the times since when we have seen its states.
 func (w *watch) put(r *record) {
 	w.date(r, w.all[r.Metadata.Name])
-	if g := w.tombstones[r.Metadata.Name]; g.of != nil && g.of.Metadata.UID == r.Metadata.UID {
-		delete(w.tombstones, r.Metadata.Name)
+	if g := w.deleted[r.Metadata.Name]; g.of != nil && g.of.Metadata.UID == r.Metadata.UID {
+		delete(w.deleted, r.Metadata.Name)
 	}
 	if _, ends := r.passes(); ends && w.ours[r.Metadata.UID].at.IsZero() {
 		ended := false // before
@@ -390,7 +390,7 @@ func (w *watch) date(r, old *record) {
 // drop forgets a record.
 func (w *watch) drop(name string) {
 	if r := w.all[name]; r != nil {
-		w.mourn(r)
+		w.rememberDeleted(r)
 		delete(w.all, name)
 	}
 }
@@ -489,7 +489,7 @@ func (w *watch) Replace(list []any, version string) error {
 			// a call told it after the list was made; the watch will tell the rest
 			w.all[name] = r
 		case now == nil || now.Metadata.UID != r.Metadata.UID:
-			w.mourn(r)
+			w.rememberDeleted(r)
 		}
 	}
 	if len(list) >= longList { // the caller still holds the list
@@ -508,7 +508,7 @@ func (w *watch) Replace(list []any, version string) error {
 
 // Transformer implements cache.TransformingStore: the first objects are held for a moment before
 // they come to us.
-func (w *watch) Transformer() cache.TransformFunc { return slim }
+func (w *watch) Transformer() cache.TransformFunc { return trimObject }
 
 // Resync implements cache.ReflectorStore.
 func (w *watch) Resync() error { return nil }

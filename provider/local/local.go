@@ -217,6 +217,8 @@ func (p *Provider) others() string {
 	return install.Machine + install.Place(p.mark())
 }
 
+// remember creates the file used, before anything is started. Without a directory it does
+// nothing.
 func (p *Provider) remember() error {
 	if p.o.Dir == "" {
 		return nil

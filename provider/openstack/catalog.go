@@ -37,18 +37,18 @@ type Network struct {
 // Catalog is what a cloud offers a project. Each list is cached, and fetched again when something
 // is missing in it. Any number of goroutines may use it.
 type Catalog struct {
-	flavors  *shared[*flavor.Table]
-	images   *shared[[]images.Image]
-	networks *shared[[]Network]
-	groups   *shared[[]compute.Named]
-	zones    *shared[[]compute.Named]
-	sgroups  *shared[[]compute.Named] // server groups
+	flavors  *singleflight[*flavor.Table]
+	images   *singleflight[[]images.Image]
+	networks *singleflight[[]Network]
+	groups   *singleflight[[]compute.Named]
+	zones    *singleflight[[]compute.Named]
+	sgroups  *singleflight[[]compute.Named] // server groups
 }
 
 func newCatalog(s *Session) *Catalog {
 	return &Catalog{
-		flavors: newShared(s.listFlavors), images: newShared(s.listImages), networks: newShared(s.listNetworks),
-		groups: newShared(s.listGroups), zones: newShared(s.listZones), sgroups: newShared(s.listServerGroups),
+		flavors: newSingleflight(s.listFlavors), images: newSingleflight(s.listImages), networks: newSingleflight(s.listNetworks),
+		groups: newSingleflight(s.listGroups), zones: newSingleflight(s.listZones), sgroups: newSingleflight(s.listServerGroups),
 	}
 }
 
@@ -90,7 +90,7 @@ func (c *Catalog) Zones(ctx context.Context) ([]compute.Named, error) {
 }
 
 // known looks in a list, and if the thing is missing, once more in a fresh list.
-func known[T, V any](ctx context.Context, s *shared[T], look func(T) (V, error)) (V, error) {
+func known[T, V any](ctx context.Context, s *singleflight[T], look func(T) (V, error)) (V, error) {
 	then := time.Now()
 	var none V
 	list, err := s.recent(ctx, keptCatalog)
@@ -216,6 +216,7 @@ func near(names []string, want string) string {
 	return text
 }
 
+// listFlavors returns all flavors. The number of GPUs comes from a flavor's extra specs.
 func (s *Session) listFlavors(ctx context.Context) (*flavor.Table, error) {
 	c, err := s.Compute(ctx)
 	if err != nil {
@@ -255,6 +256,7 @@ func gpus(specs map[string]string) int {
 	return n
 }
 
+// listImages returns the active images, of any owner that the project may see.
 func (s *Session) listImages(ctx context.Context) ([]images.Image, error) {
 	c, err := s.Images(ctx)
 	if err != nil {
@@ -291,6 +293,8 @@ func (s *Session) listNetworks(ctx context.Context) ([]Network, error) {
 	return out, nil
 }
 
+// listGroups asks for this project's groups alone: an administrator would get those of all
+// projects.
 func (s *Session) listGroups(ctx context.Context) (out []compute.Named, err error) {
 	c, err := s.Network(ctx)
 	if err != nil {
@@ -311,6 +315,7 @@ func (s *Session) listGroups(ctx context.Context) (out []compute.Named, err erro
 	return out, Classify("SecurityGroups", "", err)
 }
 
+// listZones returns the available zones by name. A zone's id is its name.
 func (s *Session) listZones(ctx context.Context) (out []compute.Named, err error) {
 	c, err := s.Compute(ctx)
 	if err != nil {

@@ -30,7 +30,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	if err := p.health.standing(ctx, s, id); err != nil {
 		return nil, err
 	}
-	seen := p.seen.see(id, func(k *sighting) {
+	seen := p.seen.see(id, func(k *observation) {
 		if k.active.IsZero() {
 			k.active = time.Now()
 		}
@@ -56,7 +56,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	if err != nil {
 		return nil, p.cannot(ctx, s, id, seen, err)
 	}
-	p.seen.see(id, func(k *sighting) { k.reached, k.refused = true, time.Time{} })
+	p.seen.see(id, func(k *observation) { k.reached, k.refused = true, time.Time{} })
 	return install.Over(c, id, p.o.Installation+"/"+string(id), p.o.Agent), nil
 }
 
@@ -65,7 +65,7 @@ func notReady(id compute.ID, err error) error {
 }
 
 // cannot gives a failed log-in its kind: while the server boots, it is ErrNotReady.
-func (p *Provider) cannot(ctx context.Context, s servers.Server, id compute.ID, before sighting, err error) error {
+func (p *Provider) cannot(ctx context.Context, s servers.Server, id compute.ID, before observation, err error) error {
 	if ctx.Err() != nil {
 		return Classify("Connect", id, ctx.Err())
 	}
@@ -76,7 +76,7 @@ func (p *Provider) cannot(ctx context.Context, s servers.Server, id compute.ID, 
 		return serr
 	}
 	denied := errors.Is(err, compute.ErrDenied)
-	seen := p.seen.see(id, func(k *sighting) {
+	seen := p.seen.see(id, func(k *observation) {
 		if denied && k.refused.IsZero() {
 			k.refused = time.Now()
 		}

@@ -13,6 +13,8 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	return Classify("Destroy", id, p.destroy(ctx, id))
 }
 
+// destroy asks for the deletion of the server, or else of what it left, and does not wait. It
+// returns ErrNotFound only when nothing is left.
 func (p *Provider) destroy(ctx context.Context, id compute.ID) error {
 	if !plainName().MatchString(string(id)) {
 		return &compute.Error{Op: "openstack.Destroy", ID: id, Kind: compute.ErrNotFound, Err: errors.New("not the name of a server")}

@@ -180,6 +180,8 @@ func unreached(err error) string {
 	return at + text
 }
 
+// kind returns the kind of a compute.Error. A quota that could never suffice is ErrTooLarge, and
+// one that is used up is ErrNoCapacity.
 func (f *Fault) kind() error {
 	switch f.Reason {
 	case NoHardware:
@@ -205,6 +207,7 @@ func (f *Fault) kind() error {
 	return compute.ErrFailed
 }
 
+// hint advises the user, or returns "" if there is nothing to advise.
 func (f *Fault) hint() string {
 	switch {
 	case f.Reason == QuotaSpent && f.never():

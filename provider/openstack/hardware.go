@@ -113,6 +113,8 @@ func (s shortage) has(f flavor.Flavor) bool {
 	return slices.ContainsFunc(s, func(l lack) bool { return l.flavor.ID == f.ID })
 }
 
+// error returns one ErrNoCapacity for all tries. A single try keeps the cloud's words as they
+// are.
 func (s shortage) error(id compute.ID) error {
 	last := s[len(s)-1].fault
 	all := *last

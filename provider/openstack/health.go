@@ -17,7 +17,7 @@ import (
 type health struct {
 	o        *Options
 	s        *Session
-	seen     *sightings
+	seen     *observations
 	hardware *hardware
 }
 
@@ -42,7 +42,7 @@ func (h *health) standing(ctx context.Context, s servers.Server, id compute.ID) 
 		return h.broken(ctx, s, id)
 	case "BUILD":
 		// Clocks differ, so the time counts since we first saw it.
-		seen := h.seen.see(id, func(k *sighting) {
+		seen := h.seen.see(id, func(k *observation) {
 			if k.building.IsZero() {
 				k.building = time.Now()
 			}
@@ -107,7 +107,7 @@ func (h *health) explain(ctx context.Context, s servers.Server, f *Fault) *Fault
 // lacking notes, once for each server, that its flavor had no hardware.
 func (h *health) lacking(s servers.Server, id compute.ID) {
 	name, ok := s.Flavor["id"].(string)
-	h.seen.see(id, func(k *sighting) { ok, k.lacking = ok && k.lacking != s.ID, s.ID })
+	h.seen.see(id, func(k *observation) { ok, k.lacking = ok && k.lacking != s.ID, s.ID })
 	if !ok {
 		return
 	}

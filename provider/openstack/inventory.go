@@ -23,16 +23,16 @@ type inventory struct {
 	o *Options
 	s *Session
 
-	servers  *shared[view]
-	ports    *shared[[]ports.Port]
-	floating *shared[[]floatingips.FloatingIP]
-	volumes  *shared[[]volumes.Volume]
+	servers  *singleflight[view]
+	ports    *singleflight[[]ports.Port]
+	floating *singleflight[[]floatingips.FloatingIP]
+	volumes  *singleflight[[]volumes.Volume]
 }
 
 func newInventory(o *Options, s *Session) *inventory {
 	inv := &inventory{o: o, s: s}
-	inv.servers, inv.ports = newShared(inv.listServers), newShared(inv.listPorts)
-	inv.floating, inv.volumes = newShared(inv.listFloating), newShared(inv.listVolumes)
+	inv.servers, inv.ports = newSingleflight(inv.listServers), newSingleflight(inv.listPorts)
+	inv.floating, inv.volumes = newSingleflight(inv.listFloating), newSingleflight(inv.listVolumes)
 	return inv
 }
 

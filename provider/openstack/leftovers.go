@@ -13,6 +13,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
+// deleteServer asks for a deletion and does not wait for it. A server that is being deleted or
+// gone is no error.
 func (inv *inventory) deleteServer(ctx context.Context, s servers.Server) error {
 	if s.TaskState == "deleting" {
 		return nil

@@ -24,6 +24,7 @@ type Mark struct {
 	Instance     compute.ID
 }
 
+// pairs returns the keys and values of the mark, without its empty fields.
 func (m Mark) pairs() [][2]string {
 	var out [][2]string
 	for _, p := range [][2]string{

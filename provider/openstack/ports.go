@@ -78,6 +78,7 @@ type fields string
 // ToPortListQuery implements ports.ListOptsBuilder.
 func (f fields) ToPortListQuery() (string, error) { return string(f), nil }
 
+// listPorts returns the project's ports, with only those fields set that the query names.
 func (inv *inventory) listPorts(ctx context.Context) ([]ports.Port, error) {
 	c, err := inv.s.Network(ctx)
 	if err != nil {
@@ -98,6 +99,7 @@ func (inv *inventory) listPorts(ctx context.Context) ([]ports.Port, error) {
 	return all, Classify("List", "", err)
 }
 
+// listFloating returns the project's floating IPs, of any maker.
 func (inv *inventory) listFloating(ctx context.Context) ([]floatingips.FloatingIP, error) {
 	c, err := inv.s.Network(ctx)
 	if err != nil {
@@ -119,6 +121,8 @@ func (inv *inventory) listFloating(ctx context.Context) ([]floatingips.FloatingI
 	return all, Classify("List", "", err)
 }
 
+// listVolumes returns the volumes with this source's metadata. A cloud without a volume service
+// has none.
 func (inv *inventory) listVolumes(ctx context.Context) ([]volumes.Volume, error) {
 	c, err := inv.s.Volumes(ctx)
 	if errors.Is(err, ErrNoService) {

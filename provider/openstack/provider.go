@@ -26,8 +26,8 @@ type Provider struct {
 	metadata map[string]string // that the source's servers have
 
 	inv      *inventory
-	turns    *turns
-	seen     *sightings
+	turns    *keyLocks
+	seen     *observations
 	pair     *pair
 	hardware *hardware
 	planner  *planner
@@ -76,8 +76,8 @@ func Open(_ context.Context, log *slog.Logger, o Options) (*Provider, error) {
 		}
 	}
 	p := &Provider{
-		o: o, log: log, s: s, metadata: terms.metadata, turns: &turns{busy: map[compute.ID]*turn{}},
-		seen: &sightings{known: map[compute.ID]*sighting{}},
+		o: o, log: log, s: s, metadata: terms.metadata, turns: &keyLocks{busy: map[compute.ID]*keyLock{}},
+		seen: &observations{known: map[compute.ID]*observation{}},
 	}
 	p.inv, p.pair = newInventory(&p.o, s), &pair{o: &p.o, s: s}
 	p.hardware = &hardware{o: &p.o, s: s, sets: terms.sets}

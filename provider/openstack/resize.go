@@ -20,6 +20,8 @@ func (p *Provider) Resize(ctx context.Context, id compute.ID, flavor string) err
 	return Classify("Resize", id, p.resize(ctx, id, flavor))
 }
 
+// resize waits until the server has settled, before the resize and after it. A server that has
+// the flavor already is left alone.
 func (p *Provider) resize(ctx context.Context, id compute.ID, name string) error {
 	want, err := p.s.Catalog().Flavor(ctx, name)
 	if err != nil {

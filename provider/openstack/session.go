@@ -38,7 +38,7 @@ type Session struct {
 	http http.Client
 
 	catalog *Catalog
-	quota   *shared[Quota]
+	quota   *singleflight[Quota]
 
 	mu       sync.Mutex
 	services map[string]*gophercloud.ServiceClient
@@ -64,7 +64,7 @@ func NewSession(c credentials.Credentials, o SessionOptions) (*Session, error) {
 		cred: c, http: http.Client{Transport: t, CheckRedirect: stays},
 		services: map[string]*gophercloud.ServiceClient{}, turn: make(chan struct{}, 1), ready: make(chan struct{}),
 	}
-	s.catalog, s.quota = newCatalog(s), newShared(s.askQuota)
+	s.catalog, s.quota = newCatalog(s), newSingleflight(s.askQuota)
 	return s, nil
 }
 

@@ -40,6 +40,8 @@ type endpoint struct {
 	quiet time.Time // it asked for silence until then
 }
 
+// newTransport fills in the defaults: 20 requests a second, one minute for a try and for a wait,
+// and 4 retries. A negative number of retries is none.
 func newTransport(o SessionOptions) *transport {
 	t := &transport{
 		base: o.Base, rate: rate.Limit(cmp.Or(o.Rate, 20)), burst: o.Burst, timeout: cmp.Or(o.Timeout, time.Minute),
@@ -52,6 +54,7 @@ func newTransport(o SessionOptions) *transport {
 	return t
 }
 
+// endpoint returns the state of a host, and makes it at the first request.
 func (t *transport) endpoint(host string) *endpoint {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -79,6 +82,7 @@ func (e *endpoint) wait(ctx context.Context) error {
 	return e.limiter.Wait(ctx)
 }
 
+// sleep waits for d, or until ctx ends: then it returns ctx's error.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -178,6 +182,7 @@ type bodyUntil struct {
 	left   int64
 }
 
+// Read returns errLarge past the limit of bytes, and errSlow past the limit of time.
 func (b *bodyUntil) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if b.left -= int64(n); b.left < 0 {

@@ -99,7 +99,7 @@ func (a *ahead) keep(ctx context.Context) error {
 	defer a.starter.groups.leave(ending)
 	defer a.putAway(ending)
 	for {
-		world, like := a.mounts(), a.starter.groups.limits(owner{})
+		world, like := a.mounts(), a.starter.groups.limits(instanceRecord{})
 		a.mu.Lock()
 		good := a.good(like, world) && time.Since(a.since) < stale
 		a.mu.Unlock()
@@ -124,7 +124,7 @@ func (a *ahead) keep(ctx context.Context) error {
 
 // putOut starts a process ahead.
 func (a *ahead) putOut(ctx context.Context, world string, like limits) {
-	f, err := a.starter.start(ctx, aheadName(), owner{}, enter.Ahead)
+	f, err := a.starter.start(ctx, aheadName(), instanceRecord{}, enter.Ahead)
 	if err != nil {
 		a.log.Debug("no process can be started ahead", "source", a.o.Source, "err", err)
 		_ = a.starter.abandon(context.WithoutCancel(ctx), f)
@@ -155,7 +155,7 @@ const aheadPrefix = "ahead-"
 // aheadName names a control group by the process that makes it, so that no other process removes it
 // as long as that one lives.
 func aheadName() string {
-	me, _ := proc.Of(os.Getpid())
+	me, _ := proc.Identify(os.Getpid())
 	return aheadPrefix + strconv.Itoa(me.PID) + "-" + strconv.FormatUint(me.Start, 10) + "-" + strconv.FormatUint(rand.Uint64(), 36)
 }
 
@@ -172,7 +172,7 @@ func sweepAhead(ctx context.Context, tree *cgroup.Tree) {
 		if err != nil {
 			continue
 		}
-		if s, err := proc.Look(pid); err == nil && strconv.FormatUint(s.Start, 10) == parts[1] {
+		if s, err := proc.ReadStat(pid); err == nil && strconv.FormatUint(s.Start, 10) == parts[1] {
 			continue
 		}
 		g, err := tree.Open(name)

@@ -4,13 +4,13 @@ import (
 	"os"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/provider/egress"
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 	"github.com/hostler-project/hostler/provider/sandbox/network"
+	"github.com/hostler-project/hostler/text/units"
 )
 
 // The least with which a sandbox starts and has something left for a command.
@@ -104,35 +104,25 @@ func (o *Options) bounds() error {
 		return compute.WrongKey("cores", "", "cores = %v: more than 0, up to the %d that this machine has", o.Cores, cores)
 	case o.Memory != 0 && o.Memory < leastMemory:
 		return compute.WrongKey(
-			"memory", "", "memory = %s: at least %s, as the sandbox's own process needs some", size(o.Memory),
-			size(leastMemory),
+			"memory", "", "memory = %s: at least %s, as the sandbox's own process needs some", units.FormatSize(o.Memory),
+			units.FormatSize(leastMemory),
 		)
 	case o.Memory > installed():
-		return compute.WrongKey("memory", "", "memory = %s: at most the %s that this machine has", size(o.Memory), size(installed()))
+		return compute.WrongKey(
+			"memory", "", "memory = %s: at most the %s that this machine has", units.FormatSize(o.Memory),
+			units.FormatSize(installed()),
+		)
 	case o.Disk != 0 && o.Disk < leastDisk:
-		return compute.WrongKey("disk", "", "disk = %s: at least %s, as the sandbox's own files need some", size(o.Disk), size(leastDisk))
+		return compute.WrongKey(
+			"disk", "", "disk = %s: at least %s, as the sandbox's own files need some", units.FormatSize(o.Disk),
+			units.FormatSize(leastDisk),
+		)
 	case o.PIDs != 0 && o.PIDs < leastPIDs:
 		return compute.WrongKey("pids", "", "pids = %d: at least %d, as the sandbox's own process needs some thirty", o.PIDs, leastPIDs)
 	case o.PTYs < 0:
 		return compute.WrongKey("ptys", "", "ptys = %d: at least 1", o.PTYs)
 	case o.Upper == "disk" && o.Disk > 0 && os.Geteuid() != 0:
-		return compute.WrongKey("disk", "", "disk = %s: only root can limit what is written with upper = disk", size(o.Disk))
+		return compute.WrongKey("disk", "", "disk = %s: only root can limit what is written with upper = disk", units.FormatSize(o.Disk))
 	}
 	return nil
-}
-
-// size writes a number of bytes as a source's configuration does: 512M, 1.5G.
-func size(n int64) string {
-	const units = "KMGTPE"
-	if n < 0 {
-		return "-" + size(-n)
-	}
-	v, unit := float64(n), ""
-	for i := 0; v >= 1024 && i < len(units); i++ {
-		v, unit = v/1024, units[i:i+1]
-	}
-	if v == float64(int64(v)) {
-		return strconv.FormatInt(int64(v), 10) + unit
-	}
-	return strconv.FormatFloat(v, 'f', 1, 64) + unit
 }

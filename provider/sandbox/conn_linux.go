@@ -31,7 +31,9 @@ type way struct {
 	starvedBefore atomic.Int64 // the count of processes killed for lack of memory, as last read
 }
 
-func (p *Provider) way(id compute.ID, own owner, c *agent.Client) (compute.Conn, error) {
+// way makes a connection that owns c, and closes c if it fails. For a sandbox on the host's root
+// no image is read.
+func (p *Provider) way(id compute.ID, own instanceRecord, c *agent.Client) (compute.Conn, error) {
 	w := &way{Client: c, p: p, id: id, user: p.o.User}
 	if _, w.host = HostRoot(own.Image); w.host {
 		return w, nil

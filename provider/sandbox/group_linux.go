@@ -38,7 +38,7 @@ type groups struct {
 }
 
 // limits returns the limits for a request. A request for more than the source's usual gets more.
-func (gs *groups) limits(own owner) limits {
+func (gs *groups) limits(own instanceRecord) limits {
 	l := limits{cores: gs.o.Cores, memory: max(gs.o.Memory, own.Memory), pids: gs.o.PIDs}
 	if l.cores > 0 {
 		l.cores = max(l.cores, float64(own.Cores))
@@ -56,7 +56,7 @@ func (gs *groups) limits(own owner) limits {
 
 // disk returns how many bytes may be written; 0: no limit. Writes to memory count as memory, so by
 // default they get no more than half of that: then programs see a full disk, and are not killed.
-func (gs *groups) disk(own owner) int64 {
+func (gs *groups) disk(own instanceRecord) int64 {
 	if gs.o.without("limits") {
 		return 0
 	}
@@ -114,7 +114,7 @@ func label(name string) string {
 }
 
 // make makes the control group of a sandbox. It first ends one that a crash left.
-func (gs *groups) make(ctx context.Context, id string, own owner) (*cgroup.Group, limits, error) {
+func (gs *groups) make(ctx context.Context, id string, own instanceRecord) (*cgroup.Group, limits, error) {
 	l := gs.limits(own)
 	if gs.o.without("limits") {
 		l = limits{}

@@ -45,7 +45,7 @@ func (im *images) store() (*image.Store, error) {
 
 // base returns what a sandbox needs of its image, from its record. The first time it comes from the
 // store of images, which pulls the image if need be.
-func (im *images) base(ctx context.Context, own owner) (*base, error) {
+func (im *images) base(ctx context.Context, own instanceRecord) (*base, error) {
 	if _, ok := HostRoot(own.Image); ok {
 		return &base{Env: map[string]string{"HOME": im.o.Home}}, nil
 	}
@@ -142,7 +142,7 @@ func (im *images) release(id compute.ID) error {
 }
 
 // imagePieces returns the pieces of an image's root.
-func (t *trees) imagePieces(b *base) ([]enter.Piece, error) {
+func (t *bindMounts) imagePieces(b *base) ([]enter.Piece, error) {
 	root := enter.Piece{At: "/", Kind: enter.Overlay}
 	for _, dir := range slices.Backward(b.Layers) {
 		tree, err := t.tree(dir)

@@ -124,6 +124,8 @@ func writeLife(home *os.File, l life) error {
 // finishLife records that the sandbox was made completely.
 func finishLife(home *os.File) error { return appendTo(home, finished, 0) }
 
+// appendTo appends to the file life of a sandbox's home. The flags are for open, in addition to
+// its own.
 func appendTo(home *os.File, text string, flags int) error {
 	fd, err := unix.Openat(int(home.Fd()), "life", unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND|unix.O_CLOEXEC|flags, 0o600)
 	if err != nil {

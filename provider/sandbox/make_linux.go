@@ -19,18 +19,18 @@ import (
 // making is a sandbox in the making.
 type making struct {
 	p    *Provider
-	own  owner
+	own  instanceRecord
 	home *os.File // its directory, locked
 	first
 	base   *base
-	t      trees
+	t      bindMounts
 	guards []string // the directories that keep guarded names from being taken
 	holds  []int    // their descriptors, by place among those sent with the plan
 }
 
 // make makes a sandbox in its directory, which is locked and has none. After a failure it ends the
 // process, and leaves the directory to be tried again or destroyed.
-func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err error) {
+func (p *Provider) make(ctx context.Context, home *os.File, own instanceRecord) (err error) {
 	buryAll()
 	if err := p.at("start"); err != nil {
 		return err
@@ -51,7 +51,7 @@ func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err erro
 	defer p.ahead.refill() // at the end, so as not to slow this down
 	f, ready := p.ahead.take(p.groups.limits(own))
 	if ready {
-		err = (&making{p: p, own: own, home: home, base: base, first: f, t: trees{users: -1}}).make(ctx)
+		err = (&making{p: p, own: own, home: home, base: base, first: f, t: bindMounts{users: -1}}).make(ctx)
 		if !errors.Is(err, errEndedEarly) || ctx.Err() != nil {
 			return err
 		}
@@ -64,7 +64,7 @@ func (p *Provider) make(ctx context.Context, home *os.File, own owner) (err erro
 		f.close()
 		return errors.Join(err, p.starter.abandon(context.WithoutCancel(ctx), f))
 	}
-	return (&making{p: p, own: own, home: home, base: base, first: f, t: trees{users: -1}}).make(ctx)
+	return (&making{p: p, own: own, home: home, base: base, first: f, t: bindMounts{users: -1}}).make(ctx)
 }
 
 // make makes a sandbox of its first process, and ends the process if that fails.

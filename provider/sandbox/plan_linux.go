@@ -100,7 +100,7 @@ func (l limits) shm() int64 {
 
 // hosts returns a sandbox's /etc/hosts. Without its own name, programs that ask for it wait for a
 // name server. With the host's files it has the host's names too.
-func hosts(own owner) string {
+func hosts(own instanceRecord) string {
 	text := "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
 	if _, ok := HostRoot(own.Image); ok {
 		if b, err := os.ReadFile("/etc/hosts"); err == nil && len(b) < mostHosts {

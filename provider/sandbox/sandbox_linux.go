@@ -20,17 +20,18 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/linux/cgroup"
-	"github.com/hostler-project/hostler/provider/homes"
+	"github.com/hostler-project/hostler/provider/instancedirs"
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 	"github.com/hostler-project/hostler/provider/sandbox/uids"
 	"github.com/hostler-project/hostler/remote/agent"
+	"github.com/hostler-project/hostler/text/units"
 )
 
 // Provider makes sandboxes.
 type Provider struct {
 	o      Options
 	log    *slog.Logger
-	homes  *homes.Dir[owner]
+	homes  *instancedirs.Dir[instanceRecord]
 	shares []share
 	root   bool // we are root
 
@@ -40,7 +41,7 @@ type Provider struct {
 	net     *networks
 	starter *starter
 	ahead   *ahead
-	lacks   lacks // what its sandboxes should show of the host and cannot
+	lacks   unshown // what its sandboxes should show of the host and cannot
 	// called before each step, with its name; an error ends the call as a kill would. nil but in
 	// tests
 	step func(string) error
@@ -129,11 +130,11 @@ func fault(op string, id compute.ID, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		kind = nil
-	case errors.Is(err, homes.ErrNone):
+	case errors.Is(err, instancedirs.ErrNone):
 		kind = compute.ErrNotFound
-	case errors.Is(err, homes.ErrForeign):
+	case errors.Is(err, instancedirs.ErrForeign):
 		kind = compute.ErrConflict
-	case errors.Is(err, uids.ErrNone), homes.Full(err):
+	case errors.Is(err, uids.ErrNone), instancedirs.Full(err):
 		kind = compute.ErrNoCapacity
 	case errors.Is(err, fs.ErrPermission):
 		kind = compute.ErrDenied
@@ -141,7 +142,9 @@ func fault(op string, id compute.ID, err error) error {
 	return &compute.Error{Op: "sandbox." + op, ID: id, Kind: kind, Err: err}
 }
 
-func (p *Provider) instance(o owner) compute.Instance {
+// instance describes a sandbox by its record. Memory and disk are in bytes, and cores are at
+// least one.
+func (p *Provider) instance(o instanceRecord) compute.Instance {
 	facts := map[string]string{"os": "linux", "arch": runtime.GOARCH, "image": o.Image}
 	l := p.groups.limits(o)
 	cores := runtime.NumCPU()
@@ -157,12 +160,12 @@ func (p *Provider) instance(o owner) compute.Instance {
 
 // Create makes a sandbox, finishes one that was begun, or returns the existing one.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
-	if !homes.Plain(spec.ID) {
+	if !instancedirs.Plain(spec.ID) {
 		return compute.Instance{}, &compute.Error{
 			Op: "sandbox.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name for a directory"),
 		}
 	}
-	own := owner{Owner: p.homes.Owner(spec.ID), Image: spec.Image, Cores: spec.Cores, Memory: spec.Memory, Disk: spec.Disk}
+	own := instanceRecord{Owner: p.homes.Owner(spec.ID), Image: spec.Image, Cores: spec.Cores, Memory: spec.Memory, Disk: spec.Disk}
 	if err := p.cannot(own); err != nil {
 		return compute.Instance{}, &compute.Error{
 			Op: "sandbox.Create", ID: spec.ID, Kind: compute.ErrTooLarge, Hint: "ask for less, or another source",
@@ -175,23 +178,26 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 }
 
 // cannot says why this machine can never satisfy a request, or returns nil.
-func (p *Provider) cannot(own owner) error {
+func (p *Provider) cannot(own instanceRecord) error {
 	if n := runtime.NumCPU(); own.Cores > n || own.Memory > installed() {
-		return fmt.Errorf("this machine has %d cores and %s of memory", n, size(installed()))
+		return fmt.Errorf("this machine has %d cores and %s of memory", n, units.FormatSize(installed()))
 	}
 	if p.o.Upper != "disk" && p.o.Disk == 0 {
 		if most := p.groups.limits(own).memory; own.Disk > most {
-			return fmt.Errorf("what is written is kept in memory, of which it has %s: no %s of disk", size(most), size(own.Disk))
+			return fmt.Errorf(
+				"what is written is kept in memory, of which it has %s: no %s of disk", units.FormatSize(most), units.FormatSize(own.Disk),
+			)
 		}
 		return nil
 	}
 	if most := p.homes.Space(); most > 0 && own.Disk > most {
-		return fmt.Errorf("the file system has %s: no %s of disk", size(most), size(own.Disk))
+		return fmt.Errorf("the file system has %s: no %s of disk", units.FormatSize(most), units.FormatSize(own.Disk))
 	}
 	return nil
 }
 
-func (p *Provider) create(ctx context.Context, own owner) (compute.Instance, error) {
+// create returns a sandbox that is there already. An incomplete one is removed and made anew.
+func (p *Provider) create(ctx context.Context, own instanceRecord) (compute.Instance, error) {
 	home, own, err := p.homes.Make(ctx, own)
 	if err != nil {
 		return compute.Instance{}, err
@@ -268,11 +274,11 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	defer buryAll()
 	home, _, err := p.homes.Lock(ctx, id)
 	if err != nil {
-		if errors.Is(err, homes.ErrNone) {
+		if errors.Is(err, instancedirs.ErrNone) {
 			// an earlier Destroy may have been killed over it
 			p.homes.Sweep(ctx, 0)
 			// or a Create
-			if more := errors.Join(p.groups.end(ctx, label(string(id))), p.net.detach(ctx, id)); more != nil && homes.Plain(id) {
+			if more := errors.Join(p.groups.end(ctx, label(string(id))), p.net.detach(ctx, id)); more != nil && instancedirs.Plain(id) {
 				err = more
 			}
 			p.groups.leave(ctx)
@@ -296,7 +302,7 @@ func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	if err := p.at("delete"); err != nil {
 		return err
 	}
-	if err := homes.Remove(to); err != nil {
+	if err := instancedirs.Remove(to); err != nil {
 		return fault("Destroy", id, err)
 	}
 	p.homes.Sweep(ctx, time.Hour)
@@ -361,7 +367,7 @@ func (p *Provider) down(ctx context.Context, home *os.File, id compute.ID) error
 		if err := p.at("clear " + name); err != nil {
 			return err
 		}
-		if err := homes.Remove(filepath.Join(p.home(id), name)); err != nil {
+		if err := instancedirs.Remove(filepath.Join(p.home(id), name)); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/linux/cgroup"
+	"github.com/hostler-project/hostler/text/units"
 )
 
 // Limits on what the machine has once for all, where no control group and no name space divides it.
@@ -24,7 +25,7 @@ const defaultPTYs = 64
 func capped(name string) (*cgroup.Tree, error) {
 	tree, err := cgroup.Find(name)
 	if err == nil {
-		tree.Cap(cgroup.Limits{Memory: installed() / 10 * 9, PIDs: numbers() / 4 * 3})
+		tree.LimitAll(cgroup.Limits{Memory: installed() / 10 * 9, PIDs: numbers() / 4 * 3})
 	}
 	return tree, err
 }
@@ -62,7 +63,10 @@ func room() error {
 	if all := installed(); all > 0 {
 		keep := min(all/20, 1<<30)
 		if free, ok := availableMemory(); ok && free < keep+ownMemory {
-			return full("%s of this machine's %s of memory are free", size(free), size(all), "end some programs or sandboxes")
+			return full(
+				"%s of this machine's %s of memory are free", units.FormatSize(free), units.FormatSize(all),
+				"end some programs or sandboxes",
+			)
 		}
 	}
 	all := machineNumber("/proc/sys/kernel/pty/max") - machineNumber("/proc/sys/kernel/pty/reserve")

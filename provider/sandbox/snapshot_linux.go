@@ -27,7 +27,7 @@ func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 }
 
 // snapshot is Snapshot, with the instance's lock held.
-func (p *Provider) snapshot(ctx context.Context, id compute.ID, own owner, spec compute.ImageSpec) (string, error) {
+func (p *Provider) snapshot(ctx context.Context, id compute.ID, own instanceRecord, spec compute.ImageSpec) (string, error) {
 	bad := func(text, hint string) (string, error) {
 		return "", &compute.Error{Kind: compute.ErrInvalid, Err: errors.New(text), Hint: hint}
 	}

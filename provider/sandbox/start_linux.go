@@ -75,7 +75,7 @@ func (s *starter) abandon(ctx context.Context, f first) error {
 
 // start starts a first process in its name spaces and a control group of that name. It is to be
 // abandoned even after an error.
-func (s *starter) start(ctx context.Context, name string, own owner, words ...string) (m first, err error) {
+func (s *starter) start(ctx context.Context, name string, own instanceRecord, words ...string) (m first, err error) {
 	m.Group = name
 	control, theirs, err := socketpair()
 	if err != nil {
@@ -173,7 +173,7 @@ func (s *starter) start(ctx context.Context, name string, own owner, words ...st
 	m.handle, err = proc.Open(process.Pid)
 	bear(process.Pid)
 	if err == nil {
-		m.Process, err = proc.Of(process.Pid)
+		m.Process, err = proc.Identify(process.Pid)
 	}
 	// it is known by its record, and reaped by its parent when it ends
 	_ = process.Release()
@@ -249,6 +249,7 @@ func (s *starter) mapUsers(m first) error {
 		writeProc(proc+"/gid_map", "0 "+strconv.Itoa(os.Getegid())+" 1"))
 }
 
+// writeProc writes a file of /proc in one write, as the kernel demands for maps of ids.
 func writeProc(name, text string) error {
 	fd, err := unix.Open(name, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

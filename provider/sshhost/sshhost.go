@@ -156,6 +156,7 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 
 func (p *Provider) mark(host string) string { return p.o.Installation + "/" + string(p.id(host)) }
 
+// options reads [USER@]HOST[:PORT]. An IPv6 address needs brackets before a port.
 func (p *Provider) options(host string, mark map[string]string) sshconn.Options {
 	o := sshconn.Options{Host: host, ConfigFile: p.o.ConfigFile, Timeout: p.o.Timeout, KeepAlive: p.o.KeepAlive, Mark: mark}
 	if i := strings.LastIndexByte(o.Host, '@'); i >= 0 {

@@ -88,7 +88,7 @@ type kvm struct {
 }
 
 // accelerator decides between kvm and tcg for a machine.
-func (p *acceleration) accelerator(ctx context.Context, q qemu.Program, own *owner) (string, error) {
+func (p *acceleration) accelerator(ctx context.Context, q qemu.Program, own *instanceRecord) (string, error) {
 	switch p.p.o.Accel {
 	case "kvm":
 		if err := openKVM(); err != nil {
@@ -130,7 +130,7 @@ func (p *acceleration) probeKVM(ctx context.Context, q qemu.Program, kernel, ini
 			}
 		}
 	}
-	boot, err := proc.Boot()
+	boot, err := proc.BootID()
 	if err != nil {
 		return found, err
 	}

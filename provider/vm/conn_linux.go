@@ -104,7 +104,7 @@ func (p *entrance) wake(ctx context.Context, id compute.ID) (*port.Line, error) 
 
 // become resumes a machine that is still the copy of another, gives it its identity, and returns a
 // line to it.
-func (p *entrance) become(ctx context.Context, own owner) (*port.Line, error) {
+func (p *entrance) become(ctx context.Context, own instanceRecord) (*port.Line, error) {
 	i, err := identity(own)
 	if err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func (p *entrance) become(ctx context.Context, own owner) (*port.Line, error) {
 
 // renew resumes a machine that has its identity, with the current time and fresh random numbers,
 // and returns a line to it. Both are sent before it runs, so that it reads them first.
-func (p *entrance) renew(ctx context.Context, own owner) (*port.Line, error) {
+func (p *entrance) renew(ctx context.Context, own instanceRecord) (*port.Line, error) {
 	home := p.p.home(compute.ID(own.ID))
 	out, err := port.Call(ctx, home, own.Last)
 	if err != nil {
@@ -186,7 +186,7 @@ func proceed(ctx context.Context, dir string) error {
 }
 
 // identity is what makes a machine itself, without the values that only count at the moment of use.
-func identity(own owner) (guest.Identity, error) {
+func identity(own instanceRecord) (guest.Identity, error) {
 	key, err := seed.NewKey("root@" + hostname(own.ID))
 	return guest.Identity{
 		Hostname: hostname(own.ID), MachineID: strings.ReplaceAll(own.UUID, "-", ""), HostKey: key.Private,
@@ -196,7 +196,7 @@ func identity(own owner) (guest.Identity, error) {
 
 // name records that a machine is in use. err tells whether it got what it needs for that. Nothing
 // was run in it for its user yet.
-func (p *entrance) name(own owner, l *port.Line, err error) (*port.Line, error) {
+func (p *entrance) name(own instanceRecord, l *port.Line, err error) (*port.Line, error) {
 	if err == nil {
 		if err = p.p.at("named"); err == nil {
 			err = p.p.record(&own, named)
@@ -225,7 +225,7 @@ func (p *entrance) again(ctx context.Context, id compute.ID) (*port.Line, error)
 }
 
 // usable refuses instances that cannot be connected to as they are.
-func (p *entrance) usable(own owner) error {
+func (p *entrance) usable(own instanceRecord) error {
 	id := compute.ID(own.ID)
 	switch own.Stage {
 	case begun, starting:

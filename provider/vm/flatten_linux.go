@@ -25,7 +25,7 @@ const (
 // flatten makes one disk of the layers of a disk, the lowest first. It becomes the only file in
 // tree. The layers' headers count for nothing: a guest may have written anything there. So they are
 // read by a qemu without a machine, in the same jail as one with a machine.
-func (p *images) flatten(ctx context.Context, own *owner, layers []qemu.Layer, tree string) error {
+func (p *images) flatten(ctx context.Context, own *instanceRecord, layers []qemu.Layer, tree string) error {
 	for _, l := range layers {
 		if _, outside, err := qcow.Leads(l.Path); err != nil {
 			return err
@@ -63,7 +63,7 @@ func (p *images) flatten(ctx context.Context, own *owner, layers []qemu.Layer, t
 }
 
 // mirror has a qemu copy the layers, as one, to a disk of their size.
-func (p *images) mirror(ctx context.Context, own *owner, layers []qemu.Layer, to string) (err error) {
+func (p *images) mirror(ctx context.Context, own *instanceRecord, layers []qemu.Layer, to string) (err error) {
 	q, err := p.p.accel.program(ctx)
 	if err != nil {
 		return err

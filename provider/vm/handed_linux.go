@@ -12,7 +12,7 @@ import (
 
 // layers lists the disks below an instance's own, the lowest first. An image has no other below it:
 // alone refuses that.
-func (p *images) layers(own *owner) ([]qemu.Layer, error) {
+func (p *images) layers(own *instanceRecord) ([]qemu.Layer, error) {
 	below, err := qcow.Inspect(own.Image)
 	if err == nil {
 		err = alone(own.Image)

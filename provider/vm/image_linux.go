@@ -37,7 +37,7 @@ func (p *images) store() (*image.Store, error) {
 
 // takeImage finds the disk of an instance's image once, and pulls the image if it is not here. The
 // image is kept until the instance's directory is gone.
-func (p *images) takeImage(ctx context.Context, own *owner) error {
+func (p *images) takeImage(ctx context.Context, own *instanceRecord) error {
 	if own.From == "" || own.Image != "" {
 		return nil
 	}

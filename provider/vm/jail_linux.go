@@ -176,7 +176,7 @@ func memory(name string, b []byte) (*os.File, error) {
 // takeUser finds a user id of ours that no process has. The file keeps others from taking it until
 // the process has it: close it then. 0: this machine gives us no such users.
 func takeUser() (int, *os.File, error) {
-	if !proc.Mapped(uidFirst, uidCount) {
+	if !proc.IDsMapped(uidFirst, uidCount) {
 		return 0, nil, nil
 	}
 	if err := os.MkdirAll(filepath.Dir(uidLock), 0o755); err != nil {

@@ -3,7 +3,7 @@ package vm
 import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/linux/proc"
-	"github.com/hostler-project/hostler/provider/homes"
+	"github.com/hostler-project/hostler/provider/instancedirs"
 )
 
 // stage is how far the making of an instance has come.
@@ -24,9 +24,9 @@ const (
 	stopped stage = "stopped" // it was shut down
 )
 
-// owner is the record in an instance's directory.
-type owner struct {
-	homes.Owner
+// instanceRecord is the record in an instance's directory.
+type instanceRecord struct {
+	instancedirs.Owner
 	Stage stage  `json:"stage"`
 	UUID  string `json:"uuid"` // made with it: its machine-id
 
@@ -51,14 +51,17 @@ type owner struct {
 }
 
 // keep opens the directory of instances.
-func (p *Provider) keep() *homes.Dir[owner] {
-	return &homes.Dir[owner]{Place: p.o.Dir, Installation: p.o.Installation, Source: p.o.Source, Log: p.log, Trust: p.place, Step: p.at}
+func (p *Provider) keep() *instancedirs.Dir[instanceRecord] {
+	return &instancedirs.Dir[instanceRecord]{
+		Place: p.o.Dir, Installation: p.o.Installation, Source: p.o.Source,
+		Log: p.log, Trust: p.place, Step: p.at,
+	}
 }
 
 func (p *Provider) home(id compute.ID) string { return p.homes.Path(id) }
 
 // record writes down how far an instance has come.
-func (p *Provider) record(own *owner, s stage) error {
+func (p *Provider) record(own *instanceRecord, s stage) error {
 	own.Stage = s
 	return p.homes.Write(*own)
 }

@@ -55,7 +55,7 @@ func imageError(key, path string, err error) error {
 }
 
 // up starts an instance's qemu, unless that was done already. The instance's lock is held.
-func (p *launcher) up(ctx context.Context, own *owner) error {
+func (p *launcher) up(ctx context.Context, own *instanceRecord) error {
 	id := compute.ID(own.ID)
 	if own.Stage != begun && own.Stage != starting {
 		return nil
@@ -103,7 +103,7 @@ func (p *launcher) up(ctx context.Context, own *owner) error {
 }
 
 // upCold starts an instance that boots.
-func (p *launcher) upCold(ctx context.Context, q qemu.Program, own *owner, below qcow.Disk) (err error) {
+func (p *launcher) upCold(ctx context.Context, q qemu.Program, own *instanceRecord, below qcow.Disk) (err error) {
 	id := compute.ID(own.ID)
 	home := p.p.home(id)
 	if err := p.p.at("disk"); err != nil {
@@ -137,7 +137,7 @@ func (p *launcher) upCold(ctx context.Context, q qemu.Program, own *owner, below
 }
 
 // start records that qemu will be started, and starts it.
-func (p *launcher) start(ctx context.Context, q qemu.Program, own *owner, m machine) (err error) {
+func (p *launcher) start(ctx context.Context, q qemu.Program, own *instanceRecord, m machine) (err error) {
 	id := compute.ID(own.ID)
 	own.Process = proc.Process{}
 	if err := p.p.record(own, starting); err != nil {
@@ -171,7 +171,7 @@ type boot struct{ kernel, initrd, append string }
 
 // bootFiles returns the kernel, the initrd with the agent in it, made once for all, and the command
 // line.
-func (p *launcher) bootFiles(own *owner) (b boot, err error) {
+func (p *launcher) bootFiles(own *instanceRecord) (b boot, err error) {
 	if own.Kernel == "" {
 		return b, nil
 	}
@@ -252,7 +252,7 @@ func (p *launcher) agent() (guestProgram, error) {
 }
 
 // seed composes an instance's seed, and makes the keys for it.
-func (p *launcher) seed(own *owner, home string) (s seed.Seed, err error) {
+func (p *launcher) seed(own *instanceRecord, home string) (s seed.Seed, err error) {
 	s = seed.Seed{ID: own.UUID, Hostname: hostname(own.ID), User: p.p.o.User}
 	if p.p.o.Seed != "" {
 		if s.Extra, err = os.ReadFile(p.p.o.Seed); err != nil {
@@ -453,7 +453,7 @@ func (p *Provider) Start(ctx context.Context, id compute.ID) error {
 }
 
 // seedOf is where an instance's seed is.
-func (p *launcher) seedOf(own owner) string {
+func (p *launcher) seedOf(own instanceRecord) string {
 	if own.Template != "" {
 		return filepath.Join(p.p.o.Dir, "templates", own.Template, "seed.iso")
 	}

@@ -18,7 +18,7 @@ import (
 type machine struct {
 	name string
 	uuid string
-	own  *owner
+	own  *instanceRecord
 	boot
 	memory  string // the file that is its memory; "": memory of the process
 	shared  bool   // writes to memory go to the file

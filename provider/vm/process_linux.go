@@ -159,7 +159,7 @@ func (p *launcher) launchOnce(ctx context.Context, c *cell, bare bool) (q proc.P
 	if err != nil {
 		return q, err
 	}
-	q, err = proc.Of(started.Pid)
+	q, err = proc.Identify(started.Pid)
 	lives, ended := context.WithCancelCause(ctx)
 	go func() { // only to reap it: its record is what it is known by
 		state, _ := started.Wait()

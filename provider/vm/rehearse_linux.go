@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/provider/homes"
+	"github.com/hostler-project/hostler/provider/instancedirs"
 	"github.com/hostler-project/hostler/provider/vm/guest"
 	"github.com/hostler-project/hostler/provider/vm/port"
 	"github.com/hostler-project/hostler/remote/agent"
@@ -60,7 +60,7 @@ func newRehearsals() *rehearsals {
 }
 
 // later rehearses a machine in a while, unless that is about to happen already.
-func (p *rehearser) later(own owner, wait time.Duration) {
+func (p *rehearser) later(own instanceRecord, wait time.Duration) {
 	r, id := p.p.rehearsals, compute.ID(own.ID)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -103,7 +103,7 @@ func (p *rehearser) later(own owner, wait time.Duration) {
 
 // lock takes a machine's lock for a user of the machine. It first ends the machine's rehearsal if
 // that is one of ours. Close releases the lock.
-func (p *rehearser) lock(ctx context.Context, id compute.ID) (*os.File, owner, error) {
+func (p *rehearser) lock(ctx context.Context, id compute.ID) (*os.File, instanceRecord, error) {
 	p.p.rehearsals.drop(id)
 	return p.p.homes.Lock(ctx, id)
 }
@@ -174,12 +174,12 @@ func (p *rehearser) alone(id compute.ID) (*os.File, error) {
 
 // stir resumes a machine that nobody has used, and gives it its identity unless it has it. It
 // returns a line to it; nil: there is nothing to rehearse.
-func (p *rehearser) stir(ctx context.Context, id compute.ID, uuid string) (own owner, out *port.Line, err error) {
+func (p *rehearser) stir(ctx context.Context, id compute.ID, uuid string) (own instanceRecord, out *port.Line, err error) {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
 	l, own, err := p.p.homes.Lock(ctx, id)
 	if err != nil {
-		if errors.Is(err, homes.ErrNone) {
+		if errors.Is(err, instancedirs.ErrNone) {
 			err = nil
 		}
 		return own, nil, err
@@ -217,7 +217,7 @@ func (p *rehearser) stir(ctx context.Context, id compute.ID, uuid string) (own o
 // practise does with a machine what its user will do: first all that has never been done in this
 // qemu. It lets the machine rest, as sshd may be reading its new key, and then does what a hand-out
 // does.
-func (p *rehearser) practise(ctx context.Context, own *owner, l *port.Line) error {
+func (p *rehearser) practise(ctx context.Context, own *instanceRecord, l *port.Line) error {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
 	id := compute.ID(own.ID)
@@ -261,13 +261,13 @@ func try(ctx context.Context, l *port.Line) error {
 }
 
 // halt halts a machine that was rehearsed, unless it is in use by now.
-func (p *rehearser) halt(ctx context.Context, was owner) error {
+func (p *rehearser) halt(ctx context.Context, was instanceRecord) error {
 	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
 	id := compute.ID(was.ID)
 	l, own, err := p.p.homes.Lock(ctx, id)
 	if err != nil {
-		if errors.Is(err, homes.ErrNone) {
+		if errors.Is(err, instancedirs.ErrNone) {
 			err = nil
 		}
 		return err

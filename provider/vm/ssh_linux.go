@@ -18,7 +18,7 @@ import (
 
 // sshSeed makes an instance's keys, one to log in with and the host's own, and writes the files
 // that are needed on this side.
-func (p *launcher) sshSeed(s *seed.Seed, own *owner, home string) error {
+func (p *launcher) sshSeed(s *seed.Seed, own *instanceRecord, home string) error {
 	login, err := seed.NewKey("hostler")
 	if err != nil {
 		return err
@@ -52,7 +52,7 @@ func (p *launcher) sshSeed(s *seed.Seed, own *owner, home string) error {
 }
 
 // connectSSH logs in to a machine.
-func (p *entrance) connectSSH(ctx context.Context, own owner) (compute.Conn, error) {
+func (p *entrance) connectSSH(ctx context.Context, own instanceRecord) (compute.Conn, error) {
 	id := compute.ID(own.ID)
 	notReady := func(err error) error {
 		if ctx.Err() != nil {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/linux/proc"
-	"github.com/hostler-project/hostler/provider/homes"
+	"github.com/hostler-project/hostler/provider/instancedirs"
 	"github.com/hostler-project/hostler/provider/vm/qcow"
 	"github.com/hostler-project/hostler/provider/vm/qemu"
 	"github.com/hostler-project/hostler/provider/vm/qmp"
@@ -62,7 +62,7 @@ func (s saved) extents() (d done) {
 }
 
 // key is a digest of all that a saved machine depends on.
-func (p *templates) key(q qemu.Program, own *owner) (string, error) {
+func (p *templates) key(q qemu.Program, own *instanceRecord) (string, error) {
 	agent, err := p.p.launcher.agent()
 	if err != nil {
 		return "", err
@@ -73,7 +73,7 @@ func (p *templates) key(q qemu.Program, own *owner) (string, error) {
 
 // template returns the saved machine for an instance, and makes it if there is none. Only one
 // process makes it at a time.
-func (p *templates) template(ctx context.Context, q qemu.Program, own *owner, below qcow.Disk) (saved, error) {
+func (p *templates) template(ctx context.Context, q qemu.Program, own *instanceRecord, below qcow.Disk) (saved, error) {
 	key, err := p.key(q, own)
 	if err != nil {
 		return saved{}, err
@@ -90,7 +90,7 @@ func (p *templates) template(ctx context.Context, q qemu.Program, own *owner, be
 		return saved{}, err
 	}
 	defer l.Close()
-	if err := homes.Flock(ctx, l); err != nil {
+	if err := instancedirs.Flock(ctx, l); err != nil {
 		return saved{}, err
 	}
 	if s, ok := p.find(key); ok {
@@ -115,7 +115,7 @@ func (p *templates) template(ctx context.Context, q qemu.Program, own *owner, be
 		return s, err
 	}
 	defer held.Close()
-	if err := homes.Flock(ctx, held); err != nil {
+	if err := instancedirs.Flock(ctx, held); err != nil {
 		return s, err
 	}
 	err = p.save(ctx, q, own, below, saved{name, dir}, mark)
@@ -148,7 +148,7 @@ func (p *templates) find(key string) (saved, bool) {
 }
 
 // save boots a machine and saves it into a directory.
-func (p *templates) save(ctx context.Context, q qemu.Program, own *owner, below qcow.Disk, s saved, mark string) error {
+func (p *templates) save(ctx context.Context, q qemu.Program, own *instanceRecord, below qcow.Disk, s saved, mark string) error {
 	began := time.Now()
 	if err := qcow.Overlay(s.file("disk.qcow2"), own.Image, below, own.Disk); err != nil {
 		return err
@@ -277,14 +277,14 @@ func lastLines(b []byte) string {
 
 // upWarm starts an instance as a copy of a saved machine. A damaged saved machine is made anew,
 // once.
-func (p *templates) upWarm(ctx context.Context, q qemu.Program, own *owner, below qcow.Disk) error {
+func (p *templates) upWarm(ctx context.Context, q qemu.Program, own *instanceRecord, below qcow.Disk) error {
 	for try := 1; ; try++ {
 		s, err := p.template(ctx, q, own, below)
 		if err != nil {
 			return err
 		}
 		err = p.restore(ctx, q, own, s)
-		if err == nil || try == 2 || ctx.Err() != nil || p.died(err) || taken(err) || homes.Full(err) {
+		if err == nil || try == 2 || ctx.Err() != nil || p.died(err) || taken(err) || instancedirs.Full(err) {
 			return err
 		}
 		p.p.log.Warn("a saved machine cannot be restored, and is made anew", "source", p.p.o.Source, "instance", own.ID, "err", err)
@@ -296,7 +296,7 @@ func (p *templates) upWarm(ctx context.Context, q qemu.Program, own *owner, belo
 }
 
 // restore starts an instance's qemu on copies of a saved machine's files and state.
-func (p *templates) restore(ctx context.Context, q qemu.Program, own *owner, s saved) (err error) {
+func (p *templates) restore(ctx context.Context, q qemu.Program, own *instanceRecord, s saved) (err error) {
 	id := compute.ID(own.ID)
 	home := p.p.home(id)
 	own.Template = s.name

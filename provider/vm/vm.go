@@ -23,7 +23,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/linux/proc"
-	"github.com/hostler-project/hostler/provider/homes"
+	"github.com/hostler-project/hostler/provider/instancedirs"
 	"github.com/hostler-project/hostler/provider/vm/ticks"
 )
 
@@ -31,7 +31,7 @@ import (
 type Provider struct {
 	o          options
 	log        *slog.Logger
-	homes      *homes.Dir[owner]
+	homes      *instancedirs.Dir[instanceRecord]
 	rehearsals *rehearsals
 	tickRate   func() int64
 	bare       atomic.Bool // the kernel allows qemu no jail here
@@ -124,11 +124,11 @@ func fault(op string, id compute.ID, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		kind = nil
-	case errors.Is(err, homes.ErrNone):
+	case errors.Is(err, instancedirs.ErrNone):
 		kind = compute.ErrNotFound
-	case errors.Is(err, homes.ErrForeign):
+	case errors.Is(err, instancedirs.ErrForeign):
 		kind = compute.ErrConflict
-	case homes.Full(err):
+	case instancedirs.Full(err):
 		kind = compute.ErrNoCapacity
 	case errors.Is(err, fs.ErrPermission):
 		kind = compute.ErrDenied
@@ -165,7 +165,7 @@ func (p *Provider) qemu() (string, error) {
 	return filepath.Abs(path)
 }
 
-func (p *Provider) instance(o owner) compute.Instance {
+func (p *Provider) instance(o instanceRecord) compute.Instance {
 	facts := map[string]string{
 		"os": "linux", "arch": runtime.GOARCH, "image": cmp.Or(o.From, o.Image), "cores": strconv.Itoa(o.Cores),
 		"memory": strconv.FormatInt(o.Memory, 10),
@@ -207,7 +207,7 @@ func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 // With warm = yes the first one takes as long as the machine boots, and a little more.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	none := compute.Instance{}
-	if !homes.Plain(spec.ID) {
+	if !instancedirs.Plain(spec.ID) {
 		return none, &compute.Error{Op: "vm.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name for a directory")}
 	}
 	if err := p.place(); err != nil {
@@ -233,7 +233,7 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (compute.Insta
 	if err := room(spec); err != nil {
 		return none, err
 	}
-	own := owner{
+	own := instanceRecord{
 		Owner: p.homes.Owner(spec.ID), UUID: newUUID(), Kernel: p.o.Kernel, Initrd: p.o.Initrd,
 		Cores: max(p.o.Cores, spec.Cores), Memory: max(p.o.Memory, (spec.Memory+1<<20-1)&^(1<<20-1)), Disk: max(p.o.Disk, spec.Disk),
 	}
@@ -267,7 +267,7 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (compute.Insta
 func (p *Provider) Destroy(ctx context.Context, id compute.ID) error {
 	l, own, err := p.rehearser.lock(ctx, id)
 	if err != nil {
-		if errors.Is(err, homes.ErrNone) {
+		if errors.Is(err, instancedirs.ErrNone) {
 			p.homes.Sweep(ctx, 0) // a Destroy of before may have died over it
 		}
 		return fault("Destroy", id, err)
@@ -332,7 +332,7 @@ func (p *Provider) Clean(ctx context.Context, id compute.ID) (string, error) {
 }
 
 // end ends all that runs of an instance.
-func (p *Provider) end(ctx context.Context, own owner) error {
+func (p *Provider) end(ctx context.Context, own instanceRecord) error {
 	if err := own.Process.Kill(ctx); err != nil {
 		return err
 	}

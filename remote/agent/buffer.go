@@ -14,6 +14,7 @@ var buffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, head
 
 func getBuffer() *buffer { return buffers.Get().(*buffer) }
 
+// free puts the buffer back for another use, unless it was made for one long request.
 func (b *buffer) free() {
 	if cap(b.b) != headerLen+maxData {
 		return // made for one long request

@@ -10,8 +10,7 @@ import (
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
-// Who ends a server may say why, and its clients are told: the kinds and the mark of that come
-// through.
+// A server can be ended with a reason. Its clients get the reason, with its kinds and its mark.
 func TestEndedWithCause(t *testing.T) {
 	for _, c := range []struct {
 		cause error

@@ -55,6 +55,7 @@ func (c *Client) start() {
 	})
 }
 
+// read checks the greeting of the other side, then reads frames until the connection ends.
 func (c *Client) read() error {
 	r := bufio.NewReaderSize(c.s.rwc, readAhead)
 	h, err := r.Peek(helloLen)
@@ -145,7 +146,7 @@ func (c *Client) open(body []byte, prepare func(*stream)) (*stream, error) {
 		return nil, lost(errors.New("the other side does not read"))
 	}
 	c.start()
-	s.ring()
+	s.wakeWriter()
 	return st, nil
 }
 
@@ -231,9 +232,9 @@ func (st *stream) abort(how ...byte) {
 	}
 }
 
-// settle waits until the stream has ended and all its output was written, or ctx ends. Then it
+// waitEnd waits until the stream has ended and all its output was written, or ctx ends. Then it
 // aborts the stream, or leaves it alone if it is held and contact was lost.
-func (st *stream) settle(ctx context.Context, held bool) error {
+func (st *stream) waitEnd(ctx context.Context, held bool) error {
 	select {
 	case <-st.ended:
 	case <-ctx.Done():
@@ -318,7 +319,7 @@ func (c *Client) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, e
 		cmd.Hold.Begun()
 	default:
 	}
-	if err := st.settle(ctx, cmd.Hold != nil); err != nil {
+	if err := st.waitEnd(ctx, cmd.Hold != nil); err != nil {
 		return compute.Exit{}, err
 	}
 	return st.outcome()
@@ -363,7 +364,7 @@ func (c *Client) Put(ctx context.Context, dir string, tar io.Reader) error {
 	case <-st.ended:
 	case <-ctx.Done():
 	}
-	if err := st.settle(ctx, false); err != nil {
+	if err := st.waitEnd(ctx, false); err != nil {
 		return err
 	}
 	_, err = st.outcome()
@@ -393,7 +394,7 @@ func (c *Client) Get(ctx context.Context, path string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := st.settle(ctx, false); err != nil {
+	if err := st.waitEnd(ctx, false); err != nil {
 		return err
 	}
 	_, err = st.outcome()

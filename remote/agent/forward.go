@@ -120,6 +120,8 @@ type timer struct {
 
 func (d *timer) stop() { d.set(time.Time{}, nil, nil) }
 
+// set has flag set at the given time, and wakes the waiters of st. A zero time clears the flag,
+// and a nil st stops the timer.
 func (d *timer) set(at time.Time, st *stream, flag *bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

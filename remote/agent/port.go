@@ -278,6 +278,8 @@ func (c *portConn) answered() bool {
 	}
 }
 
+// Write sends b with each escape byte as a pair, unless the connection is plain. The first write
+// begins with the nonce.
 func (c *portConn) Write(b []byte) (int, error) {
 	p := c.p
 	p.writing.Lock()

@@ -140,7 +140,7 @@ func (v *server) greet() {
 	b.b = append(b.b, hello(Version)...)
 	v.s.queued += helloLen
 	v.s.mu.Unlock()
-	v.s.ring()
+	v.s.wakeWriter()
 }
 
 func (v *server) close() {
@@ -226,7 +226,7 @@ func (v *server) control(s *session, st *stream, kind, ch byte, id uint32, body 
 	case kindCancel:
 		var cause error
 		if len(body) > 0 && body[0] == leave {
-			cause = lost(errLeft)
+			cause = lost(errClientGone)
 		}
 		v.cancel(st, cause)
 	case kindSignal:
@@ -319,9 +319,9 @@ func (v *server) serve(ctx context.Context, st *stream, req *request) {
 	case opSpace:
 		err = v.workspace(ctx, st, req)
 	case opFacts, opUsage:
-		err = v.inform(ctx, st, req.op)
+		err = v.sendFacts(ctx, st, req.op)
 	case opHeld:
-		err = v.held(ctx, st)
+		err = v.listHeld(ctx, st)
 	}
 	if err != nil && v.ctx.Err() != nil {
 		err = v.ending()
@@ -350,6 +350,7 @@ func (v *server) result(st *stream, exit compute.Exit, err error) {
 // errEnded is the error for a backend's goroutine that uses a stream after its end.
 var errEnded = errors.New("the command has ended")
 
+// run runs the request's command on the connection, with the streams that the request opened.
 func (v *server) run(ctx context.Context, st *stream, req *request) (compute.Exit, error) {
 	cmd := &req.cmd
 	if req.stdin {
@@ -364,12 +365,14 @@ func (v *server) run(ctx context.Context, st *stream, req *request) (compute.Exi
 		}
 	}
 	cmd.Signals, cmd.Resize = st.signals, st.resize
-	if err := v.hold(st, cmd); err != nil {
+	if err := v.prepareHold(st, cmd); err != nil {
 		return compute.Exit{}, err
 	}
 	return v.conn.Run(ctx, cmd)
 }
 
+// dial connects to the request's address, replies with the address of the other end, and copies
+// until the end.
 func (v *server) dial(ctx context.Context, st *stream, req *request) error {
 	d, ok := compute.As[compute.Dialer](v.conn)
 	if !ok {
@@ -486,7 +489,7 @@ func (v *server) listen(ctx context.Context, st *stream, req *request) error {
 			v.finished(0)
 			return err
 		}
-		v.s.ring()
+		v.s.wakeWriter()
 		v.late(conn)
 		go func() {
 			defer v.finished(0)

@@ -35,22 +35,24 @@ type session struct {
 	// bytes by which all windows have grown
 	growth atomic.Int64
 
-	mu      sync.Mutex
-	room    sync.Cond // the queue became shorter, or the session ended
-	queue   []*buffer
-	queued  int              // bytes in queue and being written
-	waiting int              // bytes of data among them, and of data about to be queued
-	crowd   map[*stream]bool // streams that wait until there are fewer
-	streams map[uint32]*stream
-	next    uint32 // the number of our next stream
-	seen    uint32 // the highest number of the peer's streams
-	err     error  // why it ended; nil: it lives
+	mu          sync.Mutex
+	room        sync.Cond // the queue became shorter, or the session ended
+	queue       []*buffer
+	queued      int              // bytes in queue and being written
+	waiting     int              // bytes of data among them, and of data about to be queued
+	congested   map[*stream]bool // streams that wait until there are fewer
+	streams     map[uint32]*stream
+	next        uint32 // the number of our next stream
+	highestPeer uint32 // the highest number of the peer's streams
+	err         error  // why it ended; nil: it lives
 }
 
+// newSession returns a session that nothing reads or writes yet. A server numbers its streams
+// evenly and a client oddly.
 func newSession(rwc io.ReadWriteCloser, server bool) *session {
 	s := &session{
 		rwc: rwc, server: server, wake: make(chan struct{}, 1), done: make(chan struct{}),
-		streams: make(map[uint32]*stream), crowd: make(map[*stream]bool),
+		streams: make(map[uint32]*stream), congested: make(map[*stream]bool),
 	}
 	s.next = 1
 	if server {
@@ -73,7 +75,7 @@ func (s *session) fail(err error) {
 	s.room.Broadcast()
 	s.mu.Unlock()
 	close(s.done)
-	s.ring()
+	s.wakeWriter()
 	s.rwc.Close()
 	for _, st := range streams {
 		st.end(err)
@@ -87,6 +89,7 @@ func (s *session) cause() error {
 	return s.err
 }
 
+// lost returns err as ErrLost, unless it is one already or a conflict.
 func lost(err error) error {
 	if errors.Is(err, compute.ErrLost) || errors.Is(err, compute.ErrConflict) {
 		return err
@@ -97,7 +100,7 @@ func lost(err error) error {
 	return &compute.Error{Op: "agent", Kind: compute.ErrLost, Err: err}
 }
 
-func (s *session) ring() {
+func (s *session) wakeWriter() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
@@ -144,9 +147,11 @@ func (s *session) post(kind, ch byte, id uint32, body []byte) {
 	s.mu.Lock()
 	s.postLocked(kind, ch, id, body, nil)
 	s.mu.Unlock()
-	s.ring()
+	s.wakeWriter()
 }
 
+// postLocked queues one frame; s.mu is held. A non-nil owner is counted as flying once for each
+// buffer. After an error of the session it does nothing.
 func (s *session) postLocked(kind, ch byte, id uint32, body []byte, owner *out) {
 	if s.err != nil {
 		return
@@ -191,7 +196,7 @@ func (s *session) makeRoom(st *stream, n int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err == nil && s.waiting+n > maxWaiting {
-		s.crowd[st] = true
+		s.congested[st] = true
 		return false
 	}
 	s.waiting += n
@@ -204,8 +209,8 @@ func (s *session) wrote(n int) {
 	s.waiting -= n
 	var woken map[*stream]bool
 	// not for each frame, as there may be a thousand
-	if len(s.crowd) > 0 && (s.waiting <= maxWaiting/2 || s.err != nil) {
-		woken, s.crowd = s.crowd, make(map[*stream]bool)
+	if len(s.congested) > 0 && (s.waiting <= maxWaiting/2 || s.err != nil) {
+		woken, s.congested = s.congested, make(map[*stream]bool)
 	}
 	s.mu.Unlock()
 	for st := range woken {
@@ -238,7 +243,7 @@ func (s *session) postData(o *out, b *buffer, n int) {
 	}
 	s.mu.Unlock()
 	st.mu.Unlock()
-	s.ring()
+	s.wakeWriter()
 }
 
 // write is the loop that writes what is queued, until the session ends.
@@ -369,13 +374,13 @@ func (s *session) find(id uint32, kind byte) (*stream, error) {
 	}
 	ours := id%2 == 0 == s.server
 	if kind == kindOpen {
-		if !s.server || ours || id <= s.seen {
+		if !s.server || ours || id <= s.highestPeer {
 			return nil, protocolError("stream %d may not be opened", id)
 		}
-		s.seen = id
+		s.highestPeer = id
 		return nil, nil
 	}
-	if id == 0 || ours && id >= s.next || !ours && id > s.seen {
+	if id == 0 || ours && id >= s.next || !ours && id > s.highestPeer {
 		return nil, protocolError("stream %d was never opened", id)
 	}
 	return nil, nil
@@ -427,10 +432,10 @@ func (s *session) see(num uint32) error {
 	if num == 0 || num%2 != 0 {
 		return protocolError("a connection that is not well formed")
 	}
-	if num <= s.seen {
+	if num <= s.highestPeer {
 		return protocolError("stream %d is opened twice", num)
 	}
-	s.seen = num
+	s.highestPeer = num
 	return nil
 }
 

@@ -52,6 +52,7 @@ type asked struct {
 	closing atomic.Bool
 }
 
+// newStream returns a stream without a number; each channel has the first window.
 func newStream(s *session) *stream {
 	st := &stream{s: s, ended: make(chan struct{}), finished: make(chan struct{})}
 	st.cond.L = &st.mu
@@ -172,6 +173,8 @@ func (st *stream) receive(r *bufio.Reader, ch, n int) error {
 	return nil
 }
 
+// receiveEOF marks a channel as ended. It is a protocol error if this side is the one that sends
+// there.
 func (st *stream) receiveEOF(ch int) error {
 	if !st.s.receives(byte(ch)) {
 		return protocolError("an end of what this side sends")

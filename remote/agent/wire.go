@@ -104,6 +104,7 @@ type decoder struct {
 	bad bool
 }
 
+// uint reads a varint. Bad input sets bad and gives zero.
 func (d *decoder) uint() uint64 {
 	v, n := binary.Uvarint(d.b)
 	if n <= 0 {
@@ -124,6 +125,7 @@ func (d *decoder) int(limit int) int {
 	return int(v)
 }
 
+// string reads a length and that many bytes. Bad input sets bad and gives an empty string.
 func (d *decoder) string() string {
 	n := d.uint()
 	if n > uint64(len(d.b)) {

@@ -87,7 +87,7 @@ func (c *Conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 		if err != nil {
 			return compute.Exit{}, err
 		}
-		return r.stay(ctx, v)
+		return r.serve(ctx, v)
 	}
 	r, err := c.add(cmd)
 	if err != nil {
@@ -95,7 +95,7 @@ func (c *Conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 	}
 	v, _ := r.join(cmd, false) // it has not started, and no other client knows it
 	go c.begin(r, cmd)
-	return r.stay(ctx, v)
+	return r.serve(ctx, v)
 }
 
 func (c *Conn) find(id string) *run {
@@ -148,7 +148,7 @@ func (c *Conn) Keeps() bool {
 	c.forgetLocked(time.Now())
 	for _, r := range c.runs {
 		r.mu.Lock()
-		keeps := r.result.at.IsZero() || !r.result.told
+		keeps := r.result.at.IsZero() || !r.result.delivered
 		r.mu.Unlock()
 		if keeps {
 			return true
@@ -227,6 +227,6 @@ func same(a, b any) bool {
 	return a != nil && a == b
 }
 
-// gone reports whether a context ended because contact was lost, not because the client wants the
-// command to end.
-func gone(ctx context.Context) bool { return errors.Is(context.Cause(ctx), compute.ErrLost) }
+// contactLost reports whether a context ended because contact was lost, not because the client
+// wants the command to end.
+func contactLost(ctx context.Context) bool { return errors.Is(context.Cause(ctx), compute.ErrLost) }

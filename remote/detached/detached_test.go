@@ -220,7 +220,7 @@ func TestAttach(t *testing.T) {
 				return len(all) == 1 && all[0].Watchers == 0 && !all[0].Typed && !all[0].Ended
 			})
 
-			// Who comes goes on where the first was, or sees all that is kept.
+			// A second client goes on where the first was, or sees all that is kept.
 			c, _ = p.connect()
 			look, _ := p.connect()
 			out, seen := newText(), newText()
@@ -292,8 +292,8 @@ func TestGrace(t *testing.T) {
 	}
 }
 
-// TestBegunAndEnded: who starts a command that ends at once hears that it began, also when he hears
-// both at once and has other things to do.
+// TestBegunAndEnded starts a command that ends at once. Its caller hears that it began, even if
+// both messages come at once while the caller is busy.
 func TestBegunAndEnded(t *testing.T) {
 	p := newPlace(t, 0)
 	ours, theirs := pair(t)
@@ -415,7 +415,7 @@ func TestCancel(t *testing.T) {
 	until(t, "it to be forgotten", func() bool { return len(p.list()) == 0 })
 }
 
-// Taking a run over from him who types; signals are those of who does.
+// One client takes a run over from the client that types. Only the one that types sends signals.
 func TestTake(t *testing.T) {
 	p := newPlace(t, 0)
 	c, _ := p.connect()
@@ -476,7 +476,7 @@ func TestGap(t *testing.T) {
 	}
 }
 
-// With somebody there nothing is lost, however slowly he reads.
+// While a client is attached nothing is lost, however slowly it reads.
 func TestBackPressure(t *testing.T) {
 	p := newPlace(t, 0)
 	c, _ := p.connect()

@@ -28,7 +28,7 @@ type run struct {
 
 	mu      sync.Mutex
 	viewers int
-	typist  *viewer // the viewer that may type; nil: none
+	typing  *viewer // the viewer that may type; nil: none
 	// a typing viewer has left, so a client may come back and ask how the run ended
 	lost   bool
 	timer  *time.Timer // the grace; nil: none runs
@@ -37,23 +37,24 @@ type run struct {
 
 // result is how a run ended.
 type result struct {
-	exit   compute.Exit
-	err    error
-	at     time.Time // zero: it has not ended
-	told   bool      // a client has received it
-	forgot bool      // no client finds it any more
+	exit      compute.Exit
+	err       error
+	at        time.Time // zero: it has not ended
+	delivered bool      // a client has received it
+	forgot    bool      // no client finds it any more
 }
 
 // viewer is a client that is attached to a run.
 type viewer struct {
-	cmd    *compute.Command
-	first  bool // it started the run
-	types  bool
-	out    [2]*reader
-	ousted chan struct{} // closed when another client has taken the run over
-	copies sync.WaitGroup
+	cmd      *compute.Command
+	first    bool // it started the run
+	types    bool
+	out      [2]*reader
+	replaced chan struct{} // closed when another client has taken the run over
+	copies   sync.WaitGroup
 }
 
+// newRun returns a run that has not started. A grace of zero becomes the usual one.
 func newRun(c *Conn, cmd *compute.Command, now time.Time) *run {
 	r := &run{
 		c: c, id: cmd.Hold.Run, started: now, hold: *cmd.Hold, tty: cmd.TTY != nil, reads: cmd.Stdin != nil, stdin: newInput(),
@@ -71,7 +72,7 @@ func (r *run) view() compute.HeldRun {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return compute.HeldRun{
-		Run: r.id, Started: r.started, Keep: r.hold.Keep, TTY: r.tty, Stdin: r.reads, Typed: r.typist != nil,
+		Run: r.id, Started: r.started, Keep: r.hold.Keep, TTY: r.tty, Stdin: r.reads, Typed: r.typing != nil,
 		Watchers: r.viewers, Ended: !r.result.at.IsZero(),
 	}
 }
@@ -79,19 +80,19 @@ func (r *run) view() compute.HeldRun {
 // join attaches a client, which reads from the place that its Hold names.
 func (r *run) join(cmd *compute.Command, look bool) (*viewer, error) {
 	h := cmd.Hold
-	v := &viewer{cmd: cmd, first: !h.Attach, types: !look, ousted: make(chan struct{})}
+	v := &viewer{cmd: cmd, first: !h.Attach, types: !look, replaced: make(chan struct{})}
 	r.mu.Lock()
-	if v.types && r.typist != nil && r.result.at.IsZero() {
+	if v.types && r.typing != nil && r.result.at.IsZero() {
 		if !h.Take {
 			r.mu.Unlock()
 			return nil, &compute.Error{Op: "held", Kind: compute.ErrConflict, Err: errors.New(r.id + ": somebody else is there and types"),
 				Hint: "only look, or take it over from him"}
 		}
-		close(r.typist.ousted)
-		r.typist = nil
+		close(r.typing.replaced)
+		r.typing = nil
 	}
 	if v.types {
-		r.typist = v
+		r.typing = v
 	}
 	r.viewers++
 	if r.timer != nil {
@@ -136,8 +137,8 @@ func (r *run) copied(v *viewer, i int, err error) {
 	r.out[i].fail(io.ErrClosedPipe)
 }
 
-// stay serves a viewer until the run ends, the viewer leaves, or another client takes over.
-func (r *run) stay(ctx context.Context, v *viewer) (compute.Exit, error) {
+// serve serves a viewer until the run ends, the viewer leaves, or another client takes over.
+func (r *run) serve(ctx context.Context, v *viewer) (compute.Exit, error) {
 	signals, sizes := v.cmd.Signals, v.cmd.Resize
 	if !v.types {
 		signals, sizes = nil, nil
@@ -149,11 +150,11 @@ func (r *run) stay(ctx context.Context, v *viewer) (compute.Exit, error) {
 		select {
 		case <-r.done:
 			return r.deliver(ctx, v)
-		case <-v.ousted:
+		case <-v.replaced:
 			r.leave(v)
 			return compute.Exit{}, fault(compute.ErrLost, "%s: another has taken it over, and it goes on", r.id)
 		case <-ctx.Done():
-			if v.types && !gone(ctx) {
+			if v.types && !contactLost(ctx) {
 				r.stop(v)
 				r.leave(v)
 				r.c.forget(r)
@@ -216,7 +217,7 @@ func (r *run) deliver(ctx context.Context, v *viewer) (compute.Exit, error) {
 	select {
 	case <-v.all():
 	case <-ctx.Done():
-		if gone(ctx) {
+		if contactLost(ctx) {
 			r.leave(v)
 			return compute.Exit{}, context.Cause(ctx)
 		}
@@ -224,7 +225,7 @@ func (r *run) deliver(ctx context.Context, v *viewer) (compute.Exit, error) {
 	r.mu.Lock()
 	exit, err := r.result.exit, r.result.err
 	early := v.first && r.hold.Keep && err == nil // a client that only started it is about to leave
-	r.result.told = r.result.told || !early
+	r.result.delivered = r.result.delivered || !early
 	forget := v.first && !r.lost && !early // no other client could know of it
 	r.mu.Unlock()
 	r.leave(v)
@@ -245,10 +246,10 @@ func (r *run) leave(v *viewer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.viewers--
-	if r.typist == v {
-		r.typist = nil
+	if r.typing == v {
+		r.typing = nil
 	}
-	if v.types && (r.result.at.IsZero() || !r.result.told) {
+	if v.types && (r.result.at.IsZero() || !r.result.delivered) {
 		r.lost = true
 	}
 	if r.viewers == 0 && r.result.forgot {

@@ -73,6 +73,8 @@ type watchedWriter struct {
 	failed context.CancelCauseFunc
 }
 
+// Write passes b on and counts it. It calls failed at the first error, and returns that error
+// ever after.
 func (w *watchedWriter) Write(b []byte) (int, error) {
 	if w.err != nil {
 		return 0, w.err

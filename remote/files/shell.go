@@ -90,6 +90,8 @@ const moveFar = `{ [ ! -d "$6" ]||[ -h "$6" ];}||{ echo "Is a directory" >&2;exi
 if [ -h "$6" ]&&[ -d "$6" ];then mv -fT -- "$1" "$6" 2>/dev/null||{ rm -f -- "$6"&&mv -f -- "$1" "$6";};else mv -f -- "$1" "$6";fi
 `
 
+// words returns the arguments of the shell script for one file. The time is in two formats, for
+// a touch with and without fractions, and "-" keeps the owner.
 func (f *Shell) words(temp, name string, h *tar.Header) []string {
 	t := h.ModTime.UTC()
 	owner := "-"
@@ -131,6 +133,7 @@ type exactReader struct {
 	err   error
 }
 
+// Read reads on while no other call reads; once ended is set it returns io.EOF.
 func (e *exactReader) Read(b []byte) (int, error) {
 	e.turn <- struct{}{}
 	defer func() { <-e.turn }()

@@ -361,6 +361,7 @@ type tail struct {
 
 const mostSaid = 4 << 10
 
+// Write keeps the last mostSaid bytes.
 func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

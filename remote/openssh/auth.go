@@ -80,6 +80,8 @@ func (k *Keys) Signers() ([]ssh.Signer, error) {
 	return append(named, files...), nil
 }
 
+// fromAgent returns the agent's keys by their id, or nil if no agent answers. Its connection
+// stays open in k.agent, as the signers use it.
 func (k *Keys) fromAgent() map[string]ssh.Signer {
 	if k.Target.agent == "" {
 		return nil

@@ -310,6 +310,8 @@ func (t *Target) files(list []string, home string) []string {
 	return out
 }
 
+// tokens replaces the tokens of ssh_config(5), such as %h, in s. Those it does not know stay as
+// they are.
 func (t *Target) tokens(s, home string) string {
 	me, uid := "", ""
 	if u, err := user.Current(); err == nil {

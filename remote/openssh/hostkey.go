@@ -73,6 +73,8 @@ func (h *HostKeys) Lines() (out []string) {
 	return out
 }
 
+// read adds the lines of a known_hosts file that match the host. A file that cannot be read has
+// none, and bad lines are skipped.
 func (h *HostKeys) read(file string) {
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -223,6 +225,8 @@ func (h *HostKeys) Check(_ string, _ net.Addr, key ssh.PublicKey) error {
 	return nil // strict is no: as OpenSSH, go on without a password to lose
 }
 
+// checkCertificate accepts a host certificate that a @cert-authority line of the host vouches
+// for. With StrictHostKeyChecking no, it accepts any.
 func (h *HostKeys) checkCertificate(cert *ssh.Certificate) error {
 	checker := &ssh.CertChecker{
 		IsHostAuthority: func(ca ssh.PublicKey, _ string) bool {

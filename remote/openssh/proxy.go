@@ -79,8 +79,8 @@ type proxyAddr struct{}
 func (proxyAddr) Network() string { return "proxy" }
 func (proxyAddr) String() string  { return "proxy command" }
 
-// Said returns what a proxy command complained about, as an addition to an error's text.
-func Said(c net.Conn) string {
+// ProxyComplaint returns what a proxy command complained about, as an addition to an error's text.
+func ProxyComplaint(c net.Conn) string {
 	if p, ok := c.(*proxyConn); ok {
 		p.Close()
 		if s := p.stderr.LastLine(); s != "" {

@@ -27,7 +27,7 @@ set -- "$1" s ${r##*) };[ "$6" = "$1" ]&&kill -9 "${f#/proc/}" 2>/dev/null;done;
 kill -9 "-$1" 2>/dev/null
 [ -n "$m" ]||exit 0
 set -- KILL "$m"
-` + shell.Hunt
+` + shell.KillTree
 
 // deathWatch ends a command's group when this process dies without a chance to do so itself, by
 // SIGKILL for one. A process of its own does it: the kernel's way (PR_SET_PDEATHSIG) is for one
@@ -64,7 +64,7 @@ func (w *deathWatch) start(j *job) {
 	if j.session {
 		kind = "s"
 	}
-	end := j.kin.end()
+	end := j.descendants.killFile()
 	if end != nil {
 		all = "c"
 		defer func() { _ = end.Close() }()

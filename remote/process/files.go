@@ -78,7 +78,7 @@ func fileError(op string, err error) error {
 }
 
 // place turns a name into an absolute one: below the root, or on this machine.
-func (e *Conn) place(s *sight, name string) (string, error) {
+func (e *Conn) place(s *rootFS, name string) (string, error) {
 	if e.opt.Root == "" && len(e.opt.Prefix) > 0 {
 		return "", &compute.Error{
 			Op: "exec.place", Kind: compute.ErrInvalid,
@@ -109,7 +109,7 @@ func (e *Conn) place(s *sight, name string) (string, error) {
 
 // openDir opens a directory to unpack into and makes it if it is missing.
 func (e *Conn) openDir(dir string) (*os.Root, error) {
-	s, err := e.openSight()
+	s, err := e.openRoot()
 	if err != nil {
 		return nil, err
 	}
@@ -139,7 +139,7 @@ func (e *Conn) openParent(name string) (*os.Root, string, error) {
 	if name == "" {
 		return nil, "", &tree.FileError{Path: name, Err: fs.ErrNotExist}
 	}
-	s, err := e.openSight()
+	s, err := e.openRoot()
 	if err != nil {
 		return nil, "", err
 	}
@@ -235,7 +235,7 @@ func (e *Conn) address(op, network, address string, listen bool) (string, *os.Fi
 	if network == "tcp" || e.opt.Root == "" {
 		return address, nil, nil
 	}
-	s, err := e.openSight()
+	s, err := e.openRoot()
 	if err != nil {
 		return "", nil, err
 	}
@@ -262,6 +262,7 @@ type tiedConn struct {
 	once sync.Once
 }
 
+// tied returns c so that it is closed when e is.
 func (e *Conn) tied(c net.Conn) net.Conn {
 	t := &tiedConn{Conn: c, gone: make(chan struct{})}
 	go func() {
@@ -306,7 +307,8 @@ func (t *tiedListener) watch() {
 	}
 }
 
-// end closes the listener, which removes its socket by the address, and only then the directory.
+// end closes the listener, which removes its socket by the address, and only then the
+// directory.
 func (t *tiedListener) end() error {
 	err := t.Listener.Close()
 	if t.held != nil {

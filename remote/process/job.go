@@ -14,15 +14,15 @@ import (
 
 // job is a started process with its group.
 type job struct {
-	pid int
-	kin *kin
-	// entry of the environment that marks its descendants; "": the kin knows them
+	pid         int
+	descendants *descendants
+	// entry of the environment that marks its descendants; "": they are known otherwise
 	mark     string
-	session  bool     // it leads a session, with a terminal of ours
-	ptmx     *os.File // our side of that terminal
-	terminal *os.File // the caller's own terminal, lent to the group while it runs; nil: none
-	behind   *behind  // the command on the other side of a prefix; nil: there is none
-	reaped   func()   // called when the process is gone
+	session  bool      // it leads a session, with a terminal of ours
+	ptmx     *os.File  // our side of that terminal
+	terminal *os.File  // the caller's own terminal, lent to the group while it runs; nil: none
+	prefixed *prefixed // the command on the other side of a prefix; nil: there is none
+	reaped   func()    // called when the process is gone
 
 	mu    sync.Mutex
 	ended bool // its number may be another's by now
@@ -36,7 +36,8 @@ func (j *job) signal(s syscall.Signal) {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.ended || s == unix.SIGKILL && j.kin.over() { // a reaper is of the group too, and is needed
+	// a reaper is of the group too, and is needed
+	if j.ended || s == unix.SIGKILL && j.descendants.endReaper() {
 		return
 	}
 	group := j.pid
@@ -52,14 +53,14 @@ func (j *job) signal(s syscall.Signal) {
 
 // kill kills the whole group, or session, at once.
 func (j *job) kill() {
-	if j.behind != nil {
-		j.behind.soon()
+	if j.prefixed != nil {
+		j.prefixed.soon()
 		j.far("KILL")
 	}
-	if j.kin.kill(j.over) {
+	if j.descendants.kill(j.over) {
 		return
 	}
-	j.hunt()
+	j.killTree()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.ended {
@@ -74,13 +75,13 @@ func (j *job) kill() {
 	_ = unix.Kill(-j.pid, unix.SIGKILL)
 }
 
-// hunt kills the descendants with the mark, in whatever group and session they are.
-func (j *job) hunt() {
+// killTree kills the descendants with the mark, in whatever group and session they are.
+func (j *job) killTree() {
 	if j.mark == "" {
 		return
 	}
-	if j.behind != nil {
-		j.behind.hunt(j.mark)
+	if j.prefixed != nil {
+		j.prefixed.killTree(j.mark)
 		return
 	}
 	j.mu.Lock()
@@ -89,7 +90,7 @@ func (j *job) hunt() {
 		leader = 0
 	}
 	j.mu.Unlock()
-	hunt(j.mark, leader)
+	killTree(j.mark, leader)
 }
 
 // far sends a signal to the group behind a prefix, and reports whether it did. It does not where
@@ -98,7 +99,7 @@ func (j *job) far(name string) bool {
 	j.mu.Lock()
 	ended := j.ended
 	j.mu.Unlock()
-	return !ended && j.behind != nil && isClosed(j.behind.started) && j.behind.group != j.pid && j.behind.signal(name, j.session)
+	return !ended && j.prefixed != nil && isClosed(j.prefixed.started) && j.prefixed.group != j.pid && j.prefixed.signal(name, j.session)
 }
 
 func (j *job) resize(s compute.Size) {

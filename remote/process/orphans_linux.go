@@ -19,7 +19,7 @@ type Orphans struct {
 	// called when there is no child any more, possibly not each time; may be nil
 	Alone func()
 
-	bell chan struct{} // 1 slot: look again
+	wakeup chan struct{} // 1 slot: look again
 	// read-held while a child is started or waited for, so that a number is never seen without its
 	// owner
 	births sync.RWMutex
@@ -32,21 +32,21 @@ type Orphans struct {
 }
 
 // NewOrphans starts nothing: Run does the work.
-func NewOrphans() *Orphans { return &Orphans{bell: make(chan struct{}, 1), own: make(map[int]int)} }
+func NewOrphans() *Orphans { return &Orphans{wakeup: make(chan struct{}, 1), own: make(map[int]int)} }
 
 // Run reaps until ctx ends.
 func (o *Orphans) Run(ctx context.Context) {
 	var watching atomic.Bool
 	for {
-		if o.bury() && watching.CompareAndSwap(false, true) {
+		if o.reapDead() && watching.CompareAndSwap(false, true) {
 			time.AfterFunc(unwatched, func() {
 				awaitDead()
 				watching.Store(false)
-				o.ring()
+				o.wake()
 			})
 		}
 		select {
-		case <-o.bell:
+		case <-o.wakeup:
 		case <-ctx.Done():
 			return
 		}
@@ -63,10 +63,10 @@ func awaitDead() {
 	}
 }
 
-// bury looks at the dead children one by one, without taking them, as only the number tells whose
-// they are. It stops at a child of a Conn: the Conn waits for it, and rings when it is gone. It
-// reports whether there are children, and none of them is dead.
-func (o *Orphans) bury() bool {
+// reapDead looks at the dead children one by one, without taking them, as only the number tells
+// whose they are. It stops at a child of a Conn: the Conn waits for it, and rings when it is
+// gone. It reports whether there are children, and none of them is dead.
+func (o *Orphans) reapDead() bool {
 	for {
 		var info unix.Siginfo
 		err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
@@ -89,10 +89,10 @@ func (o *Orphans) bury() bool {
 	}
 }
 
-// ring makes Run look for the dead again.
-func (o *Orphans) ring() {
+// wake makes Run look for the dead again.
+func (o *Orphans) wake() {
 	select {
-	case o.bell <- struct{}{}:
+	case o.wakeup <- struct{}{}:
 	default:
 	}
 }
@@ -124,7 +124,7 @@ func (o *Orphans) start(c *exec.Cmd) error {
 	err := c.Start()
 	if err == nil {
 		o.count(c.Process.Pid, 1)
-		o.ring()
+		o.wake()
 	}
 	return err
 }
@@ -139,5 +139,5 @@ func (o *Orphans) wait(c *exec.Cmd) {
 	_ = c.Wait()
 	o.count(c.Process.Pid, -1)
 	o.births.RUnlock()
-	o.ring()
+	o.wake()
 }

@@ -19,11 +19,11 @@ import (
 	"github.com/hostler-project/hostler/remote/shell"
 )
 
-// behind is a command behind a prefix. Only a POSIX shell is sure to be there, and the prefix may
+// prefixed is a command behind a prefix. Only a POSIX shell is sure to be there, and the prefix may
 // pass on neither environment nor directory (docker exec). So the command goes as over ssh: as a
 // script of one line that its shell reads before anything else, and that no list of processes
 // shows. See sshScript.
-type behind struct {
+type prefixed struct {
 	nonce  string
 	prefix []string
 	line   string
@@ -65,7 +65,7 @@ func (e *Conn) behindPrefix(p *program, cmd *compute.Command, env, marks map[str
 	if cmd.TTY != nil {
 		line = `_hl_t=;stty icanon echo 2>/dev/null&&_hl_t=" t";` + line
 	}
-	p.behind = &behind{nonce: nonce, prefix: e.opt.Prefix, line: line + "\n", started: make(chan struct{})}
+	p.prefixed = &prefixed{nonce: nonce, prefix: e.opt.Prefix, line: line + "\n", started: make(chan struct{})}
 	p.args = append(append([]string{}, e.opt.Prefix...), "/bin/sh", "-c", shell.Boot)
 	p.name, p.env = p.args[0], flatten(env)
 	var err error
@@ -75,6 +75,8 @@ func (e *Conn) behindPrefix(p *program, cmd *compute.Command, env, marks map[str
 	return p, nil
 }
 
+// farDir returns dir as the other side of the prefix has it. Empty means the connection's own
+// directory, and a relative path is below that.
 func (e *Conn) farDir(dir string) string {
 	switch {
 	case dir == "":
@@ -88,7 +90,7 @@ func (e *Conn) farDir(dir string) string {
 
 // stdout takes the script's own words off the output. restore, which may be nil, restores a
 // terminal where the script cannot.
-func (b *behind) stdout(w io.Writer, restore func()) io.Writer {
+func (b *prefixed) stdout(w io.Writer, restore func()) io.Writer {
 	if w == nil {
 		w = io.Discard
 	}
@@ -107,10 +109,10 @@ func (b *behind) stdout(w io.Writer, restore func()) io.Writer {
 }
 
 // ended says that the script tells nothing more of the start.
-func (b *behind) ended() { b.once.Do(func() { close(b.started) }) }
+func (b *prefixed) ended() { b.once.Do(func() { close(b.started) }) }
 
 // soon waits a moment for a command that is about to start, so that a kill finds it.
-func (b *behind) soon() {
+func (b *prefixed) soon() {
 	select {
 	case <-b.started:
 	case <-time.After(lateOutput):
@@ -128,7 +130,7 @@ kill -"$1" "-$2" 2>/dev/null||kill -"$1" "$3" 2>/dev/null`
 
 // signal sends a signal to the group, and KILL with session to the whole session, by running the
 // prefix once more. It reports whether that worked.
-func (b *behind) signal(name string, session bool) bool {
+func (b *prefixed) signal(name string, session bool) bool {
 	if b.pid <= 1 || b.group <= 1 {
 		return false
 	}
@@ -139,11 +141,11 @@ func (b *behind) signal(name string, session bool) bool {
 	return b.far(farScript, name, strconv.Itoa(b.group), strconv.Itoa(b.pid), kind)
 }
 
-// hunt kills the processes with a mark.
-func (b *behind) hunt(mark string) { b.far(shell.Hunt, "KILL", mark) }
+// killTree kills the processes with a mark.
+func (b *prefixed) killTree(mark string) { b.far(shell.KillTree, "KILL", mark) }
 
 // far runs a script by the prefix once more, and reports whether it succeeded.
-func (b *behind) far(script string, args ...string) bool {
+func (b *prefixed) far(script string, args ...string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), dyingTime)
 	defer cancel()
 	args = append(append(append([]string{}, b.prefix...), "/bin/sh", "-c", script, "sh"), args...)
@@ -154,7 +156,7 @@ func (b *behind) far(script string, args ...string) bool {
 }
 
 // result interprets the end of the prefix command.
-func (b *behind) result(cmd *compute.Command, dir, prefix string, exit compute.Exit) (compute.Exit, error) {
+func (b *prefixed) result(cmd *compute.Command, dir, prefix string, exit compute.Exit) (compute.Exit, error) {
 	b.ended()
 	fail := func(kind error, why string) (compute.Exit, error) {
 		return compute.Exit{}, &compute.Error{Op: "exec.Run", Kind: kind, Err: errors.New(why)}

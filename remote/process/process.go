@@ -183,10 +183,10 @@ func (e *Conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 		p.path = "/bin/sh"
 		exit, err = e.start(ctx, cmd, p)
 	}
-	if err != nil || p.behind == nil {
+	if err != nil || p.prefixed == nil {
 		return exit, err
 	}
-	return p.behind.result(cmd, e.farDir(cmd.Dir), e.opt.Prefix[0], exit)
+	return p.prefixed.result(cmd, e.farDir(cmd.Dir), e.opt.Prefix[0], exit)
 }
 
 func (e *Conn) start(ctx context.Context, cmd *compute.Command, p *program) (compute.Exit, error) {
@@ -198,13 +198,13 @@ func (e *Conn) start(ctx context.Context, cmd *compute.Command, p *program) (com
 
 // runPlain runs a command without a terminal.
 func (e *Conn) runPlain(ctx context.Context, cmd *compute.Command, p *program) (compute.Exit, error) {
-	pipes := &plumbing{}
+	pipes := &stdio{}
 	defer pipes.close()
 	c := p.command()
 	c.SysProcAttr.Setpgid = true
 	term, lend := ownTerminal(cmd)
 	stdout, stderr, line := cmd.Stdout, cmd.Stderr, ""
-	if b := p.behind; b != nil {
+	if b := p.prefixed; b != nil {
 		line, stdout, stderr = b.line, b.stdout(stdout, nil), io.MultiWriter(&b.said, orDiscard(stderr))
 		term, lend = nil, false // this process reads from it
 	}
@@ -225,7 +225,7 @@ func (e *Conn) runPlain(ctx context.Context, cmd *compute.Command, p *program) (
 		return compute.Exit{}, cannotStart(p, err)
 	}
 	pipes.started()
-	j := &job{pid: c.Process.Pid, kin: k, mark: p.mark, terminal: term, behind: p.behind, reaped: p.reaped}
+	j := &job{pid: c.Process.Pid, descendants: k, mark: p.mark, terminal: term, prefixed: p.prefixed, reaped: p.reaped}
 	if lend || !seesStops {
 		j.foreground()
 	}
@@ -256,7 +256,7 @@ func (e *Conn) await(ctx context.Context, cmd *compute.Command, c *exec.Cmd, j *
 				if !ok {
 					signals = nil
 				} else if n := unix.SignalNum("SIG" + s); n != 0 {
-					interrupted = interrupted || ends[n]
+					interrupted = interrupted || endSignals[n]
 					j.signal(n)
 				}
 			case s, ok := <-sizes:
@@ -280,16 +280,16 @@ func (e *Conn) await(ctx context.Context, cmd *compute.Command, c *exec.Cmd, j *
 	close(ended)
 	err := <-cause // no goroutine sends signals any more
 	if interrupted && !cmd.Stay {
-		j.hunt()
+		j.killTree()
 	}
-	j.kin.ended() // while the number is still the command's
+	j.descendants.ended() // while the number is still the command's
 	// this reaps; the status is read below, and no copying goroutine can fail
 	e.opt.Orphans.wait(c)
-	j.kin.gone()
+	j.descendants.gone()
 	j.reaped()
 	j.background()
 	finish()
-	ws, reason := j.kin.outcome(unix.WaitStatus(c.ProcessState.Sys().(syscall.WaitStatus)))
+	ws, reason := j.descendants.exitStatus(unix.WaitStatus(c.ProcessState.Sys().(syscall.WaitStatus)))
 	if err != nil {
 		return compute.Exit{}, err
 	}
@@ -299,9 +299,9 @@ func (e *Conn) await(ctx context.Context, cmd *compute.Command, c *exec.Cmd, j *
 	return compute.Exit{Code: ws.ExitStatus(), Reason: reason}, nil
 }
 
-// ends are the signals that ask for a command's end, and so for its descendants'. HUP is not one:
-// processes that outlive a terminal stay when it is closed.
-var ends = map[syscall.Signal]bool{syscall.SIGINT: true, syscall.SIGTERM: true, syscall.SIGQUIT: true, syscall.SIGKILL: true}
+// endSignals are the signals that ask for a command's end, and so for its descendants'. HUP is
+// not one: processes that outlive a terminal stay when it is closed.
+var endSignals = map[syscall.Signal]bool{syscall.SIGINT: true, syscall.SIGTERM: true, syscall.SIGQUIT: true, syscall.SIGKILL: true}
 
 // cannotStart tells apart the reasons why a process did not start.
 func cannotStart(p *program, err error) error {

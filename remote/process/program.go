@@ -30,8 +30,8 @@ type program struct {
 	attr syscall.SysProcAttr
 	mark string // entry of the environment that marks the descendants; "": known otherwise
 
-	behind *behind // the way through a prefix; nil: none
-	reaped func()  // called when the process is gone
+	prefixed *prefixed // the way through a prefix; nil: none
+	reaped   func()    // called when the process is gone
 }
 
 func (p *program) command() *exec.Cmd {
@@ -49,7 +49,7 @@ func (e *Conn) program(cmd *compute.Command) (*program, error) {
 			return nil, &compute.Error{Op: "exec.Run", Kind: compute.ErrCannotStart, Err: errors.New("a bad environment variable: " + k)}
 		}
 	}
-	s, err := e.openSight()
+	s, err := e.openRoot()
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +87,7 @@ func (e *Conn) program(cmd *compute.Command) (*program, error) {
 	if p.name[0:min(1, len(p.name))] == "-" && len(cmd.Args) == 0 {
 		p.name = who.shell // a login shell is called "-sh", but its file is not
 	}
-	if p.path, err = s.look(p.name, p.dir, env["PATH"]); err != nil {
+	if p.path, err = s.findExecutable(p.name, p.dir, env["PATH"]); err != nil {
 		return nil, err
 	}
 	if e.opt.Chroot {
@@ -162,7 +162,7 @@ func loginShell() string {
 
 // directory returns where the command starts, "" for our own directory. The error names a path that
 // is no directory.
-func (e *Conn) directory(s *sight, dir string, who *account) (string, error) {
+func (e *Conn) directory(s *rootFS, dir string, who *account) (string, error) {
 	asked := dir
 	if base := e.base(who); !path.IsAbs(dir) && base != "" {
 		dir = path.Join(base, dir)
@@ -208,8 +208,8 @@ func (e *Conn) absolute(dir string) (string, error) {
 	return filepath.Abs(dir)
 }
 
-// look finds the file of a command, as execvp would.
-func (s *sight) look(name, dir, list string) (string, error) {
+// findExecutable finds the file of a command, as execvp would.
+func (s *rootFS) findExecutable(name, dir, list string) (string, error) {
 	bad := func(kind error, err error) error {
 		return &compute.Error{Op: "exec.Run", Kind: kind, Err: &tree.FileError{Path: name, Err: err}}
 	}

@@ -31,7 +31,7 @@ import (
 const reapWait = 3 * time.Second
 
 // startReaped starts a command below a reaper.
-func (k *kin) startReaped(c *exec.Cmd, p *program) error {
+func (k *descendants) startReaped(c *exec.Cmd, p *program) error {
 	dir := c.Dir
 	if dir == "" { // our own directory, which is not the reaper's
 		var err error
@@ -117,6 +117,7 @@ func (s *spec) words(all []string) {
 	}
 }
 
+// readNumber reads 4 bytes, big-endian. A short rest is dropped, and gives zero.
 func (s *spec) readNumber() uint32 {
 	if len(*s) < 4 {
 		*s = nil
@@ -127,6 +128,7 @@ func (s *spec) readNumber() uint32 {
 	return n
 }
 
+// readWord reads a length and that many bytes. A short rest is dropped, and gives an empty word.
 func (s *spec) readWord() string {
 	n := int(s.readNumber())
 	if n > len(*s) {

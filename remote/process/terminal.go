@@ -25,13 +25,13 @@ func (e *Conn) runTerminal(ctx context.Context, cmd *compute.Command, p *program
 		err = os.Chown(tty.Name(), int(cred.Uid), -1)
 	}
 	restore := func() {}
-	if err == nil && p.behind != nil {
+	if err == nil && p.prefixed != nil {
 		restore, err = quiet(ptmx)
 	}
 	c := p.command()
 	c.Stdin, c.Stdout, c.Stderr = tty, tty, tty
 	c.SysProcAttr.Setsid, c.SysProcAttr.Setctty = true, true
-	var k *kin
+	var k *descendants
 	if err == nil {
 		k, err = e.launch(c, cmd, p)
 	}
@@ -39,11 +39,11 @@ func (e *Conn) runTerminal(ctx context.Context, cmd *compute.Command, p *program
 	if err != nil {
 		return compute.Exit{}, cannotStart(p, err)
 	}
-	j := &job{pid: c.Process.Pid, kin: k, mark: p.mark, session: true, ptmx: ptmx, behind: p.behind, reaped: p.reaped}
+	j := &job{pid: c.Process.Pid, descendants: k, mark: p.mark, session: true, ptmx: ptmx, prefixed: p.prefixed, reaped: p.reaped}
 	var line string
 	var ready chan struct{}
 	w := orDiscard(cmd.Stdout)
-	if b := p.behind; b != nil {
+	if b := p.prefixed; b != nil {
 		line, ready = b.line, b.started
 		w = b.stdout(w, restore)
 	}

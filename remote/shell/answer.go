@@ -17,6 +17,7 @@ type Answer struct {
 	Err error // why nothing more is taken; the answer is not to be used then
 }
 
+// Write keeps b until the answer is too long; from then on it returns the error.
 func (a *Answer) Write(b []byte) (int, error) {
 	if a.Err == nil && a.b.Len()+len(b) > mostAnswer {
 		a.Err = errLongAnswer

@@ -13,6 +13,7 @@ type Tail struct {
 
 const tailSize = 2048
 
+// Write keeps the last tailSize bytes.
 func (t *Tail) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

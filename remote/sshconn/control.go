@@ -25,11 +25,11 @@ type sshControl struct {
 	ch   ssh.Channel // nil: not there
 	gone chan struct{}
 	next int
-	told map[string]chan struct{} // by the IDs of signals; closed when the signal was sent
+	sent map[string]chan struct{} // by the IDs of signals; closed when the signal was sent
 }
 
-// quit has all groups killed and waits for that, but not for long.
-func (c *sshControl) quit() {
+// killAll has all groups killed and waits for that, but not for long.
+func (c *sshControl) killAll() {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -89,6 +89,8 @@ func (l *sshLink) startControl() *sshControl {
 	return l.control
 }
 
+// start opens the control channel within 10 seconds. If that fails, c.ch stays unset and ready
+// is closed all the same.
 func (c *sshControl) start(l *sshLink) {
 	defer close(c.ready)
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
@@ -99,7 +101,7 @@ func (c *sshControl) start(l *sshLink) {
 	}
 	if err := s.request(
 		ctx, "exec",
-		struct{ Command string }{"exec sh -c " + shell.Word("HU='"+shell.Hunt+"'\n"+controlScript+controlEnd)},
+		struct{ Command string }{"exec sh -c " + shell.Word("HU='"+shell.KillTree+"'\n"+controlScript+controlEnd)},
 	); err != nil {
 		s.Close()
 		return
@@ -130,9 +132,9 @@ func discard(r interface{ Read([]byte) (int, error) }) {
 func (c *sshControl) listen(r io.Reader) {
 	for lines := bufio.NewScanner(r); lines.Scan(); {
 		c.mu.Lock()
-		if done := c.told[lines.Text()]; done != nil {
+		if done := c.sent[lines.Text()]; done != nil {
 			close(done)
-			delete(c.told, lines.Text())
+			delete(c.sent, lines.Text())
 		}
 		c.mu.Unlock()
 	}
@@ -225,9 +227,9 @@ func (c *sshControl) signal(g *sshGroup, name string, all bool) <-chan struct{} 
 	return c.ask("k " + name + " " + g.words(kind))
 }
 
-// hunt has all killed that have the group's mark, and returns what is closed when that is done;
+// killTree has all killed that have the group's mark, and returns what is closed when that is done;
 // nil: there is nobody to tell.
-func (c *sshControl) hunt(g *sshGroup) <-chan struct{} { return c.ask("h " + g.who()) }
+func (c *sshControl) killTree(g *sshGroup) <-chan struct{} { return c.ask("h " + g.who()) }
 
 // ask says a line with an ID behind it, and returns what is closed when that is answered; nil:
 // there is nobody to tell.
@@ -236,10 +238,10 @@ func (c *sshControl) ask(line string) <-chan struct{} {
 	c.mu.Lock()
 	c.next++
 	id := strconv.Itoa(c.next)
-	if c.told == nil {
-		c.told = map[string]chan struct{}{}
+	if c.sent == nil {
+		c.sent = map[string]chan struct{}{}
 	}
-	c.told[id] = done
+	c.sent[id] = done
 	c.mu.Unlock()
 	if !c.say(line + " " + id) {
 		return nil

@@ -113,7 +113,7 @@ func dialOver(ctx context.Context, o Options, t *openssh.Target, below *sshLink)
 		HostKeyAlgorithms: hostKeys.Algorithms(),
 		ClientVersion:     "SSH-2.0-hostler",
 	}
-	conn := &heardConn{Conn: raw}
+	conn := &activityConn{Conn: raw}
 	conn.heard.Store(time.Now().UnixNano())
 	stop := context.AfterFunc(short, func() { raw.Close() })
 	c, chans, reqs, err := ssh.NewClientConn(conn, net.JoinHostPort(t.Host, t.Port), cfg)
@@ -142,12 +142,13 @@ func dialOver(ctx context.Context, o Options, t *openssh.Target, below *sshLink)
 	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return nil, dialError(
 			t, compute.ErrUnavailable,
-			fmt.Errorf("%s port %s closed the connection before the log-in%s", t.Host, t.Port, openssh.Said(raw)), "",
+			fmt.Errorf("%s port %s closed the connection before the log-in%s", t.Host, t.Port, openssh.ProxyComplaint(raw)), "",
 		)
 	}
 	return nil, dialError(t, compute.ErrUnavailable, err, "")
 }
 
+// dialRaw connects to the target through the link below, by its ProxyCommand, or directly.
 func dialRaw(ctx context.Context, t *openssh.Target, below *sshLink) (net.Conn, error) {
 	addr := net.JoinHostPort(t.Host, t.Port)
 	switch {

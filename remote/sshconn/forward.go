@@ -55,6 +55,7 @@ func (s *Conn) Listen(ctx context.Context, network, address string) (net.Listene
 	return nil, s.fail("ssh.Listen", compute.ErrConflict, err)
 }
 
+// network refuses a closed connection and any network but tcp and unix.
 func (s *Conn) network(op, network string) error {
 	if s.isClosed() {
 		return errClosed(op)

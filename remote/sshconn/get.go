@@ -123,6 +123,8 @@ func (p *sftpPacker) add(full, name string, fi fs.FileInfo) error {
 	return nil
 }
 
+// file packs one file. What cannot be read is told and left out, and a file that shrinks is
+// filled up with zeros.
 func (p *sftpPacker) file(full string, h *tar.Header) error {
 	f, err := p.far.Open(full)
 	if err != nil {

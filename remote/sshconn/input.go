@@ -49,6 +49,8 @@ func (r *sshRun) feed() (stop func()) {
 	return func() { wakeW.Close() }
 }
 
+// feedAll sends the script and then the caller's input. At a terminal the end is the end-of-file
+// character, as the channel stays open.
 func (r *sshRun) feedAll(caller func() error) {
 	if _, err := io.WriteString(r.sess, r.script.input); err != nil {
 		return

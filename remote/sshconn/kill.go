@@ -10,7 +10,7 @@ import (
 func (r *sshRun) kill(control *sshControl) {
 	end, cancel := context.WithTimeout(context.Background(), dyingTime)
 	defer cancel()
-	r.soon(control)
+	r.waitStarted(control)
 	for end.Err() == nil {
 		r.killOnce(control, end.Done())
 		select {
@@ -32,9 +32,9 @@ func (r *sshRun) kill(control *sshControl) {
 	}
 }
 
-// soon waits a moment for a command that has only just been asked for, so that there is a group to
-// kill and somebody to do it.
-func (r *sshRun) soon(control *sshControl) {
+// waitStarted waits a moment for a command that has only just been asked for, so that there is a
+// group to kill and somebody to do it.
+func (r *sshRun) waitStarted(control *sshControl) {
 	moment := time.After(lateOutput)
 	for _, c := range []<-chan struct{}{r.started, control.ready} {
 		select {

@@ -14,7 +14,7 @@ import (
 // sshLink is one TCP connection with one log-in, and the sessions on it.
 type sshLink struct {
 	client *ssh.Client
-	conn   *heardConn
+	conn   *activityConn
 	below  *sshLink      // the jump host's link, closed after this one; may be nil
 	gone   chan struct{} // closed when the connection has ended
 	every  time.Duration // how often a silent link is asked
@@ -27,14 +27,14 @@ type sshLink struct {
 	control  *sshControl // nil: not started
 }
 
-// heardConn notes when something was last read: a link that speaks is alive, even if an answer is
-// behind much data.
-type heardConn struct {
+// activityConn notes when something was last read: a link that speaks is alive, even if an
+// answer is behind much data.
+type activityConn struct {
 	net.Conn
 	heard atomic.Int64 // Unix nanoseconds
 }
 
-func (c *heardConn) Read(b []byte) (int, error) {
+func (c *activityConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 {
 		c.heard.Store(time.Now().UnixNano())
@@ -42,7 +42,9 @@ func (c *heardConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func newSSHLink(client *ssh.Client, conn *heardConn, below *sshLink, every time.Duration, count int) *sshLink {
+// newSSHLink returns a link that is watched from now on. The channel gone is closed when the
+// client ends.
+func newSSHLink(client *ssh.Client, conn *activityConn, below *sshLink, every time.Duration, count int) *sshLink {
 	l := &sshLink{client: client, conn: conn, below: below, gone: make(chan struct{}), every: every, count: max(count, 1)}
 	l.wg.Add(2)
 	go func() {
@@ -142,7 +144,7 @@ func (l *sshLink) close() {
 	control := l.control
 	l.mu.Unlock()
 	if control != nil && !l.lost() {
-		control.quit()
+		control.killAll()
 	}
 	// not client.Close, which would first wait to say good-bye to a host that may hang
 	l.conn.Close()

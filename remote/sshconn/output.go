@@ -15,6 +15,7 @@ type sshOutput struct {
 	over    chan struct{} // closed when Run is about to return
 }
 
+// start copies r to w until r ends, and then closes done.
 func (o *sshOutput) start(r io.Reader, w io.Writer) {
 	o.done, o.writing, o.over = make(chan struct{}), make(chan struct{}, 1), make(chan struct{})
 	go func() {
@@ -35,6 +36,7 @@ func (o *sshOutput) start(r io.Reader, w io.Writer) {
 	}()
 }
 
+// pass writes b to w, unless writing is over. What comes later is thrown away.
 func (o *sshOutput) pass(w io.Writer, b []byte) {
 	select {
 	case o.writing <- struct{}{}:
@@ -48,9 +50,9 @@ func (o *sshOutput) pass(w io.Writer, b []byte) {
 	}
 }
 
-// shut makes sure that the caller's writer is not called any more. A call that does not return is
-// left alone.
-func (o *sshOutput) shut() {
+// stopWriting makes sure that the caller's writer is not called any more. A call that does not
+// return is left alone.
+func (o *sshOutput) stopWriting() {
 	close(o.over)
 	select {
 	case o.writing <- struct{}{}:

@@ -114,11 +114,11 @@ func (r *sshRun) run(ctx context.Context) (compute.Exit, error) {
 	err := r.await(ctx, control)
 	close(quit)
 	stop()
-	r.out.shut()
-	r.err.shut()
+	r.out.stopWriting()
+	r.err.stopWriting()
 	<-events
 	if err == nil && r.ends && !r.cmd.Stay && isClosed(r.started) {
-		r.hunt(control)
+		r.killTree(control)
 	}
 	control.forget(&r.group)
 	if err == nil && r.isClosed() {
@@ -157,10 +157,10 @@ func (r *sshRun) start(ctx context.Context) error {
 func (r *sshRun) await(ctx context.Context, control *sshControl) error {
 	select {
 	case <-r.sess.exited:
-		r.late(ctx)
+		r.waitLateOutput(ctx)
 		return nil
 	case <-r.sess.closed:
-		r.late(ctx)
+		r.waitLateOutput(ctx)
 		return nil
 	case <-ctx.Done():
 	}
@@ -180,6 +180,8 @@ func (r *sshRun) await(ctx context.Context, control *sshControl) error {
 	}
 }
 
+// lost returns an ErrLost. A nil cause means a lost link, and a closed connection outweighs any
+// cause.
 func (r *sshRun) lost(cause error) error {
 	if r.isClosed() {
 		cause = errors.New("the connection is closed")
@@ -190,10 +192,11 @@ func (r *sshRun) lost(cause error) error {
 	return r.fail("ssh.Run", compute.ErrLost, cause)
 }
 
-// late waits for output that is still on its way. Processes that the command left behind may hold
-// it open for ever: when nothing has come for a moment, and then not before an answer to a
-// question, there was nothing more. A caller that is slow to take what has come is waited for.
-func (r *sshRun) late(ctx context.Context) {
+// waitLateOutput waits for output that is still on its way. Processes that the command left
+// behind may hold it open for ever: when nothing has come for a moment, and then not before an
+// answer to a question, there was nothing more. A caller that is slow to take what has come is
+// waited for.
+func (r *sshRun) waitLateOutput(ctx context.Context) {
 	tick := time.NewTicker(lateOutput / 4)
 	defer tick.Stop()
 	for {
@@ -289,16 +292,16 @@ func (r *sshRun) signal(quit <-chan struct{}, control *sshControl, name string) 
 // was made to outlive a terminal stays when that is closed.
 var ends = []string{"INT", "TERM", "QUIT", "KILL"}
 
-// hunt ends the descendants of a command that was told to end and has, in whatever group and
+// killTree ends the descendants of a command that was told to end and has, in whatever group and
 // session they are.
-func (r *sshRun) hunt(control *sshControl) {
+func (r *sshRun) killTree(control *sshControl) {
 	late := time.After(dyingTime)
 	select {
 	case <-control.ready:
 	case <-late:
 		return
 	}
-	if done := control.hunt(&r.group); done != nil {
+	if done := control.killTree(&r.group); done != nil {
 		select {
 		case <-done:
 		case <-r.sess.link.gone:

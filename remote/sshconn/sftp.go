@@ -84,6 +84,7 @@ func (f *sftpFiles) Close() {
 	})
 }
 
+// Real returns the absolute path of dir, or ENOTDIR for anything else.
 func (f *sftpFiles) Real(_ context.Context, dir string) (string, error) {
 	fi, err := f.Stat(dir)
 	if err != nil {
@@ -121,6 +122,7 @@ func (f *sftpFiles) replace(temp, name string) error {
 	return f.Rename(temp, name)
 }
 
+// Write writes the file to temp and then renames it to name. At any error temp is removed.
 func (f *sftpFiles) Write(ctx context.Context, temp, name string, h *tar.Header, body io.Reader) error {
 	out, err := f.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL)
 	if err != nil {
@@ -171,6 +173,8 @@ func (f *sftpFiles) Attributes(_ context.Context, dir string, h *tar.Header) err
 	return f.finish(dir, h, true)
 }
 
+// Special makes a symbolic or hard link as temp and renames it to name. SFTP has no request for
+// named pipes.
 func (f *sftpFiles) Special(_ context.Context, temp, name string, h *tar.Header) error {
 	var err error
 	switch h.Typeflag {

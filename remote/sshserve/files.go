@@ -108,6 +108,7 @@ func newSpool() (*spool, error) {
 	return &spool{File: f}, os.Remove(f.Name())
 }
 
+// Close hands the file to end from its beginning, if end is set, and closes it.
 func (s *spool) Close() error {
 	var err error
 	if s.end != nil {

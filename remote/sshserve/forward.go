@@ -203,6 +203,7 @@ func (s *server) unlisten(name string) bool {
 	return l != nil && l.Close() == nil
 }
 
+// closeListeners closes every listener and forgets it.
 func (s *server) closeListeners() {
 	s.mu.Lock()
 	all := s.listeners

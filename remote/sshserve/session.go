@@ -31,6 +31,7 @@ const (
 	mostEnvSize = 64 << 10
 )
 
+// session serves one session channel until the client closes it.
 func (s *server) session(n ssh.NewChannel) {
 	ch, requests, err := n.Accept()
 	if err != nil {

@@ -207,6 +207,8 @@ func at(dir *os.Root, f func(*os.File) error) error {
 	return f(d)
 }
 
+// mkdir makes a directory that the unpacker can write to, or takes one that is there. Its mode
+// and time are set at the end, from u.dirs.
 func (u *unpacker) mkdir(name string, h *tar.Header) error {
 	u.leave()
 	if err := u.root.MkdirAll(path.Dir(name), 0o777); err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/run/junit"
 	"github.com/hostler-project/hostler/run/runlog"
-	"github.com/hostler-project/hostler/run/workspace/collect"
+	"github.com/hostler-project/hostler/run/workspace/newfiles"
 	"github.com/hostler-project/hostler/text/visible"
 )
 
@@ -29,10 +29,10 @@ const (
 
 // Options say what to bring back.
 type Options struct {
-	JUnit     []collect.Pattern // reports of tests
-	Files     []collect.Pattern // other files
-	OnFailure []collect.Pattern // files, if the command failed
-	Require   []collect.Pattern // files; each pattern must match one
+	JUnit     []newfiles.Pattern // reports of tests
+	Files     []newfiles.Pattern // other files
+	OnFailure []newfiles.Pattern // files, if the command failed
+	Require   []newfiles.Pattern // files; each pattern must match one
 	Copies    []Copy
 	FailTests bool  // a failed test fails the run
 	Most      int64 // the bytes of all files together
@@ -41,7 +41,7 @@ type Options struct {
 // Copy is a remote file that is copied to a local one, even if the command did not write it.
 type Copy struct {
 	Remote, Local string
-	Pattern       collect.Pattern // matches Remote
+	Pattern       newfiles.Pattern // matches Remote
 }
 
 // Any reports whether there is anything to bring back.
@@ -50,7 +50,7 @@ func (o *Options) Any() bool {
 }
 
 // kept returns the patterns of the files that go into the record.
-func (o *Options) kept(failed bool) []collect.Pattern {
+func (o *Options) kept(failed bool) []newfiles.Pattern {
 	all := slices.Concat(o.Files, o.Require)
 	if failed {
 		all = append(all, o.OnFailure...)
@@ -91,16 +91,16 @@ type Collector struct {
 	Record *runlog.Run
 	Hidden []string // values to mask in reports
 
-	before *collect.Listing // the files before the command; nil: not needed
+	before *newfiles.Listing // the files before the command; nil: not needed
 }
 
-// Look lists the files that exist before the command, so that Collect can tell the new ones.
-func (c *Collector) Look(ctx context.Context, conn compute.Conn, at collect.Place) (err error) {
+// ListBefore lists the files that exist before the command, so that Collect can tell the new ones.
+func (c *Collector) ListBefore(ctx context.Context, conn compute.Conn, at newfiles.Place) (err error) {
 	patterns := slices.Concat(c.JUnit, c.Files, c.OnFailure, c.Require)
 	if len(patterns) == 0 {
 		return nil
 	}
-	c.before, err = collect.List(ctx, conn, at, patterns)
+	c.before, err = newfiles.List(ctx, conn, at, patterns)
 	if err != nil && ctx.Err() == nil && !errors.Is(err, compute.ErrLost) && !errors.Is(err, compute.ErrCannotStart) {
 		err = &compute.Error{Kind: compute.ErrFailed, Err: err}
 	}
@@ -108,28 +108,28 @@ func (c *Collector) Look(ctx context.Context, conn compute.Conn, at collect.Plac
 }
 
 // Collect brings back what the command made. Problems become warnings.
-func (c *Collector) Collect(ctx context.Context, conn compute.Conn, at collect.Place, failed bool) *Result {
+func (c *Collector) Collect(ctx context.Context, conn compute.Conn, at newfiles.Place, failed bool) *Result {
 	ctx, cancel := context.WithTimeout(ctx, collectTime)
 	defer cancel()
-	b := &bringing{Collector: c, conn: conn, left: c.Most}
+	b := &collection{Collector: c, conn: conn, left: c.Most}
 	patterns := append(slices.Clone(c.JUnit), c.kept(failed)...)
 	for _, one := range c.Copies {
 		patterns = append(patterns, one.Pattern)
 	}
-	there, err := collect.List(ctx, conn, at, patterns)
+	there, err := newfiles.List(ctx, conn, at, patterns)
 	if err != nil {
 		b.warn("the files that it made are not known: %s", api.Text(err))
-		there = &collect.Listing{}
+		there = &newfiles.Listing{}
 	}
-	var made []collect.File
+	var made []newfiles.File
 	made, b.dir = there.Since(c.before), there.Dir
 	b.readReports(ctx, match(made, c.JUnit))
 	b.keep(ctx, match(made, c.kept(failed)))
 	for _, one := range c.Copies {
-		b.copy(ctx, one, len(match(there.Files, []collect.Pattern{one.Pattern})) > 0)
+		b.copy(ctx, one, len(match(there.Files, []newfiles.Pattern{one.Pattern})) > 0)
 	}
 	for _, p := range c.Require {
-		if wanted := match(made, []collect.Pattern{p}); len(wanted) == 0 || !b.has(wanted) {
+		if wanted := match(made, []newfiles.Pattern{p}); len(wanted) == 0 || !b.has(wanted) {
 			b.result.Missing = append(b.result.Missing, p.String())
 		}
 	}
@@ -143,9 +143,9 @@ func (c *Collector) Collect(ctx context.Context, conn compute.Conn, at collect.P
 	return r
 }
 
-func match(files []collect.File, patterns []collect.Pattern) (out []collect.File) {
+func match(files []newfiles.File, patterns []newfiles.Pattern) (out []newfiles.File) {
 	for _, f := range files {
-		if slices.ContainsFunc(patterns, func(p collect.Pattern) bool { return p.Match(f.Path) }) {
+		if slices.ContainsFunc(patterns, func(p newfiles.Pattern) bool { return p.Match(f.Path) }) {
 			out = append(out, f)
 		}
 	}
@@ -173,7 +173,7 @@ func KeepReport(rec *runlog.Run, report *junit.Report, t *runlog.Tests) {
 }
 
 // warn adds a warning. It drops all but the first ones.
-func (b *bringing) warn(format string, args ...any) {
+func (b *collection) warn(format string, args ...any) {
 	r := &b.result
 	if text := visible.Line(fmt.Sprintf(format, args...)); len(r.Warnings) < 20 {
 		r.Warnings = append(r.Warnings, text)

@@ -78,6 +78,7 @@ func fromTable(name string, b byte) rune {
 	return rune(b)
 }
 
+// readUTF16 reads one rune and its size in bytes. Half a surrogate pair is utf8.RuneError.
 func readUTF16(in io.Reader, order binary.ByteOrder) (rune, int, error) {
 	unit := func() (rune, error) {
 		var b [2]byte
@@ -105,6 +106,7 @@ type cleaner struct {
 	rest  []byte // the rest of a letter that did not fit
 }
 
+// Read gives the text as UTF-8. Characters that XML forbids become utf8.RuneError.
 func (c *cleaner) Read(p []byte) (n int, err error) {
 	n = copy(p, c.rest)
 	c.rest = c.rest[n:]

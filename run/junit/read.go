@@ -80,6 +80,8 @@ const (
 	outcome
 )
 
+// run reads the whole file. One report must be in it, with nothing behind it and without
+// entities.
 func (p *parser) run() error {
 	found := false
 	for {
@@ -127,6 +129,7 @@ func (p *parser) run() error {
 	}
 }
 
+// wrong puts the line into an error of the parser.
 func (p *parser) wrong(err error) error {
 	var syntax *xml.SyntaxError
 	if errors.As(err, &syntax) {
@@ -139,6 +142,8 @@ func (p *parser) wrong(err error) error {
 	return fmt.Errorf("line %d: %w", line, err)
 }
 
+// start takes an opening element. Only the first element of a file must be one of a report;
+// unknown ones inside are passed over.
 func (p *parser) start(t xml.StartElement) error {
 	kind := other
 	inside := other
@@ -320,6 +325,7 @@ type limit struct {
 	over bool
 }
 
+// Read ends after the limit; over says that there was more.
 func (l *limit) Read(p []byte) (int, error) {
 	if l.over {
 		return 0, io.EOF

@@ -13,9 +13,9 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/exitstatus"
 	"github.com/hostler-project/hostler/run"
 	"github.com/hostler-project/hostler/run/session"
-	"github.com/hostler-project/hostler/run/status"
 )
 
 // Options say what to run, and on how many instances.
@@ -65,13 +65,13 @@ func Run(ctx context.Context, o Options) (err error) {
 	if tree := o.Run.Tree; tree != nil {
 		tree.Begin(ctx, nil)
 		defer tree.Close()
-		tree.ForSeveral()
+		tree.PackOnce()
 		m.Options.Run.Shared = true
 	}
 	if o.Together {
-		err = m.together(ctx)
+		err = m.runTogether(ctx)
 	} else {
-		err = m.apart(ctx)
+		err = m.runSeparately(ctx)
 	}
 	return o.Finish(m, err)
 }
@@ -81,7 +81,7 @@ func Run(ctx context.Context, o Options) (err error) {
 func (m *Runs) add(index int, moved func(*Part, compute.Lease)) *Part {
 	p := &Part{Index: index, Label: fmt.Sprintf("[%d/%d] ", index, m.Total), State: NotBegun}
 	p.out, p.errs = &lineWriter{of: &m.lines, part: p, stream: "stdout"}, &lineWriter{of: &m.lines, part: p, stream: "stderr"}
-	o := alone(m.Options.Run)
+	o := singleOptions(m.Options.Run)
 	if !m.Together {
 		o = Shard(m.Options.Run, index, m.Total)
 	}
@@ -91,7 +91,7 @@ func (m *Runs) add(index int, moved func(*Part, compute.Lease)) *Part {
 	}
 	o.Stdout, o.Stderr = p.out, p.errs
 	if moved != nil {
-		o.Session.Moved = func(l compute.Lease) { moved(p, l) }
+		o.Session.Replaced = func(l compute.Lease) { moved(p, l) }
 	}
 	var b session.Backend
 	b, o.Printer, p.close = m.Part(p.out, p.errs)
@@ -100,8 +100,8 @@ func (m *Runs) add(index int, moved func(*Part, compute.Lease)) *Part {
 	return p
 }
 
-// together acquires all instances at once, and runs on all of them.
-func (m *Runs) together(ctx context.Context) error {
+// runTogether acquires all instances at once, and runs on all of them.
+func (m *Runs) runTogether(ctx context.Context) error {
 	o := m.Options.Run.Session
 	o.Dir, o.NoTree = m.Options.Run.Dir, m.Options.Run.Tree != nil
 	engine, err := m.Backend.Open(ctx, "")
@@ -131,34 +131,34 @@ func (m *Runs) together(ctx context.Context) error {
 		p := m.add(i+1, label)
 		label(p, leases[i])
 		s := p.Runner.Session
-		s.Given, s.Engine, s.Ordered, s.OrderedAt = &leases[i], engine, &req, asked
+		s.Given, s.Engine, s.Requested, s.RequestedAt = &leases[i], engine, &req, asked
 		s.Who = m.Backend.Who(ctx, string(leases[i].Instance))
 		s.Who.Admin = o.Any
 	}
 	var all sync.WaitGroup
 	for _, p := range m.Parts {
 		if asking.Err() != nil {
-			m.back(ctx, p)
+			m.releaseUnused(ctx, p)
 			continue
 		}
 		all.Go(func() { m.run(ctx, p) })
 	}
 	all.Wait()
-	return broken(ctx, asking)
+	return interrupted(ctx, asking)
 }
 
-// broken returns the error when the user ended the runs. The failure of a part gives none.
-func broken(ctx, wanted context.Context) error {
+// interrupted returns the error when the user ended the runs. The failure of a part gives none.
+func interrupted(ctx, wanted context.Context) error {
 	if ctx.Err() != nil {
 		return nil
 	}
 	return wanted.Err()
 }
 
-// back releases the instance of a part that does not begin.
-func (m *Runs) back(ctx context.Context, p *Part) {
+// releaseUnused releases the instance of a part that does not begin.
+func (m *Runs) releaseUnused(ctx context.Context, p *Part) {
 	if s := p.Runner.Session; s.Given != nil && s.Obtain(ctx, "") == nil {
-		s.GiveBack(ctx)
+		s.ReleaseTemporary(ctx)
 	}
 }
 
@@ -167,8 +167,8 @@ func compareNames(x, y string) int {
 	return cmp.Or(cmp.Compare(len(x), len(y)), strings.Compare(x, y))
 }
 
-// apart runs each part as soon as it has an instance.
-func (m *Runs) apart(ctx context.Context) error {
+// runSeparately runs each part as soon as it has an instance.
+func (m *Runs) runSeparately(ctx context.Context) error {
 	wanted, stop := m.UntilSignal(ctx) // running parts handle signals themselves
 	defer stop()
 	most := m.Total
@@ -198,7 +198,7 @@ func (m *Runs) apart(ctx context.Context) error {
 		})
 	}
 	all.Wait()
-	return broken(ctx, wanted)
+	return interrupted(ctx, wanted)
 }
 
 // run runs one part from beginning to end.
@@ -211,14 +211,14 @@ func (m *Runs) run(ctx context.Context, p *Part) {
 	}
 	m.mu.Unlock()
 	if late {
-		m.back(ctx, p)
+		m.releaseUnused(ctx, p)
 		return
 	}
 	begun := time.Now()
 	err := p.Runner.Run(ctx)
 	p.close()
 	cancelled := errors.Is(context.Cause(ctx), run.ErrCancelled)
-	if err != nil && !cancelled && !errors.As(err, new(status.Exit)) {
+	if err != nil && !cancelled && !errors.As(err, new(exitstatus.Exit)) {
 		p.Runner.Printer.Tell(err)
 	}
 	p.Took = time.Since(begun)
@@ -255,7 +255,7 @@ func (m *Runs) done(p *Part, err error, cancelled bool) {
 // Status returns the exit status of the whole. The worst problem of hostler's own comes first.
 // Otherwise it is the status with which commands failed, or 1 if they differ.
 func (m *Runs) Status() int {
-	ours := []int{status.NotBegun, status.Lost, status.Timeout}
+	ours := []int{exitstatus.NotBegun, exitstatus.Lost, exitstatus.Timeout}
 	worst, agreed := len(ours), 0
 	for _, p := range m.Parts {
 		n := p.Exit()

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hostler-project/hostler/compute/exitstatus"
 	"github.com/hostler-project/hostler/run"
-	"github.com/hostler-project/hostler/run/status"
 )
 
 // State says how far a part has come.
@@ -38,7 +38,7 @@ type Part struct {
 }
 
 // Exit returns the exit status of a part.
-func (p *Part) Exit() int { return status.OfRun(p.Err) }
+func (p *Part) Exit() int { return exitstatus.OfRun(p.Err) }
 
 // Name returns a part's name for the user.
 func (p *Part) Name() string { return strings.Trim(p.Label, "| ") }
@@ -58,14 +58,14 @@ func Shard(o run.Options, index, total int) run.Options {
 	}
 	own["HOSTLER_SHARD"], own["HOSTLER_SHARDS"] = i, n
 	o.Env.Own = own
-	o = alone(o)
+	o = singleOptions(o)
 	o.Record.As.Flags = append(o.Record.As.Flags, fmt.Sprintf("--shard=%d/%d", index, total))
 	o.Record.As.Shard, o.Record.As.Shards = index, total
 	return o
 }
 
-// alone returns the options of one run of several, to run by itself.
-func alone(o run.Options) run.Options {
+// singleOptions returns the options of one run of several, to run by itself.
+func singleOptions(o run.Options) run.Options {
 	o.Stdin, o.Typed, o.Terminal = nil, false, nil
 	o.Record.As.Flags = slices.DeleteFunc(slices.Clone(o.Record.As.Flags), func(word string) bool {
 		name, _, _ := strings.Cut(strings.TrimPrefix(word, "--"), "=")

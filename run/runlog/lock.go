@@ -16,6 +16,7 @@ func isLocked(f *os.File) bool {
 	return flock(f, unix.LOCK_SH|unix.LOCK_NB) != nil
 }
 
+// flock is flock(2), and tries again after a signal.
 func flock(f *os.File, how int) (err error) {
 	raw, err := f.SyscallConn()
 	if err != nil {

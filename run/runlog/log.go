@@ -113,6 +113,7 @@ func (l *Log) List() ([]Record, error) {
 	return out, nil
 }
 
+// ids returns the ids of all recorded runs; a missing directory has none.
 func (l *Log) ids() (out []string, err error) {
 	entries, err := os.ReadDir(l.Dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -185,6 +186,7 @@ func (l *Log) read(id string) (Record, error) {
 	return rec, err
 }
 
+// load reads the record of a run. One larger than maxRecord is refused.
 func (l *Log) load(id string) (rec Record, err error) {
 	file := filepath.Join(l.Dir, id, recordFile)
 	info, err := os.Stat(file)

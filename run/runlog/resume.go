@@ -54,8 +54,8 @@ func (l *Log) Resume(id string) (*Run, error) {
 	return r, nil
 }
 
-// further makes a stream continue behind what was recorded.
-func (s *Stream) further(l *Log, id, name string) {
+// continueFrom makes a stream continue behind what was recorded.
+func (s *Stream) continueFrom(l *Log, id, name string) {
 	n, err := l.size(id, name)
 	s.n, s.err = n, err
 	if err == nil && n%s.head != 0 {

@@ -171,7 +171,7 @@ func (r *Run) Stream(name string) *Stream {
 	if r.dir != "" {
 		s.base = filepath.Join(r.dir, name)
 		if r.further {
-			s.further(r.log, r.rec.ID, name)
+			s.continueFrom(r.log, r.rec.ID, name)
 		}
 	}
 	r.mu.Lock()

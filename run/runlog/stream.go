@@ -62,6 +62,8 @@ func (s *Stream) Write(p []byte) (int, error) {
 	return whole, nil
 }
 
+// put writes p to the current piece, and opens the next one at its start. Nothing is written
+// after an error or after close.
 func (s *Stream) put(p []byte) {
 	if s.base == "" || s.err != nil {
 		return
@@ -103,6 +105,7 @@ func (s *Stream) Bytes() int64 {
 	return s.n
 }
 
+// close ends the recording and returns its first error.
 func (s *Stream) close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -189,6 +192,7 @@ func marker(w io.Writer, n int64) error {
 	return err
 }
 
+// copyPiece writes the bytes of a stream at from and before to, which lie in one piece.
 func (l *Log) copyPiece(w io.Writer, id, name string, from, to int64) (int64, error) {
 	head := l.headSize()
 	f, err := os.Open(pieceName(filepath.Join(l.Dir, id, name), from/head))

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/linux/proc"
 )
 
 // Engine is what sessions need of a lease engine, in this process or in a controller. It is safe
@@ -82,13 +82,14 @@ func (p *plain) Open(context.Context, string) (Engine, error) { return p.engine,
 
 func (p *plain) Who(context.Context, ...string) compute.Who { return compute.Who{Owner: p.owner} }
 
+// Request asks for one instance. If the options bind the lease to a process, that is this one.
 func (p *plain) Request(_ context.Context, source string, o *Options) (compute.Request, error) {
 	req := compute.Request{Source: source, Count: 1, Owner: p.owner, Name: o.Lease}
 	if !o.Bound() {
 		return req, nil
 	}
 	var err error
-	req.For, err = pool.ProcessOf(os.Getpid())
+	req.For, err = proc.Live(os.Getpid())
 	return req, err
 }
 

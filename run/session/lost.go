@@ -14,36 +14,36 @@ import (
 // sides know of that. err is what the connection said; cause is what the engine said of the lease,
 // or nil.
 
-// HasFallen reports whether the computer itself died. If the lease ended first, that is the reason
-// instead.
-func HasFallen(err, cause error) bool {
+// InstanceDied reports whether the computer itself died. If the lease ended first, that is the
+// reason instead.
+func InstanceDied(err, cause error) bool {
 	if cause != nil {
 		return errors.Is(cause, compute.ErrEnded)
 	}
 	return errors.Is(err, compute.ErrEnded)
 }
 
-// WhatEnded returns the end of the lease in place of err, if err says that the computer died and
-// its lease had ended before. The end of a lease removes the computer, so the connection then only
-// shows that it is gone.
-func (s *Session) WhatEnded(ctx context.Context, err error) error {
+// PreferLeaseEnd returns the end of the lease in place of err, if err says that the computer
+// died and its lease had ended before. The end of a lease removes the computer, so the
+// connection then only shows that it is gone.
+func (s *Session) PreferLeaseEnd(ctx context.Context, err error) error {
 	if !errors.Is(err, compute.ErrEnded) {
 		return err
 	}
-	if cause := s.Over(ctx); !HasFallen(err, cause) {
+	if cause := s.LeaseEnd(ctx); !InstanceDied(err, cause) {
 		return cause
 	}
 	return err
 }
 
-// IsLeaseOver reports whether the lease has ended.
-func IsLeaseOver(err, cause error) bool {
+// LeaseEnded reports whether the lease has ended.
+func LeaseEnded(err, cause error) bool {
 	return errors.Is(cause, ErrLeaseEnded) || errors.Is(err, compute.ErrLost) && errors.Is(err, compute.ErrNotLeased)
 }
 
-// LostWhile makes the error that contact was lost while a command ran, and why. The connection's
+// LostContact makes the error that contact was lost while a command ran, and why. The connection's
 // own words come first, since a provider knows more than the lease.
-func LostWhile(id compute.ID, err, cause error) error {
+func LostContact(id compute.ID, err, cause error) error {
 	why := err
 	if !errors.Is(err, compute.ErrEnded) && errors.Is(cause, compute.ErrEnded) {
 		why = cause

@@ -32,11 +32,11 @@ type Options struct {
 	Dir    string // where the command starts, as far as the request depends on it
 	NoTree bool   // the command sees no directory of this machine
 
-	// Ending is told how long a lease lasts that the session does not renew, before its end; may be
-	// nil.
-	Ending func(l compute.Lease, left time.Duration)
-	// Moved is told of an instance that was acquired in place of a dead one; may be nil.
-	Moved func(compute.Lease)
+	// ExpiresSoon is told how long a lease lasts that the session does not renew, before its
+	// end; may be nil.
+	ExpiresSoon func(l compute.Lease, left time.Duration)
+	// Replaced is told of an instance that was acquired in place of a dead one; may be nil.
+	Replaced func(compute.Lease)
 }
 
 // Kept reports whether an acquired instance stays after the command.
@@ -58,12 +58,12 @@ type Session struct {
 	Lease     compute.Lease
 	Temporary bool // acquired for this command alone
 
-	Given     *compute.Lease   // already acquired for it; nil: acquire one
-	Ordered   *compute.Request // the request for it; nil: it was there before
-	OrderedAt time.Time        // when that request was first made
+	Given       *compute.Lease   // already acquired for it; nil: acquire one
+	Requested   *compute.Request // the request for it; nil: it was there before
+	RequestedAt time.Time        // when that request was first made
 
-	Retaken time.Duration // the time that acquiring a replacement took
-	Queued  time.Duration // the time in the queue
+	Replacing time.Duration // the time that acquiring a replacement took
+	Queued    time.Duration // the time in the queue
 
 	mu      sync.Mutex
 	renewed compute.Lease // the lease as renewed by Watch; no ID: not renewed
@@ -92,7 +92,7 @@ func (s *Session) Obtain(ctx context.Context, name string) error {
 		// one read in place of Resolve and Use
 		lease, err := engine.Use(ctx, s.Who, compute.ID(name))
 		if err == nil {
-			return s.have(ctx, lease)
+			return s.setLease(ctx, lease)
 		}
 		if !errors.Is(err, compute.ErrNotFound) {
 			return err
@@ -102,12 +102,12 @@ func (s *Session) Obtain(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	s.Ordered, s.OrderedAt = &req, time.Now()
+	s.Requested, s.RequestedAt = &req, time.Now()
 	return s.acquire(ctx, req)
 }
 
-// have records the lease of the session's instance.
-func (s *Session) have(ctx context.Context, lease compute.Lease) (err error) {
+// setLease records the lease of the session's instance.
+func (s *Session) setLease(ctx context.Context, lease compute.Lease) (err error) {
 	s.Lease, s.Instance = lease, compute.Instance{ID: lease.Instance, Source: lease.Source}
 	if s.Options.Describe {
 		s.Instance, _, err = s.Engine.Resolve(ctx, string(lease.Instance))
@@ -123,7 +123,7 @@ func (s *Session) acquire(ctx context.Context, req compute.Request) error {
 		return err
 	}
 	s.Temporary = !s.Options.Kept()
-	return s.have(ctx, leases[0])
+	return s.setLease(ctx, leases[0])
 }
 
 // Take uses an instance that is leased already.
@@ -133,14 +133,16 @@ func (s *Session) Take(ctx context.Context, i compute.Instance) (err error) {
 	return err
 }
 
-// GiveBack releases what was acquired for this command. A failure is a warning, and the next
-// command finishes the work.
-func (s *Session) GiveBack(ctx context.Context) {
+// ReleaseTemporary releases what was acquired for this command. A failure is a warning, and the
+// next command finishes the work.
+func (s *Session) ReleaseTemporary(ctx context.Context) {
 	if s.Temporary {
 		s.release(ctx, compute.ReleaseOptions{})
 	}
 }
 
+// release gives the lease back within a minute, even if ctx is done. A failure is a warning, and
+// a lease that is gone already is none.
 func (s *Session) release(ctx context.Context, opt compute.ReleaseOptions) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
@@ -196,8 +198,8 @@ func (s *Session) Watch(ctx context.Context, cancel context.CancelCauseFunc) {
 			case left > warnAhead:
 				every = min(every, left-warnAhead)
 			default:
-				if !warned && s.Options.Ending != nil {
-					s.Options.Ending(lease, left)
+				if !warned && s.Options.ExpiresSoon != nil {
+					s.Options.ExpiresSoon(lease, left)
 				}
 				warned = true
 				every = min(every, max(left, 0))
@@ -218,27 +220,27 @@ func (s *Session) Watch(ctx context.Context, cancel context.CancelCauseFunc) {
 			s.mu.Lock()
 			s.renewed = next
 			s.mu.Unlock()
-		case isOver(err):
+		case isLeaseEnd(err):
 			cancel(fmt.Errorf("%w: %w", ErrLeaseEnded, err))
 			return
 		}
 	}
 }
 
-// isOver reports whether a lease could not be used because it has ended.
-func isOver(err error) bool {
+// isLeaseEnd reports whether a lease could not be used because it has ended.
+func isLeaseEnd(err error) bool {
 	return errors.Is(err, compute.ErrConflict) || errors.Is(err, compute.ErrNotFound) || errors.Is(err, compute.ErrDenied)
 }
 
-// Over returns the end of the lease if contact was lost for that reason, since the end of a lease
-// removes the computer at once; otherwise nil.
-func (s *Session) Over(ctx context.Context) error {
+// LeaseEnd returns the end of the lease if contact was lost for that reason, since the end of a
+// lease removes the computer at once; otherwise nil.
+func (s *Session) LeaseEnd(ctx context.Context) error {
 	if s.Lease.ID == "" {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if _, err := s.Engine.Use(ctx, s.Who, s.Instance.ID); isOver(err) {
+	if _, err := s.Engine.Use(ctx, s.Who, s.Instance.ID); isLeaseEnd(err) {
 		return fmt.Errorf("%w: %w", ErrLeaseEnded, err)
 	}
 	return nil
@@ -254,6 +256,7 @@ func (s *Session) Current() compute.Lease {
 	return s.Lease
 }
 
+// renew extends a temporary lease by its own TTL, and marks any other as used.
 func (s *Session) renew(ctx context.Context, lease compute.Lease) (compute.Lease, error) {
 	if s.Temporary && lease.TTL > 0 {
 		leases, err := s.Engine.Extend(ctx, s.Who, 0, s.Instance.ID)

@@ -219,6 +219,7 @@ func (r *Reader) text(limit int) (string, error) {
 	return string(b), err
 }
 
+// number reads a varint of at most limit.
 func (r *Reader) number(limit int) (int, error) {
 	n, err := binary.ReadUvarint(r)
 	if err != nil {

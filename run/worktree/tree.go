@@ -87,8 +87,8 @@ func (t *Tree) Begin(ctx context.Context, stale *Scan) *Scan {
 	return l
 }
 
-// See waits for a scan that is newer than stale.
-func (t *Tree) See(ctx context.Context, stale *Scan) (*Scan, error) {
+// Await waits for a scan that is newer than stale.
+func (t *Tree) Await(ctx context.Context, stale *Scan) (*Scan, error) {
 	l := t.Begin(ctx, stale)
 	select {
 	case <-l.done:
@@ -98,8 +98,8 @@ func (t *Tree) See(ctx context.Context, stale *Scan) (*Scan, error) {
 	}
 }
 
-// ForSeveral makes the tree pack its contents once for several instances.
-func (t *Tree) ForSeveral() {
+// PackOnce makes the tree pack its contents once for several instances.
+func (t *Tree) PackOnce() {
 	if t.Cache != "" {
 		t.Pack = send.NewPack(filepath.Join(t.Cache, "sync"))
 	}

@@ -43,7 +43,7 @@ func unpack(ctx context.Context, from io.Reader, dir, top string) error {
 		return err
 	}
 	defer root.Close()
-	m := &maker{root: root, modes: map[string]fs.FileMode{".": 0o755}, made: []string{"."}}
+	m := &extractor{root: root, modes: map[string]fs.FileMode{".": 0o755}, made: []string{"."}}
 	archive := tar.NewReader(io.LimitReader(z, 10*maxRelease))
 	for {
 		h, err := archive.Next()
@@ -59,8 +59,8 @@ func unpack(ctx context.Context, from io.Reader, dir, top string) error {
 	}
 }
 
-// A maker unpacks an archive.
-type maker struct {
+// An extractor unpacks an archive.
+type extractor struct {
 	root    *os.Root
 	entries int
 	modes   map[string]fs.FileMode // of directories, for the end, as one may be closed to its owner
@@ -69,7 +69,7 @@ type maker struct {
 
 // entry unpacks one entry of an archive below the root. Directories get their modes at the end, so
 // that a read-only one can be filled. An entry outside of top is an error.
-func (m *maker) entry(h *tar.Header, top string, content io.Reader) error {
+func (m *extractor) entry(h *tar.Header, top string, content io.Reader) error {
 	if m.entries++; m.entries > mostEntries {
 		return fmt.Errorf("it has more than %d entries", mostEntries)
 	}
@@ -120,7 +120,7 @@ func inside(name, top string) (string, bool) {
 }
 
 // directory makes a directory and those above it.
-func (m *maker) directory(name string) error {
+func (m *extractor) directory(name string) error {
 	if _, known := m.modes[name]; known {
 		return nil
 	}
@@ -134,7 +134,8 @@ func (m *maker) directory(name string) error {
 	return nil
 }
 
-func (m *maker) file(name string, mode fs.FileMode, content io.Reader) error {
+// file writes a new file; its mode is set at the end, whatever the umask.
+func (m *extractor) file(name string, mode fs.FileMode, content io.Reader) error {
 	f, err := m.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -147,7 +148,7 @@ func (m *maker) file(name string, mode fs.FileMode, content io.Reader) error {
 }
 
 // end gives directories their modes.
-func (m *maker) end() error {
+func (m *extractor) end() error {
 	for i := len(m.made) - 1; i >= 0; i-- {
 		name := m.made[i]
 		if err := m.root.Chmod(name, m.modes[name]); err != nil {

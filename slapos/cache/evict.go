@@ -17,18 +17,18 @@ const (
 	forgotten  = 24 * time.Hour
 )
 
-// used notes that a content was asked for: contents that were not for the longest time go first.
+// noteUse notes that a content was asked for: contents that were not for the longest time go first.
 // Once an hour is enough.
-func (d *depot) used(path string, info fs.FileInfo) {
+func (d *cacheServer) noteUse(path string, info fs.FileInfo) {
 	if now := time.Now(); d.Size > 0 && now.Sub(info.ModTime()) > time.Hour {
 		_ = os.Chtimes(path, now, now) // else it goes sooner
 	}
 }
 
-// room removes unfinished files, and contents until there is room for more bytes, the least
+// makeRoom removes unfinished files, and contents until there is room for more bytes, the least
 // recently used first. If a content cannot come from another cache again, its entries are removed
 // too.
-func (d *depot) room(more int64) error {
+func (d *cacheServer) makeRoom(more int64) error {
 	if d.Size <= 0 {
 		return nil
 	}

@@ -92,6 +92,7 @@ func (r *Releases) Fetch(ctx context.Context, url, root string) (bool, error) {
 	return false, nil
 }
 
+// fetch unpacks into root the first entry for url that is trusted and runs here.
 func (r *Releases) fetch(ctx context.Context, url, root string) error {
 	entries, _, err := r.Entries.Entries(ctx, ReleaseKey(url))
 	if err != nil {
@@ -106,17 +107,17 @@ func (r *Releases) fetch(ctx context.Context, url, root string) error {
 	return fmt.Errorf("it has none, of %d, that runs here and that a certificate of the list has signed", len(entries))
 }
 
-// as does file work.
-func (r *Releases) as(f func() error) error {
+// asUser does file work with the rights of the releases' user.
+func (r *Releases) asUser(f func() error) error {
 	if r.As == nil {
 		return f()
 	}
 	return r.As(f)
 }
 
-// scratch is a file in a directory that has no name any more, so that none is left however we end.
-func (r *Releases) scratch(dir string) (f *os.File, err error) {
-	err = r.as(func() error {
+// tempFile is a file in a directory that has no name any more, so that none is left however we end.
+func (r *Releases) tempFile(dir string) (f *os.File, err error) {
+	err = r.asUser(func() error {
 		if f, err = os.CreateTemp(dir, ".cache-*"); err == nil {
 			err = os.Remove(f.Name())
 		}
@@ -127,7 +128,7 @@ func (r *Releases) scratch(dir string) (f *os.File, err error) {
 
 // unpacked makes a release of a content.
 func (r *Releases) unpacked(ctx context.Context, digest, url, root string) error {
-	packed, err := r.scratch(root)
+	packed, err := r.tempFile(root)
 	if err != nil {
 		return err
 	}
@@ -141,7 +142,7 @@ func (r *Releases) unpacked(ctx context.Context, digest, url, root string) error
 	}
 	name := sum(url)
 	dir := filepath.Join(root, ".cache-"+name)
-	return r.as(func() error {
+	return r.asUser(func() error {
 		err := discard(dir) // of one that was killed
 		if err == nil {
 			err = os.Mkdir(dir, 0o755)
@@ -186,14 +187,14 @@ func (r *Releases) Pack(ctx context.Context, url, dir string) (*Packed, error) {
 	if r.EntriesTo == nil || r.ContentTo == nil || r.Key == nil || begins(url, r.NotUploaded) {
 		return nil, nil
 	}
-	f, err := r.scratch(filepath.Dir(dir))
+	f, err := r.tempFile(filepath.Dir(dir))
 	if err != nil {
 		return nil, err
 	}
 	p := &Packed{r: r, url: url, file: f}
 	hash := sha512.New()
 	z := gzip.NewWriter(io.MultiWriter(f, hash))
-	err = r.as(func() error { return pack(ctx, z, dir, sum(url)) })
+	err = r.asUser(func() error { return pack(ctx, z, dir, sum(url)) })
 	if err = errors.Join(err, z.Close()); err == nil {
 		p.size, err = f.Seek(0, io.SeekCurrent)
 	}

@@ -38,25 +38,25 @@ type ServeOptions struct {
 	Log  *slog.Logger // nil: none
 }
 
-type depot struct {
+type cacheServer struct {
 	ServeOptions
 	mu sync.Mutex // held while room is made, and entries are put or dropped
 
 	ctx     context.Context // of what is fetched
 	all     sync.WaitGroup  // the running fetches
 	flying  sync.Mutex
-	flights map[string]*flight // by digest
+	fetches map[string]*sharedFetch // by digest
 }
 
-// A Depot is a cache that [Handler] has made.
-type Depot struct {
+// A Server is a cache that [Handler] has made.
+type Server struct {
 	http.Handler
 	close func()
 }
 
 // Close ends what the cache fetches from others, of which nothing stays, and waits for that. Then
 // it answers still, and fetches nothing. It may be called again.
-func (d *Depot) Close() { d.close() }
+func (d *Server) Close() { d.close() }
 
 // Handler is a binary cache: contents below /cache, entries below /dir, and POST /update. Any
 // number of processes may share the directories. An upload answered with 201 is on the disk; any
@@ -64,7 +64,7 @@ func (d *Depot) Close() { d.close() }
 //
 // A content of the other cache is fetched once for all callers of the time. They get it as it
 // comes, and it is fetched to its end if they go. Close the Depot when there are no more requests.
-func Handler(o ServeOptions) *Depot {
+func Handler(o ServeOptions) *Server {
 	if o.Most <= 0 {
 		o.Most = maxRelease
 	}
@@ -75,14 +75,14 @@ func Handler(o ServeOptions) *Depot {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	d := &depot{ServeOptions: o, ctx: ctx, flights: map[string]*flight{}}
+	d := &cacheServer{ServeOptions: o, ctx: ctx, fetches: map[string]*sharedFetch{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /cache/{digest}", d.content)
-	mux.HandleFunc("PUT /cache/{digest}", d.take)
-	mux.HandleFunc("POST /cache", d.take)
-	mux.HandleFunc("POST /cache/{$}", d.take)
+	mux.HandleFunc("PUT /cache/{digest}", d.storeContent)
+	mux.HandleFunc("POST /cache", d.storeContent)
+	mux.HandleFunc("POST /cache/{$}", d.storeContent)
 	mux.HandleFunc("GET /dir/{key}", d.entries)
-	mux.HandleFunc("PUT /dir/{key}", d.enter)
+	mux.HandleFunc("PUT /dir/{key}", d.storeEntry)
 	mux.HandleFunc("POST /update", d.update)
 	end := func() {
 		d.flying.Lock() // so that no flight begins while the present ones are waited for
@@ -90,7 +90,7 @@ func Handler(o ServeOptions) *Depot {
 		d.flying.Unlock()
 		d.all.Wait()
 	}
-	return &Depot{close: end, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return &Server{close: end, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if o.Content == "" || o.Metadata == "" {
 			http.Error(
 				w,
@@ -104,7 +104,7 @@ func Handler(o ServeOptions) *Depot {
 }
 
 // fail answers that something cannot be done here.
-func (d *depot) fail(w http.ResponseWriter, r *http.Request, err error) {
+func (d *cacheServer) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
@@ -120,7 +120,7 @@ func (d *depot) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // upstream answers that the other cache does not have something, or cannot be asked.
-func (d *depot) upstream(w http.ResponseWriter, r *http.Request, err error) {
+func (d *cacheServer) upstream(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, client.ErrNotFound) {
 		http.NotFound(w, r)
 		return
@@ -142,7 +142,7 @@ func (d *depot) upstream(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // content answers a GET of a content, from the disk or else from the other cache.
-func (d *depot) content(w http.ResponseWriter, r *http.Request) {
+func (d *cacheServer) content(w http.ResponseWriter, r *http.Request) {
 	digest := r.PathValue("digest")
 	if !isHex(digest, 128) {
 		http.NotFound(w, r)
@@ -152,7 +152,7 @@ func (d *depot) content(w http.ResponseWriter, r *http.Request) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) && d.UpstreamContent != nil {
 		var answered bool
-		if answered, err = d.fetched(w, r, digest); answered {
+		if answered, err = d.serveWhileFetching(w, r, digest); answered {
 			return
 		} else if err != nil {
 			d.upstream(w, r, err)
@@ -173,18 +173,20 @@ func (d *depot) content(w http.ResponseWriter, r *http.Request) {
 		d.fail(w, r, errors.Join(err, fs.ErrInvalid))
 		return
 	}
-	d.used(path, info)
+	d.noteUse(path, info)
 	w.Header().Set("Content-Type", "application/octet-stream")
 	w.Header().Set("ETag", `"`+digest+`"`) // the content of a digest never changes
 	http.ServeContent(w, r, "", time.Time{}, f)
 }
 
-// keep makes a file of the output of write, whole or not at all.
-func (d *depot) keep(path string, write func(to io.Writer) error) error {
+// writeFile makes a file of the output of write, whole or not at all.
+func (d *cacheServer) writeFile(path string, write func(to io.Writer) error) error {
 	return d.make(filepath.Dir(path), write, func() string { return path })
 }
 
-func (d *depot) make(dir string, write func(to io.Writer) error, path func() string) (err error) {
+// make writes a file of dir under another name, syncs it, and renames it to path. The path is
+// asked for after write, so it may depend on the content.
+func (d *cacheServer) make(dir string, write func(to io.Writer) error, path func() string) (err error) {
 	f, err := os.CreateTemp(dir, unfinished+"*")
 	if err != nil {
 		return err
@@ -212,8 +214,8 @@ func (d *depot) make(dir string, write func(to io.Writer) error, path func() str
 
 var errOther = errors.New("the content is another")
 
-// take keeps a content.
-func (d *depot) take(w http.ResponseWriter, r *http.Request) {
+// storeContent keeps a content.
+func (d *cacheServer) storeContent(w http.ResponseWriter, r *http.Request) {
 	want := r.PathValue("digest")
 	if want != "" && !isHex(want, 128) {
 		http.NotFound(w, r)
@@ -225,7 +227,7 @@ func (d *depot) take(w http.ResponseWriter, r *http.Request) {
 	}
 	hash, digest := sha512.New(), ""
 	err := d.make(d.Content, func(to io.Writer) error {
-		if err := d.room(max(r.ContentLength, 0)); err != nil {
+		if err := d.makeRoom(max(r.ContentLength, 0)); err != nil {
 			return err
 		}
 		n, err := io.Copy(io.MultiWriter(to, hash), http.MaxBytesReader(w, r.Body, d.Most))
@@ -233,7 +235,7 @@ func (d *depot) take(w http.ResponseWriter, r *http.Request) {
 			return err
 		}
 		if r.ContentLength < 0 {
-			err = d.room(n)
+			err = d.makeRoom(n)
 		}
 		if err != nil {
 			return err
@@ -256,7 +258,7 @@ func (d *depot) take(w http.ResponseWriter, r *http.Request) {
 }
 
 // file is where the entries of a key are; "": it can be none.
-func (d *depot) file(key string) string {
+func (d *cacheServer) file(key string) string {
 	name := url.PathEscape(key)
 	if name == "" || len(name) > 200 {
 		return ""
@@ -267,7 +269,9 @@ func (d *depot) file(key string) string {
 	return filepath.Join(d.Metadata, name)
 }
 
-func (d *depot) entries(w http.ResponseWriter, r *http.Request) {
+// entries answers with the entries of a key. Those that are not here are fetched from upstream,
+// if there is one.
+func (d *cacheServer) entries(w http.ResponseWriter, r *http.Request) {
 	key := r.PathValue("key")
 	path := d.file(key)
 	if path == "" {
@@ -295,7 +299,7 @@ func (d *depot) entries(w http.ResponseWriter, r *http.Request) {
 
 // refresh asks the other cache for the entries of a key and keeps them, and says whether they are
 // others than before.
-func (d *depot) refresh(ctx context.Context, key, path string) (bool, error) {
+func (d *cacheServer) refresh(ctx context.Context, key, path string) (bool, error) {
 	data, err := d.UpstreamEntries.raw(ctx, key)
 	if err != nil {
 		return false, err
@@ -303,11 +307,11 @@ func (d *depot) refresh(ctx context.Context, key, path string) (bool, error) {
 	if old, err := os.ReadFile(path); err == nil && string(old) == string(data) {
 		return false, nil
 	}
-	return true, d.keep(path, func(to io.Writer) error { _, err := to.Write(data); return err })
+	return true, d.writeFile(path, func(to io.Writer) error { _, err := to.Write(data); return err })
 }
 
-// enter keeps an entry in place of all that a key has.
-func (d *depot) enter(w http.ResponseWriter, r *http.Request) {
+// storeEntry keeps an entry in place of all that a key has.
+func (d *cacheServer) storeEntry(w http.ResponseWriter, r *http.Request) {
 	path := d.file(r.PathValue("key"))
 	if path == "" {
 		http.Error(w, "The key is too long.", http.StatusBadRequest)
@@ -323,7 +327,7 @@ func (d *depot) enter(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d.mu.Lock() // a caller that drops entries of the key does not mean ours
-	err = d.keep(path, func(to io.Writer) error { _, err := fmt.Fprintf(to, "[%s]", body); return err })
+	err = d.writeFile(path, func(to io.Writer) error { _, err := fmt.Fprintf(to, "[%s]", body); return err })
 	d.mu.Unlock()
 	if err != nil {
 		d.fail(w, r, err)
@@ -340,7 +344,7 @@ type updated struct {
 
 // update asks the other cache for all entries anew. Without another cache it drops entries whose
 // content is not here.
-func (d *depot) update(w http.ResponseWriter, r *http.Request) {
+func (d *cacheServer) update(w http.ResponseWriter, r *http.Request) {
 	answer := updated{[]string{}, []string{}}
 	files, err := os.ReadDir(d.Metadata)
 	if err != nil {
@@ -381,7 +385,7 @@ func (d *depot) update(w http.ResponseWriter, r *http.Request) {
 }
 
 // prune drops the entries of a file whose content is not here, and says whether there were any.
-func (d *depot) prune(path string) (bool, error) {
+func (d *cacheServer) prune(path string) (bool, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return false, err
@@ -409,5 +413,5 @@ func (d *depot) prune(path string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return true, d.keep(path, func(to io.Writer) error { _, err := to.Write(data); return err })
+	return true, d.writeFile(path, func(to io.Writer) error { _, err := to.Write(data); return err })
 }

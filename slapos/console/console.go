@@ -84,7 +84,7 @@ func (c *Console) Run(ctx context.Context, line string) (any, error) {
 		return nil, err
 	}
 	if p.space(); p.text != "" {
-		return nil, p.odd()
+		return nil, p.syntaxError()
 	}
 	if name != "" {
 		c.Names[name] = v
@@ -99,7 +99,7 @@ func (p *parser) known(line string) error {
 	module, is := p.c.Names[p.word()].(object)
 	if p.space(); !is || module == nil || p.text != "" {
 		p.text = strings.TrimSpace(line)
-		return p.odd()
+		return p.syntaxError()
 	}
 	return nil
 }
@@ -119,8 +119,8 @@ func (p *parser) space() {
 	}
 }
 
-// took takes a mark off the begin, after spaces.
-func (p *parser) took(mark string) bool {
+// accept takes a mark off the begin, after spaces.
+func (p *parser) accept(mark string) bool {
 	p.space()
 	rest, ok := strings.CutPrefix(p.text, mark)
 	if ok {
@@ -143,7 +143,7 @@ func (p *parser) word() string {
 	return word
 }
 
-func (p *parser) odd() error {
+func (p *parser) syntaxError() error {
 	if p.text == "" {
 		return ErrIncomplete
 	}
@@ -159,18 +159,18 @@ func (p *parser) value(depth int) (any, error) {
 	v, what, err := p.simple(depth)
 	for err == nil {
 		switch {
-		case p.took("."):
+		case p.accept("."):
 			name := p.word()
 			object, ok := v.(object)
 			if name == "" {
-				return nil, p.odd()
+				return nil, p.syntaxError()
 			} else if !ok {
 				return nil, fmt.Errorf("%s has no %s", what, name)
 			} else if v, ok = object.Member(name); !ok {
 				return nil, fmt.Errorf("%s has no %s", what, name)
 			}
 			what += "." + name
-		case p.took("("):
+		case p.accept("("):
 			var a Arguments
 			if a, err = p.arguments(depth); err != nil {
 				return nil, err
@@ -183,7 +183,7 @@ func (p *parser) value(depth int) (any, error) {
 				return nil, fmt.Errorf("%s: %w", what, err)
 			}
 			what += "()"
-		case p.took("["):
+		case p.accept("["):
 			if v, err = p.index(v, what, depth); err != nil {
 				return nil, err
 			}
@@ -194,13 +194,14 @@ func (p *parser) value(depth int) (any, error) {
 	return nil, err
 }
 
+// index reads a key and the closing bracket, and returns that member of v.
 func (p *parser) index(v any, what string, depth int) (any, error) {
 	key, err := p.value(depth + 1)
 	if err != nil {
 		return nil, err
 	}
-	if !p.took("]") {
-		return nil, p.odd()
+	if !p.accept("]") {
+		return nil, p.syntaxError()
 	}
 	switch v := v.(type) {
 	case proto.Dictionary:
@@ -230,20 +231,20 @@ func (p *parser) simple(depth int) (any, string, error) {
 	case c >= '0' && c <= '9' || c == '-' || c == '.':
 		v, err := p.number()
 		return v, "a number", err
-	case p.took("["):
+	case p.accept("["):
 		v, err := p.list("]", depth)
 		return v, "a list", err
-	case p.took("("):
+	case p.accept("("):
 		v, err := p.list(")", depth)
 		return v, "a list", err
-	case p.took("{"):
+	case p.accept("{"):
 		v, err := p.dictionary(depth)
 		return v, "a dictionary", err
 	}
 	before := p.text
 	switch name := p.word(); name {
 	case "":
-		return nil, "", p.odd()
+		return nil, "", p.syntaxError()
 	case "None":
 		return nil, name, nil
 	case "True", "False":
@@ -258,7 +259,7 @@ func (p *parser) simple(depth int) (any, string, error) {
 			switch name {
 			case "if", "for", "while", "def", "class", "import", "from", "with", "try", "del", "lambda", "not":
 				p.text = before
-				return nil, "", p.odd()
+				return nil, "", p.syntaxError()
 			}
 			return nil, "", fmt.Errorf("there is no %s; there are %s", name, strings.Join(slices.Sorted(maps.Keys(p.c.Names)), ", "))
 		}
@@ -266,6 +267,7 @@ func (p *parser) simple(depth int) (any, string, error) {
 	}
 }
 
+// number reads an int64, or else a float64.
 func (p *parser) number() (any, error) {
 	end := strings.IndexFunc(p.text[1:], func(r rune) bool { return !strings.ContainsRune("0123456789.eE+-", r) }) + 1
 	if end == 0 {
@@ -327,17 +329,18 @@ func (p *parser) quoted() (string, error) {
 	}
 }
 
+// list reads values up to end; a comma before end is allowed.
 func (p *parser) list(end string, depth int) (proto.List, error) {
 	list := proto.List{}
-	for !p.took(end) {
+	for !p.accept(end) {
 		v, err := p.value(depth + 1)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, v)
-		if !p.took(",") {
-			if !p.took(end) {
-				return nil, p.odd()
+		if !p.accept(",") {
+			if !p.accept(end) {
+				return nil, p.syntaxError()
 			}
 			return list, nil
 		}
@@ -345,9 +348,11 @@ func (p *parser) list(end string, depth int) (proto.List, error) {
 	return list, nil
 }
 
+// dictionary reads pairs up to the closing brace; a comma before it is allowed. Of two equal
+// names the last counts.
 func (p *parser) dictionary(depth int) (proto.Dictionary, error) {
 	d := proto.Dictionary{}
-	for !p.took("}") {
+	for !p.accept("}") {
 		key, err := p.value(depth + 1)
 		if err != nil {
 			return nil, err
@@ -356,15 +361,15 @@ func (p *parser) dictionary(depth int) (proto.Dictionary, error) {
 		if !ok {
 			return nil, errors.New("the names in a dictionary are texts")
 		}
-		if !p.took(":") {
-			return nil, p.odd()
+		if !p.accept(":") {
+			return nil, p.syntaxError()
 		}
 		if d[name], err = p.value(depth + 1); err != nil {
 			return nil, err
 		}
-		if !p.took(",") {
-			if !p.took("}") {
-				return nil, p.odd()
+		if !p.accept(",") {
+			if !p.accept("}") {
+				return nil, p.syntaxError()
 			}
 			return d, nil
 		}
@@ -375,7 +380,7 @@ func (p *parser) dictionary(depth int) (proto.Dictionary, error) {
 // arguments reads what stands between the brackets of a call.
 func (p *parser) arguments(depth int) (a Arguments, err error) {
 	a.Named = map[string]any{}
-	for !p.took(")") {
+	for !p.accept(")") {
 		p.space()
 		ahead := *p
 		name := ahead.word()
@@ -399,9 +404,9 @@ func (p *parser) arguments(depth int) (a Arguments, err error) {
 		default:
 			a.List = append(a.List, v)
 		}
-		if !p.took(",") {
-			if !p.took(")") {
-				return a, p.odd()
+		if !p.accept(",") {
+			if !p.accept(")") {
+				return a, p.syntaxError()
 			}
 			return a, nil
 		}

@@ -94,7 +94,7 @@ func TestCertified(t *testing.T) {
 	is(root, admin)
 	revoked("1234")
 
-	// A node renews its own, nobody else's; a user those of his computers.
+	// A node renews its own, nobody else's; a user those of the user's computers.
 	pair, err = m.Certificates.ComputerCertificate(ctx, admin, "COMP-2")
 	_ = serialOf(t, pair, err)
 	self := access.Who{Computer: "COMP-1"}
@@ -224,8 +224,8 @@ func TestInstanceCertificate(t *testing.T) {
 	}
 }
 
-// What each may say to the endpoints: a node of its computer, a user of his trees, and of nobody
-// else's.
+// What each may say to the endpoints: a node of its computer, a user of the user's trees, and of
+// nobody else's.
 func TestWhoMay(t *testing.T) {
 	opt := certifying(t)
 	m := open(t, opt)

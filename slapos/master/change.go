@@ -35,7 +35,7 @@ func (m *requests) Change(ctx context.Context, who access.Who, id string, c Chan
 	); err != nil {
 		return nil, err
 	}
-	var a *ask
+	var a *requestState
 	wrote, err := m.ledger.Try(ctx, func(b ledger.View) error {
 		n, err := Known(who, id)(b)
 		if err != nil {
@@ -44,9 +44,9 @@ func (m *requests) Change(ctx context.Context, who access.Who, id string, c Chan
 		if n.Root != n.ID {
 			return access.Refuse(compute.ErrConflict, "%s was asked for by another instance of its tree, which alone changes it.", n.Title)
 		}
-		a = m.asAsked(n)
+		a = m.requestFor(n)
 		if c.Parameters != nil {
-			a.parameters, a.exact = given, true
+			a.parameters, a.parametersGiven = given, true
 		}
 		if c.Filter != nil {
 			a.filter = c.Filter
@@ -54,27 +54,19 @@ func (m *requests) Change(ctx context.Context, who access.Who, id string, c Chan
 		a.State, a.Release, a.Type = cmp.Or(c.State, n.Asked), cmp.Or(c.Release, n.Release), cmp.Or(c.Type, n.Type)
 		return a.decide(b, false)
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case a.none != nil:
-		return nil, a.none
-	case a.last != nil:
-		return a.last, nil
 	}
-	if wrote {
-		if err := m.ledger.Fresh(ctx); err != nil {
-			return nil, err
-		}
-	}
-	return m.answer(a)
+	return m.finish(ctx, a, wrote)
 }
 
-// asAsked is the request that would ask for an instance as it is.
-func (m *requests) asAsked(n *record.Instance) *ask {
+// requestFor is the request that would ask for an instance as it is.
+func (m *requests) requestFor(n *record.Instance) *requestState {
 	q := &proto.Request{Release: n.Release, Type: n.Type, Title: n.Title, Shared: n.Shared, State: n.Asked, Project: n.Project}
 	who := access.Who{All: n.Owner == "", User: n.Owner, Project: n.Project}
-	return &ask{Request: q, m: m, who: who, now: time.Now().UTC(), parameters: n.Parameters, filter: n.Filter, exact: true}
+	return &requestState{
+		Request: q, m: m, who: who, now: time.Now().UTC(), parameters: n.Parameters, filter: n.Filter, parametersGiven: true,
+	}
 }
 
 func stateNamed(state string) error {

@@ -95,28 +95,28 @@ func (m *trees) evict(b ledger.View, c *record.Computer) error {
 		if n.Shared || has[n.Partition] {
 			continue
 		}
-		if err := m.lose(b, n); err != nil {
+		if err := m.removeFromPartition(b, n); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// lose removes an instance whose partition is gone. It is forgotten, unless it is a root of which
-// others have partitions: then no caller could name these any more. So it stays without a place,
-// until it is asked for again, or destroyed with them.
-func (m *trees) lose(b ledger.View, n *record.Instance) error {
+// removeFromPartition removes an instance whose partition is gone. It is forgotten, unless it is
+// a root of which others have partitions: then no caller could name these any more. So it stays
+// without a place, until it is asked for again, or destroyed with them.
+func (m *trees) removeFromPartition(b ledger.View, n *record.Instance) error {
 	below, err := placedBelow(b, n)
 	if err != nil {
 		return err
 	}
 	if n.Root != n.ID || len(below) == 0 {
-		return m.leave(b, n)
+		return m.freePartition(b, n)
 	}
 	copied := *n
 	copied.Computer, copied.Partition, copied.Connection = "", "", ""
 	copied.Reason = "its partition " + n.Partition + " of " + n.Computer + " is no more"
-	return cmp.Or(ledger.SaveInstance(b, &copied), DropStatus(b, InstanceStatusKey(n.ID)), m.rehost(b, n, nil))
+	return cmp.Or(ledger.SaveInstance(b, &copied), DropStatus(b, InstanceStatusKey(n.ID)), m.findNewHosts(b, n, nil))
 }
 
 // Information is a node's document about its computer, in XML, with a tag that changes with it. The
@@ -127,24 +127,26 @@ func (m *computers) Information(ctx context.Context, who access.Who, guid string
 
 // InformationUnless is Information without the body for a caller that has it, by its tag.
 func (m *computers) InformationUnless(ctx context.Context, who access.Who, guid, has string) (body []byte, tag string, err error) {
-	if err := m.ledger.Fresh(ctx); err != nil {
+	if err := m.ledger.Refresh(ctx); err != nil {
 		return nil, "", err
 	}
 	if body, tag, err = m.information(who, guid, has); err == nil && who.Speaks(guid) == nil {
-		m.notes.met(ctx, guid)
+		m.notes.noteContact(ctx, guid)
 	}
 	return body, tag, err
 }
 
+// information returns the document of a computer and its tag. The body is nil if has is the tag
+// already, and cached if it has not changed.
 func (m *computers) information(who access.Who, guid, has string) (body []byte, tag string, err error) {
-	mem, done := m.ledger.Look()
+	mem, done := m.ledger.RLock()
 	defer done()
 	seen := mem.Computers[guid]
 	if seen == nil {
 		if guid != m.opt.Computer || guid == "" {
 			return nil, "", cmp.Or(who.Speaks(guid), access.UnknownComputer(guid))
 		}
-		seen = mem.Nobody()
+		seen = mem.UnknownComputer()
 	}
 	if err := who.Owns(guid, seen.Record); err != nil {
 		return nil, "", err
@@ -158,7 +160,7 @@ func (m *computers) information(who access.Who, guid, has string) (body []byte, 
 			return *kept, d.Tag, nil
 		}
 	}
-	c, err := whole(mem, guid, seen)
+	c, err := computerDocument(mem, guid, seen)
 	if err != nil {
 		return nil, "", err
 	}
@@ -166,7 +168,7 @@ func (m *computers) information(who access.Who, guid, has string) (body []byte, 
 		return nil, "", access.Malformed(err)
 	}
 	d = &ledger.Document{Tag: TagOf(body)}
-	m.ledger.Keep(d, body)
+	m.ledger.CacheDocument(d, body)
 	seen.Document.Store(d)
 	return body, d.Tag, nil
 }
@@ -174,6 +176,7 @@ func (m *computers) information(who access.Who, guid, has string) (body []byte, 
 // sheets are where documents are written, before they are known to be so long and no longer.
 var sheets = sync.Pool{New: func() any { return new([]byte) }}
 
+// documentOf encodes c in a buffer that is used again, and returns a copy of the right size.
 func documentOf(c *proto.Computer) ([]byte, error) {
 	sheet := sheets.Get().(*[]byte)
 	body, err := proto.Append((*sheet)[:0], c.Object())
@@ -187,10 +190,10 @@ func documentOf(c *proto.Computer) ([]byte, error) {
 
 // Computer is a node's document about its computer.
 func (m *computers) Computer(ctx context.Context, who access.Who, guid string) (*proto.Computer, error) {
-	if err := m.ledger.Fresh(ctx); err != nil {
+	if err := m.ledger.Refresh(ctx); err != nil {
 		return nil, err
 	}
-	mem, done := m.ledger.Look()
+	mem, done := m.ledger.RLock()
 	defer done()
 	seen := mem.Computers[guid]
 	if seen == nil {
@@ -199,11 +202,11 @@ func (m *computers) Computer(ctx context.Context, who access.Who, guid string) (
 	if err := who.Owns(guid, seen.Record); err != nil {
 		return nil, err
 	}
-	return whole(mem, guid, seen)
+	return computerDocument(mem, guid, seen)
 }
 
-// whole is a computer with its partitions and releases.
-func whole(m *ledger.Memory, guid string, of *ledger.Computer) (*proto.Computer, error) {
+// computerDocument is a computer with its partitions and releases.
+func computerDocument(m *ledger.Memory, guid string, of *ledger.Computer) (*proto.Computer, error) {
 	c := &proto.Computer{ID: guid}
 	if of.Record != nil {
 		for i := range of.Record.Partitions {
@@ -242,7 +245,7 @@ func partitionOf(b ledger.View, c *record.Computer, id string) (*proto.Partition
 	if root != nil {
 		p.RootTitle = root.Title
 	}
-	if p.State, err = shown(b, n); err != nil {
+	if p.State, err = stateForNode(b, n); err != nil {
 		return nil, err
 	}
 	if p.Parameters, err = proto.ParseParameters(n.Parameters); err != nil {
@@ -273,7 +276,7 @@ func partitionOf(b ledger.View, c *record.Computer, id string) (*proto.Partition
 
 // Partition is one partition of a node, as the node is told.
 func (m *computers) Partition(ctx context.Context, who access.Who, computer, partition string) (*proto.Partition, error) {
-	if err := m.ledger.Fresh(ctx); err != nil {
+	if err := m.ledger.Refresh(ctx); err != nil {
 		return nil, err
 	}
 	var p *proto.Partition
@@ -340,7 +343,7 @@ func (m *computers) NewComputer(ctx context.Context, who access.Who, title, proj
 // TreeAddresses are the addresses of all partitions that a tree has, of which the instance in a
 // partition is one.
 func (m *computers) TreeAddresses(ctx context.Context, who access.Who, computer, partition string) (all []proto.Address, err error) {
-	if err := m.ledger.Fresh(ctx); err != nil {
+	if err := m.ledger.Refresh(ctx); err != nil {
 		return nil, err
 	}
 	err = m.ledger.Read(func(b ledger.View) error {

@@ -14,10 +14,10 @@ type Counts struct {
 
 // Counts counts.
 func (m *Master) Counts(ctx context.Context) (c Counts, err error) {
-	if err := m.Ledger.Fresh(ctx); err != nil {
+	if err := m.Ledger.Refresh(ctx); err != nil {
 		return c, err
 	}
-	mem, done := m.Ledger.Look()
+	mem, done := m.Ledger.RLock()
 	defer done()
 	for _, of := range mem.Computers {
 		if of.Record != nil {

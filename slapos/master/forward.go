@@ -49,26 +49,26 @@ func Asked(r *http.Request, base string) context.Context {
 // maxPassed is how many masters may have passed a request on.
 const maxPassed = 8
 
-// onward is where a request is to go, if no instance here is meant; refused: why it cannot go
+// destination is where a request is to go, if no instance here is meant; refused: why it cannot go
 // there.
-type onward struct {
+type destination struct {
 	external *External
 	named    bool // by its URL, which may be that of this master
 	refused  error
 }
 
-// forwarded finds the other master that a request is for; nil: none.
-func (m *requests) forwarded(ctx context.Context, a *ask) *onward {
+// otherMaster finds the other master that a request is for; nil: none.
+func (m *requests) otherMaster(ctx context.Context, a *requestState) *destination {
 	if ctx.Value(hereKey{}) != nil {
 		return nil
 	}
 	if a.filter["master_url"] != "" {
 		for i := range m.opt.Masters {
 			if slashed(m.opt.Masters[i].URL) == slashed(a.filter["master_url"]) {
-				return &onward{external: &m.opt.Masters[i], named: true}
+				return &destination{external: &m.opt.Masters[i], named: true}
 			}
 		}
-		return &onward{
+		return &destination{
 			named: true,
 			refused: access.Refuse(
 				compute.ErrNotFound, "External SlapOS Master URL %s is not listed in multimaster list.",
@@ -78,7 +78,7 @@ func (m *requests) forwarded(ctx context.Context, a *ask) *onward {
 	}
 	for i := range m.opt.Masters {
 		if slices.Contains(m.opt.Masters[i].Releases, a.Release) {
-			return &onward{external: &m.opt.Masters[i]}
+			return &destination{external: &m.opt.Masters[i]}
 		}
 	}
 	return nil
@@ -86,16 +86,16 @@ func (m *requests) forwarded(ctx context.Context, a *ask) *onward {
 
 func slashed(url string) string { return strings.TrimSuffix(url, "/") + "/" }
 
-// pass passes a request on, and remembers that. One that turns out to be for this master itself is
-// answered here.
-func (m *requests) pass(ctx context.Context, a *ask, to *onward) (*Answer, error) {
+// passOn passes a request on, and remembers that. One that turns out to be for this master
+// itself is answered here.
+func (m *requests) passOn(ctx context.Context, a *requestState, to *destination) (*Answer, error) {
 	base, _ := ctx.Value(baseKey{}).(string)
 	asked := a.filter["master_url"]
 	if !to.named {
 		asked = to.external.URL
 	}
 	if base != "" && slashed(base) == slashed(asked) {
-		return m.here(ctx, a)
+		return m.answerLocally(ctx, a)
 	}
 	if to.refused != nil {
 		return nil, to.refused
@@ -125,13 +125,13 @@ func (m *requests) pass(ctx context.Context, a *ask, to *onward) (*Answer, error
 	if _, other := m.others.Load(to.external.URL); !other {
 		id, err := client.RunID(ctx)
 		if err == nil && id == m.ledger.RunID {
-			return m.here(ctx, a)
+			return m.answerLocally(ctx, a)
 		}
 		if err == nil {
 			m.others.Store(to.external.URL, true)
 		}
 	}
-	title := a.from() + "_" + a.Title
+	title := a.callerName() + "_" + a.Title
 	q := proto.Request{Release: a.Release, Type: a.Type, Title: title, Parameters: a.Parameters,
 		Filter: maps.Clone(a.Filter), State: a.State, Shared: a.Shared,
 		Computer: to.external.Computer, Partition: to.external.Partition}
@@ -148,23 +148,23 @@ func (m *requests) pass(ctx context.Context, a *ask, to *onward) (*Answer, error
 	access.NoteChange(ctx) // whatever that one does
 	v, err := client.RequestValue(ctx, &q)
 	if err != nil {
-		return nil, theirs(err)
+		return nil, translateError(err)
 	}
-	object, err := relayed(v, to.external.URL, a)
+	object, err := relayedAnswer(v, to.external.URL, a)
 	if err != nil {
 		return nil, err
 	}
 	return &Answer{Object: object}, nil
 }
 
-// from is the name of the caller for the other master. For an unknown caller it is the reference's.
-// A known caller has a text of its own, so no caller gets what another has asked for under the same
-// title.
-func (a *ask) from() string {
+// callerName is the name of the caller for the other master. For an unknown caller it is the
+// reference's. A known caller has a text of its own, so no caller gets what another has asked
+// for under the same title.
+func (a *requestState) callerName() string {
 	esc := url.QueryEscape
 	switch {
 	case a.who.Computer != "" || a.who.Instance != "":
-		return "node:" + esc(a.asker.Computer) + ":" + esc(a.asker.Partition) + ":"
+		return "node:" + esc(a.caller.Computer) + ":" + esc(a.caller.Partition) + ":"
 	case a.who.User != "":
 		return "user:" + esc(a.who.User) + ":" + esc(a.project()) + ":"
 	case a.Computer != "":
@@ -175,9 +175,9 @@ func (a *ask) from() string {
 
 type hereKey struct{}
 
-// here answers a request that named this master as another one, or whose release is in this
-// master's own list of releases that other masters have.
-func (m *requests) here(ctx context.Context, a *ask) (*Answer, error) {
+// answerLocally answers a request that named this master as another one, or whose release is in
+// this master's own list of releases that other masters have.
+func (m *requests) answerLocally(ctx context.Context, a *requestState) (*Answer, error) {
 	q := *a.Request
 	q.Filter = maps.Clone(q.Filter)
 	delete(q.Filter, "master_url")
@@ -186,14 +186,14 @@ func (m *requests) here(ctx context.Context, a *ask) (*Answer, error) {
 
 // remember keeps that a request was passed on, before it is; one that something be destroyed is
 // forgotten.
-func (m *requests) remember(ctx context.Context, a *ask, title, url string) error {
+func (m *requests) remember(ctx context.Context, a *requestState, title, url string) error {
 	return m.ledger.Do(ctx, func(b ledger.View) error {
 		known, err := b.Forward(title, url)
 		if err != nil || known == (a.State != proto.Destroyed) {
 			return err
 		}
 		if known {
-			return b.Save(ledger.Gone(record.KindForward, ledger.Key(title, url)))
+			return b.Save(ledger.Deletion(record.KindForward, ledger.Key(title, url)))
 		}
 		return b.Save(record.Entry{
 			Kind: record.KindForward, Key: ledger.Key(title, url),
@@ -202,8 +202,8 @@ func (m *requests) remember(ctx context.Context, a *ask, title, url string) erro
 	})
 }
 
-// theirs turns an error of another master into ours: a refusal stays a refusal.
-func theirs(err error) error {
+// translateError turns an error of another master into ours: a refusal stays a refusal.
+func translateError(err error) error {
 	var e *slapclient.Error
 	if !errors.As(err, &e) {
 		return err
@@ -225,8 +225,8 @@ func theirs(err error) error {
 	return r
 }
 
-// relayed is the answer of another master as the reference passes it on.
-func relayed(v any, url string, a *ask) (*proto.Object, error) {
+// relayedAnswer is the answer of another master as the reference passes it on.
+func relayedAnswer(v any, url string, a *requestState) (*proto.Object, error) {
 	n, err := proto.ReadInstance(v)
 	if err != nil {
 		return nil, &access.Refusal{

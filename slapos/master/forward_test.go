@@ -156,7 +156,8 @@ func TestForwardToItself(t *testing.T) {
 	}
 }
 
-// Whom a master knows has instances of his own at another master too, whatever titles others take.
+// A caller that a master knows has its own instances at another master too, whatever titles others
+// take.
 func TestForwardApart(t *testing.T) {
 	local, external, _ := two(t)
 	ctx := t.Context()

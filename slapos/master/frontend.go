@@ -65,7 +65,7 @@ func ParseFrontends(lines []string) (all []Frontend, bad string) {
 }
 
 // frontend answers a request that is for one; nil: it is for none.
-func (m *requests) frontend(ctx context.Context, a *ask) *proto.Object {
+func (m *requests) frontend(ctx context.Context, a *requestState) *proto.Object {
 	if !a.Shared {
 		return nil
 	}
@@ -85,7 +85,7 @@ func (m *requests) frontend(ctx context.Context, a *ask) *proto.Object {
 				(u.Scheme == "http" || u.Scheme == "https") {
 				shown = slashed(base) + "http_proxy/" + u.Scheme + "/" + u.Host + u.RequestURI()
 			}
-			return fake("Fake frontend for "+text, proto.Dictionary{"secure_access": shown, "domain": u.Host})
+			return fakePartition("Fake frontend for "+text, proto.Dictionary{"secure_access": shown, "domain": u.Host})
 		case frontendHost:
 			host, _ := a.Parameters["host"].(string)
 			port, _ := a.Parameters["port"].(string)
@@ -96,13 +96,14 @@ func (m *requests) frontend(ctx context.Context, a *ask) *proto.Object {
 				host = "[" + host + "]"
 			}
 			text := "https://" + host + ":" + port + "/"
-			return fake("Fake KVM VNC frontend for "+text, proto.Dictionary{"url": text, "domainname": host, "port": port, "path": "/"})
+			connection := proto.Dictionary{"url": text, "domainname": host, "port": port, "path": "/"}
+			return fakePartition("Fake KVM VNC frontend for "+text, connection)
 		}
 	}
 	return nil
 }
 
-func fake(id string, connection proto.Dictionary) *proto.Object {
+func fakePartition(id string, connection proto.Dictionary) *proto.Object {
 	return &proto.Object{Class: proto.ClassPartition, Args: proto.Tuple{"", id, nil}, Attributes: proto.Dictionary{
 		"_computer_id": "", "_connection_dict": connection, "_parameter_dict": proto.Dictionary{},
 		"_partition_id": id, "_request_dict": nil,

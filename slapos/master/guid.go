@@ -26,9 +26,9 @@ func Known(who access.Who, guid string) target {
 	}
 }
 
-// told is known, for callers that report the state of an instance: its node, itself, or the
+// reporterOf is Known for callers that report the state of an instance: its node, itself, or the
 // instance that has it as a shared one.
-func told(who access.Who, guid string) target {
+func reporterOf(who access.Who, guid string) target {
 	return func(b ledger.View) (*record.Instance, error) {
 		n, err := Known(who, guid)(b)
 		if err != nil || who.Instance != "" && (who.Instance == n.ID || who.Instance == n.Host) {
@@ -71,19 +71,20 @@ func lookup(b ledger.View, who access.Who, guid string) (*record.Instance, error
 	return b.Named(ledger.ChildName(root.ID, parts[0], shared))
 }
 
-// A Listed is an instance with its context.
-type Listed struct {
+// A ListedInstance is an instance with its context.
+type ListedInstance struct {
 	Answer
 	RootTitle string
 	Shown     string // the state that its node is told
 }
 
-func listed(b ledger.View, n *record.Instance) (*Listed, error) {
+// listed returns n with the title of its root and the state that its node sees.
+func listed(b ledger.View, n *record.Instance) (*ListedInstance, error) {
 	a, err := AnswerOf(b, n)
 	if err != nil {
 		return nil, err
 	}
-	out := &Listed{Answer: *a, RootTitle: n.Title}
+	out := &ListedInstance{Answer: *a, RootTitle: n.Title}
 	root, err := b.Instance(n.Root)
 	if err != nil {
 		return nil, err
@@ -91,17 +92,17 @@ func listed(b ledger.View, n *record.Instance) (*Listed, error) {
 	if root != nil {
 		out.RootTitle = root.Title
 	}
-	out.Shown, err = shown(b, n)
+	out.Shown, err = stateForNode(b, n)
 	return out, err
 }
 
 // Find is the instance of a GUID: its ID, or its place as nodes know it.
-func (m *instances) Find(ctx context.Context, who access.Who, guid string) (*Listed, error) {
+func (m *instances) Find(ctx context.Context, who access.Who, guid string) (*ListedInstance, error) {
 	return m.find(ctx, Known(who, guid))
 }
 
 // FindAt is the instance in a partition.
-func (m *instances) FindAt(ctx context.Context, who access.Who, computer, partition string) (*Listed, error) {
+func (m *instances) FindAt(ctx context.Context, who access.Who, computer, partition string) (*ListedInstance, error) {
 	return m.find(ctx, func(b ledger.View) (*record.Instance, error) {
 		n, err := b.At(computer, partition)
 		if err != nil {
@@ -116,12 +117,12 @@ func (m *instances) FindAt(ctx context.Context, who access.Who, computer, partit
 
 // FindTree is the caller's root of a title. If a shared root has the same title, it is the one that
 // is not shared.
-func (m *instances) FindTree(ctx context.Context, who access.Who, title string) (*Listed, error) {
+func (m *instances) FindTree(ctx context.Context, who access.Who, title string) (*ListedInstance, error) {
 	return m.find(ctx, func(b ledger.View) (*record.Instance, error) {
 		none := &access.Refusal{Kind: compute.ErrNotFound, Text: "No instance tree " + title + " found."}
 		for _, shared := range []bool{false, true} {
 			n, err := b.Named(ledger.RootName(who.User, who.Project, title, shared))
-			if err != nil || n != nil && settled(n) {
+			if err != nil || n != nil && isListed(n) {
 				return n, err
 			}
 			if n != nil && none.Detail == "" {
@@ -132,11 +133,11 @@ func (m *instances) FindTree(ctx context.Context, who access.Who, title string) 
 	})
 }
 
-// settled says whether an instance is listed: it has a place, or it is shared and its host went.
-func settled(n *record.Instance) bool { return ledger.Placed(n) || n.Shared && n.Stamp != 0 }
+// isListed says whether an instance is listed: it has a place, or it is shared and its host went.
+func isListed(n *record.Instance) bool { return ledger.Placed(n) || n.Shared && n.Stamp != 0 }
 
-func (m *instances) find(ctx context.Context, of target) (out *Listed, err error) {
-	if err := m.ledger.Fresh(ctx); err != nil {
+func (m *instances) find(ctx context.Context, of target) (out *ListedInstance, err error) {
+	if err := m.ledger.Refresh(ctx); err != nil {
 		return nil, err
 	}
 	err = m.ledger.Read(func(b ledger.View) error {
@@ -152,7 +153,7 @@ func (m *instances) find(ctx context.Context, of target) (out *Listed, err error
 
 // Trees are the caller's roots. First come those with partitions, in the order of their partitions,
 // then shared ones, also those whose host went. If waiting is set, those without a place follow.
-func (m *instances) Trees(ctx context.Context, who access.Who, waiting bool) (all []*Listed, err error) {
+func (m *instances) Trees(ctx context.Context, who access.Who, waiting bool) (all []*ListedInstance, err error) {
 	return m.list(ctx, func(mem *ledger.Memory) (roots []*record.Instance, err error) {
 		var shared, without []*record.Instance
 		for _, guid := range mem.GUIDs() {
@@ -166,19 +167,19 @@ func (m *instances) Trees(ctx context.Context, who access.Who, waiting bool) (al
 		for _, n := range mem.ByID {
 			switch {
 			case n.Root != n.ID || n.Partition != "" || who.Holds(n) != nil:
-			case settled(n):
+			case isListed(n):
 				shared = append(shared, n)
 			case waiting:
 				without = append(without, n)
 			}
 		}
-		return append(append(roots, ledger.InOrder(shared)...), ledger.InOrder(without)...), nil
+		return append(append(roots, ledger.SortByAge(shared)...), ledger.SortByAge(without)...), nil
 	})
 }
 
 // Titled are the caller's roots of a title: at most one that is not shared, which comes first, and
 // one shared.
-func (m *instances) Titled(ctx context.Context, who access.Who, title string) ([]*Listed, error) {
+func (m *instances) Titled(ctx context.Context, who access.Who, title string) ([]*ListedInstance, error) {
 	return m.list(ctx, func(mem *ledger.Memory) (all []*record.Instance, err error) {
 		for _, shared := range []bool{false, true} {
 			n, err := mem.Named(ledger.RootName(who.User, who.Project, title, shared))
@@ -205,7 +206,7 @@ func (m *instances) HasRoot(who access.Who, title string) (has bool) {
 }
 
 // Members are all instances of the tree of an instance, the oldest first.
-func (m *instances) Members(ctx context.Context, who access.Who, guid string) ([]*Listed, error) {
+func (m *instances) Members(ctx context.Context, who access.Who, guid string) ([]*ListedInstance, error) {
 	return m.list(ctx, func(mem *ledger.Memory) ([]*record.Instance, error) {
 		n, err := Known(who, guid)(mem)
 		if err != nil {
@@ -216,7 +217,7 @@ func (m *instances) Members(ctx context.Context, who access.Who, guid string) ([
 }
 
 // InstancesOn are the instances in the partitions of a computer, in the order of these.
-func (m *instances) InstancesOn(ctx context.Context, who access.Who, computer string) ([]*Listed, error) {
+func (m *instances) InstancesOn(ctx context.Context, who access.Who, computer string) ([]*ListedInstance, error) {
 	return m.list(ctx, func(mem *ledger.Memory) (all []*record.Instance, err error) {
 		c, err := mem.Computer(computer)
 		if err != nil {
@@ -238,7 +239,7 @@ func (m *instances) InstancesOn(ctx context.Context, who access.Who, computer st
 }
 
 // SharedOf are the shared instances that an instance has, the oldest first.
-func (m *instances) SharedOf(ctx context.Context, who access.Who, guid string) ([]*Listed, error) {
+func (m *instances) SharedOf(ctx context.Context, who access.Who, guid string) ([]*ListedInstance, error) {
 	return m.list(ctx, func(mem *ledger.Memory) ([]*record.Instance, error) {
 		n, err := Known(who, guid)(mem)
 		if err != nil {
@@ -248,11 +249,11 @@ func (m *instances) SharedOf(ctx context.Context, who access.Who, guid string) (
 	})
 }
 
-func (m *instances) list(ctx context.Context, which func(mem *ledger.Memory) ([]*record.Instance, error)) ([]*Listed, error) {
-	if err := m.ledger.Fresh(ctx); err != nil {
+func (m *instances) list(ctx context.Context, which func(mem *ledger.Memory) ([]*record.Instance, error)) ([]*ListedInstance, error) {
+	if err := m.ledger.Refresh(ctx); err != nil {
 		return nil, err
 	}
-	var all []*Listed
+	var all []*ListedInstance
 	err := m.ledger.Read(func(b ledger.View) error {
 		some, err := which(b.(*ledger.Memory))
 		if err != nil {
@@ -272,7 +273,7 @@ func (m *instances) list(ctx context.Context, which func(mem *ledger.Memory) ([]
 
 // All are the caller's computers, in the order of their names. They must not be changed.
 func (m *computers) All(ctx context.Context, who access.Who) ([]*record.Computer, error) {
-	if err := m.ledger.Fresh(ctx); err != nil {
+	if err := m.ledger.Refresh(ctx); err != nil {
 		return nil, err
 	}
 	var all []*record.Computer
@@ -296,7 +297,7 @@ func (m *instances) SetConnectionOf(ctx context.Context, who access.Who, guid st
 	if err != nil {
 		return access.Malformed(err)
 	}
-	return m.connect(ctx, told(who, guid), text)
+	return m.connect(ctx, reporterOf(who, guid), text)
 }
 
 // RenameOf is Rename.
@@ -306,17 +307,17 @@ func (m *instances) RenameOf(ctx context.Context, who access.Who, guid, title st
 
 // DestroyedOf is InstanceDestroyed.
 func (m *instances) DestroyedOf(ctx context.Context, who access.Who, guid string) (children []string, err error) {
-	return m.destroyed(ctx, who, told(who, guid))
+	return m.destroyed(ctx, who, reporterOf(who, guid))
 }
 
 // ReportedOf is InstanceReported.
 func (m *statuses) ReportedOf(ctx context.Context, who access.Who, guid, state string) error {
-	return m.noteInstance(ctx, told(who, guid), said(state))
+	return m.noteInstance(ctx, reporterOf(who, guid), said(state))
 }
 
 // ErrorOf is InstanceError.
 func (m *statuses) ErrorOf(ctx context.Context, who access.Who, guid, message string) error {
-	return m.noteInstance(ctx, told(who, guid), failed(message))
+	return m.noteInstance(ctx, reporterOf(who, guid), failed(message))
 }
 
 // BangOf has an instance processed again, and with a root all of its tree.
@@ -329,6 +330,6 @@ func (m *instances) BangOf(ctx context.Context, who access.Who, guid string) err
 		if n.Root == n.ID {
 			return m.trees.bang(b, n)
 		}
-		return m.trees.wake(b, n)
+		return m.trees.touch(b, n)
 	})
 }

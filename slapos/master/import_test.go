@@ -93,7 +93,7 @@ func TestImportCaptured(t *testing.T) {
 		124: "1.5: the known 500 is none here",
 		126: "the order is that of names",
 	})
-	// The requester is known by his title, and what he asks again changes nothing but its time,
+	// The requester is known by its title, and the same request again changes nothing but its time,
 	// which the old one wrote with more digits.
 	r := &rig{m, t}
 	a := r.ask(proto.Request{Title: "Renamed slave", Release: "https://software.example/other/software.cfg"})

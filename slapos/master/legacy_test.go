@@ -208,7 +208,7 @@ func TestLegacyTooLarge(t *testing.T) {
 	}
 }
 
-// A node speaks for its own computer alone, and a user sees his own trees alone.
+// A node speaks for its own computer alone, and a user sees the user's own trees alone.
 func TestLegacyWho(t *testing.T) {
 	var who access.Who
 	w := newWire(t, func(*http.Request) (access.Who, error) { return who, nil })

@@ -45,7 +45,7 @@ type Product struct {
 // A Master decides. All its methods, and those of its parts, may be called concurrently.
 type Master struct {
 	Ledger *ledger.Ledger
-	notes  *notes
+	notes  *statusRecords
 	// Requests has what users and instances ask for.
 	Requests *requests
 	// Instances finds instances, and takes reports on them.
@@ -72,8 +72,8 @@ type trees struct {
 	allocation *allocation
 }
 
-// notes keeps the nodes' reports on themselves.
-type notes struct {
+// statusRecords keeps the nodes' reports on themselves.
+type statusRecords struct {
 	ledger *ledger.Ledger
 	heard  atomic.Int64 // how often something new was heard of nodes
 
@@ -101,7 +101,7 @@ type instances struct {
 type computers struct {
 	ledger *ledger.Ledger
 	trees  *trees
-	notes  *notes
+	notes  *statusRecords
 	opt    *Options
 	// its one place is taken by the goroutine that looks for changes, for all that wait for one
 	watch chan struct{}
@@ -110,7 +110,7 @@ type computers struct {
 // statuses has the last reports on computers, releases and instances.
 type statuses struct {
 	ledger    *ledger.Ledger
-	notes     *notes
+	notes     *statusRecords
 	computers *computers
 }
 
@@ -125,22 +125,23 @@ func New(ctx context.Context, opt Options) (*Master, error) {
 	l := ledger.New(opt.Store, opt.Log, access.NoteChange)
 	a := &allocation{l, &opt}
 	t := &trees{l, a}
-	n := &notes{ledger: l, seen: map[string]int64{}}
+	n := &statusRecords{ledger: l, seen: map[string]int64{}}
 	c := &computers{l, t, n, &opt, make(chan struct{}, 1)}
 	s := &statuses{l, n, c}
 	m := &Master{
 		l, n, &requests{ledger: l, allocation: a, trees: t, opt: &opt}, &instances{l, t, s}, c, s,
 		usage.New(l, func() { n.heard.Add(1) }), certificate.New(l, opt.Authority),
 	}
-	return m, l.Fresh(ctx)
+	return m, l.Refresh(ctx)
 }
 
 // Log is the master's log.
 func (m *Master) Log() *slog.Logger { return m.Ledger.Log }
 
-// Tellable refuses a transaction that makes a node's document too large. Call it when all is saved.
-func (m *Master) Tellable(b ledger.View, guid string) error {
-	return m.Instances.trees.allocation.tellableOn(b, guid)
+// CheckDocument refuses a transaction that makes a node's document too large. Call it when all
+// is saved.
+func (m *Master) CheckDocument(b ledger.View, guid string) error {
+	return m.Instances.trees.allocation.checkDocumentOf(b, guid)
 }
 
 // RunID is random, and another for each master that was started: by it one finds that a URL is its

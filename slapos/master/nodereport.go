@@ -8,7 +8,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto/nodereport"
-	slaprecord "github.com/hostler-project/hostler/slapos/record"
+	slaposrecord "github.com/hostler-project/hostler/slapos/record"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -20,10 +20,10 @@ type NodeRecord struct {
 
 // ReportNode keeps a node's report of its running programs.
 func (m *computers) ReportNode(ctx context.Context, who access.Who, n *nodereport.Report) error {
-	if err := cmp.Or(who.Speaks(n.Computer), m.ledger.Fresh(ctx)); err != nil {
+	if err := cmp.Or(who.Speaks(n.Computer), m.ledger.Refresh(ctx)); err != nil {
 		return err
 	}
-	var known *slaprecord.Computer
+	var known *slaposrecord.Computer
 	if err := m.ledger.Read(func(b ledger.View) (err error) { known, err = b.Computer(n.Computer); return err }); err != nil {
 		return err
 	}
@@ -32,11 +32,11 @@ func (m *computers) ReportNode(ctx context.Context, who access.Who, n *noderepor
 	}
 	record := ledger.Pack(&NodeRecord{At: time.Now().UTC(), Report: *n})
 	err := m.ledger.Store.Update(ctx, func(tx store.Tx) error {
-		return tx.(ledger.Tx).SaveSlap(slaprecord.Entry{Kind: slaprecord.KindNode, Key: n.Computer, Computer: n.Computer, Data: record})
+		return tx.(ledger.Tx).SaveSlap(slaposrecord.Entry{Kind: slaposrecord.KindNode, Key: n.Computer, Computer: n.Computer, Data: record})
 	})
 	if err == nil {
 		m.notes.heard.Add(1)
-		m.notes.met(ctx, n.Computer)
+		m.notes.noteContact(ctx, n.Computer)
 	}
 	return err
 }
@@ -49,7 +49,7 @@ func (m *computers) NodeReport(ctx context.Context, who access.Who, guid string)
 	err = m.ledger.Store.View(ctx, func(tx store.Tx) error {
 		n = nil
 		p := m.ledger.TxView(tx)
-		e, ok, err := p.Entry(slaprecord.KindNode, guid)
+		e, ok, err := p.Entry(slaposrecord.KindNode, guid)
 		if !ok {
 			return err
 		}

@@ -12,16 +12,16 @@ import (
 )
 
 // place finds a partition for a new instance, and takes it. If there is none, it keeps the reason.
-func (a *ask) place(b ledger.View) error {
-	if a.willWrite(b) {
+func (a *requestState) place(b ledger.View) error {
+	if a.needsTransaction(b) {
 		return ledger.ErrWrites
 	}
-	n := a.fresh()
+	n := a.newInstance()
 	if why, err := a.m.allocation.within(b, n); err != nil {
 		return err
 	} else if why != "" {
-		a.none = &access.Refusal{Kind: compute.ErrNoCapacity, Text: "No free computer partition found for: " + a.Title, Detail: why}
-		return a.keep(b, n, why)
+		a.result = a.noPartition(why)
+		return a.keepWaiting(b, n, why)
 	}
 	candidates, why := a.m.allocation.candidates(b, n)
 	for i, guid := range candidates {
@@ -34,7 +34,7 @@ func (a *ask) place(b ledger.View) error {
 			continue
 		}
 		if last := i == len(candidates)-1; !last { // with the last one it is refused, and said why
-			if ok, err := a.m.allocation.tells(b, guid, n); err != nil {
+			if ok, err := a.m.allocation.documentFits(b, guid, n); err != nil {
 				return err
 			} else if !ok {
 				continue
@@ -43,30 +43,36 @@ func (a *ask) place(b ledger.View) error {
 		n.Computer, n.Partition = guid, slot
 		n.Stamp = a.m.ledger.Stamp(n.Stamp)
 		n.Placed = n.Stamp
-		a.made = n
+		a.result = result{kind: placed, made: n}
 		if err := ledger.SaveInstance(b, n); err != nil {
 			return err
 		}
 		if a.found != nil { // its own requests may be there, where it had a place before
-			if err := a.m.trees.spread(b, n); err != nil {
+			if err := a.m.trees.propagateState(b, n); err != nil {
 				return err
 			}
 		}
-		return a.m.trees.hostCame(b, n)
+		return a.m.trees.assignWaiting(b, n)
 	}
-	a.none = &access.Refusal{Kind: compute.ErrNoCapacity, Text: "No free computer partition found for: " + a.Title, Detail: why}
-	return a.keep(b, n, why)
+	a.result = a.noPartition(why)
+	return a.keepWaiting(b, n, why)
 }
 
-// willWrite says that the memory need not be searched for a place or a host, as what comes of it is
-// written in any case: the instance is new.
-func (a *ask) willWrite(b ledger.View) bool {
+// noPartition is the refusal of an instance that finds no free partition.
+func (a *requestState) noPartition(why string) result {
+	text := "No free computer partition found for: " + a.Title
+	return result{kind: refused, refusal: &access.Refusal{Kind: compute.ErrNoCapacity, Text: text, Detail: why}}
+}
+
+// needsTransaction says that the memory need not be searched for a place or a host, as what
+// comes of it is written in any case: the instance is new.
+func (a *requestState) needsTransaction(b ledger.View) bool {
 	_, reading := b.(*ledger.Memory)
 	return reading && a.found == nil
 }
 
-// keep keeps an instance without a place, with the reason.
-func (a *ask) keep(b ledger.View, n *record.Instance, why string) error {
+// keepWaiting keeps an instance without a place, with the reason.
+func (a *requestState) keepWaiting(b ledger.View, n *record.Instance, why string) error {
 	n.Reason = why
 	if was := a.found; was != nil && same(n, was) {
 		return nil
@@ -93,7 +99,7 @@ func (m *allocation) tooManyWait(b ledger.View, n *record.Instance) bool {
 	if _, ok := b.(*ledger.Memory); ok { // it will be asked again
 		return false
 	}
-	mem, done := m.ledger.Look()
+	mem, done := m.ledger.RLock()
 	defer done()
 	return mem.Used[n.Project][n.Owner].Waiting >= maxWaiting
 }
@@ -101,6 +107,7 @@ func (m *allocation) tooManyWait(b ledger.View, n *record.Instance) bool {
 // maxReason is the size of an instance's reasons, in bytes: each of many computers has its own.
 const maxReason = 300
 
+// join adds a reason to why, or leaves it out if the text would exceed maxReason.
 func join(why, reason string) string {
 	switch {
 	case why == "":
@@ -179,7 +186,7 @@ func (m *allocation) candidates(b ledger.View, n *record.Instance) (guids []stri
 	if mem, ok := b.(*ledger.Memory); ok {
 		return m.candidatesIn(mem, n)
 	}
-	mem, done := m.ledger.Look()
+	mem, done := m.ledger.RLock()
 	defer done()
 	return m.candidatesIn(mem, n)
 }
@@ -198,6 +205,8 @@ func (m *allocation) open(c *record.Computer, n *record.Instance) bool {
 		(c.Owner == "" || c.Owner == n.Owner || c.GUID == m.opt.Computer || n.Owner == "" && n.Filter["computer_guid"] == c.GUID)
 }
 
+// candidatesIn returns the maxTries computers with the largest share of free partitions that n
+// may go to. If none fits, why counts the causes.
 func (m *allocation) candidatesIn(mem *ledger.Memory, n *record.Instance) (guids []string, why string) {
 	type option struct {
 		guid string

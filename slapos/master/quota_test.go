@@ -84,7 +84,7 @@ func TestQuota(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var mine *master.Listed
+	var mine *master.ListedInstance
 	kept := false
 	for _, n := range trees {
 		if n.Partition != "" {
@@ -161,7 +161,8 @@ func TestQuota(t *testing.T) {
 	}
 }
 
-// What a user asks for belongs to his project, and goes to its computers and to those of none.
+// What a user asks for belongs to the user's project. It goes to the project's computers and to
+// those of none.
 func TestProjects(t *testing.T) {
 	r := newRig(t, certifying(t))
 	ctx := t.Context()
@@ -192,8 +193,8 @@ func TestProjects(t *testing.T) {
 	}
 }
 
-// Who comes for one project has nothing of what is his in another: his role there may have ended,
-// and his token is for no more.
+// A user who asks in one project gets nothing of another: the user's role there may have ended, and
+// the token is for no more.
 func TestOneProject(t *testing.T) {
 	r := newRig(t, certifying(t))
 	ctx := t.Context()
@@ -234,7 +235,7 @@ func TestOneProject(t *testing.T) {
 	}
 }
 
-// A user's own computer takes what is his and nobody else's, and a shared instance goes to no host
+// A user's own computer takes that user's instances alone, and a shared instance goes to no host
 // on a computer of another project, or another user's: neither when it is asked for, nor later.
 func TestWhoseComputer(t *testing.T) {
 	r := newRig(t, certifying(t))

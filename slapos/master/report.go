@@ -20,19 +20,19 @@ func partitionUnknown(computer, partition string) error {
 // A target finds an instance for a caller, and refuses callers without a right to it.
 type target func(b ledger.View) (*record.Instance, error)
 
-// inside is the instance in a partition, or a shared one that it has and calls so.
-func inside(who access.Who, computer, partition, reference string) target {
+// inPartition is the instance in a partition, or a shared one that it has and calls so.
+func inPartition(who access.Who, computer, partition, reference string) target {
 	return func(b ledger.View) (*record.Instance, error) {
-		n, err := on(b, who, computer, partition)
+		n, err := instanceIn(b, who, computer, partition)
 		if err != nil || reference == "" {
 			return n, err
 		}
-		return referred(b, n, reference)
+		return hostedBy(b, n, reference)
 	}
 }
 
-// on finds the instance in a partition, for its node or itself.
-func on(b ledger.View, who access.Who, computer, partition string) (*record.Instance, error) {
+// instanceIn finds the instance in a partition, for its node or itself.
+func instanceIn(b ledger.View, who access.Who, computer, partition string) (*record.Instance, error) {
 	n, err := b.At(computer, partition)
 	if err != nil {
 		return nil, err
@@ -53,9 +53,11 @@ func on(b ledger.View, who access.Who, computer, partition string) (*record.Inst
 // titles of these, and nothing else changes. An instance itself may report this only if it is to be
 // destroyed: it cannot know, and the place of a running program must not be given away.
 func (m *instances) InstanceDestroyed(ctx context.Context, who access.Who, computer, partition string) (children []string, err error) {
-	return m.destroyed(ctx, who, inside(who, computer, partition, ""))
+	return m.destroyed(ctx, who, inPartition(who, computer, partition, ""))
 }
 
+// destroyed frees the partition of an instance that its node has destroyed. A root with placed
+// children is not freed; destruction is asked of these, and their titles are returned.
 func (m *instances) destroyed(ctx context.Context, who access.Who, of target) (children []string, err error) {
 	err = m.ledger.Do(ctx, func(b ledger.View) error {
 		children = nil
@@ -75,28 +77,29 @@ func (m *instances) destroyed(ctx context.Context, who access.Who, of target) (c
 				children = append(children, child.Title)
 			}
 			if len(placed) > 0 {
-				return m.trees.end(b, n)
+				return m.trees.destroyBelow(b, n)
 			}
 		}
-		return m.trees.leave(b, n)
+		return m.trees.freePartition(b, n)
 	})
 	return children, err
 }
 
-// end destroys all below a root, whatever the root's own state.
-func (m *trees) end(b ledger.View, root *record.Instance) error {
+// destroyBelow destroys all below a root, whatever the root's own state.
+func (m *trees) destroyBelow(b ledger.View, root *record.Instance) error {
 	as := *root
 	as.State = proto.Destroyed
-	return m.spread(b, &as)
+	return m.propagateState(b, &as)
 }
 
-// leave frees the partition of an instance, and forgets it. A root that waited for this is told.
-func (m *trees) leave(b ledger.View, n *record.Instance) error {
+// freePartition frees the partition of an instance, and forgets it. A root that waited for this
+// is told.
+func (m *trees) freePartition(b ledger.View, n *record.Instance) error {
 	if err := m.dropInstance(b, n); err != nil {
 		return err
 	}
 	if n.Root == n.ID {
-		return m.orphans(b, n)
+		return m.endUnplacedBelow(b, n)
 	}
 	root, err := b.Instance(n.Root)
 	if err != nil || root == nil || root.State != proto.Destroyed {
@@ -106,13 +109,13 @@ func (m *trees) leave(b ledger.View, n *record.Instance) error {
 		return err
 	}
 	if root.Partition == "" { // no node is to be told
-		return cmp.Or(m.dropInstance(b, root), m.orphans(b, root))
+		return cmp.Or(m.dropInstance(b, root), m.endUnplacedBelow(b, root))
 	}
-	return m.wake(b, root)
+	return m.touch(b, root)
 }
 
-// orphans ends what a root has left that has no partition.
-func (m *trees) orphans(b ledger.View, root *record.Instance) error {
+// endUnplacedBelow ends what a root has left that has no partition.
+func (m *trees) endUnplacedBelow(b ledger.View, root *record.Instance) error {
 	tree, err := b.Instances(root.ID, "", "")
 	if err != nil {
 		return err
@@ -140,9 +143,10 @@ func (m *instances) SetConnection(
 	if err != nil {
 		return access.Malformed(err)
 	}
-	return m.connect(ctx, inside(who, computer, partition, reference), text)
+	return m.connect(ctx, inPartition(who, computer, partition, reference), text)
 }
 
+// connect sets the connection parameters. Equal ones change nothing.
 func (m *instances) connect(ctx context.Context, of target, text string) error {
 	return m.ledger.Do(ctx, func(b ledger.View) error {
 		n, err := of(b)
@@ -151,14 +155,17 @@ func (m *instances) connect(ctx context.Context, of target, text string) error {
 		}
 		copied := *n
 		copied.Connection = text
-		return cmp.Or(short("connection parameters", text), ledger.SaveInstance(b, &copied), m.trees.allocation.tellable(b, n, &copied))
+		return cmp.Or(
+			checkLength("connection parameters", text), ledger.SaveInstance(b, &copied),
+			m.trees.allocation.checkDocument(b, n, &copied),
+		)
 	})
 }
 
 // Bang has all of an instance's tree processed again.
 func (m *instances) Bang(ctx context.Context, who access.Who, computer, partition, message string) error {
 	err := m.ledger.Do(ctx, func(b ledger.View) error {
-		n, err := on(b, who, computer, partition)
+		n, err := instanceIn(b, who, computer, partition)
 		if err != nil {
 			return err
 		}
@@ -171,6 +178,7 @@ func (m *instances) Bang(ctx context.Context, who access.Who, computer, partitio
 	return nil
 }
 
+// bang has every placed instance of the tree processed again by its node.
 func (m *trees) bang(b ledger.View, n *record.Instance) error {
 	tree, err := b.Instances(n.Root, "", "")
 	if err != nil {
@@ -180,7 +188,7 @@ func (m *trees) bang(b ledger.View, n *record.Instance) error {
 		if other.Partition == "" {
 			continue
 		}
-		if err := m.wake(b, other); err != nil {
+		if err := m.touch(b, other); err != nil {
 			return err
 		}
 	}
@@ -189,7 +197,7 @@ func (m *trees) bang(b ledger.View, n *record.Instance) error {
 
 // Rename gives an instance another title, or a shared one that it has.
 func (m *instances) Rename(ctx context.Context, who access.Who, computer, partition, reference, title string) error {
-	return m.retitle(ctx, inside(who, computer, partition, reference), title)
+	return m.retitle(ctx, inPartition(who, computer, partition, reference), title)
 }
 
 func (m *instances) retitle(ctx context.Context, of target, title string) error {
@@ -237,7 +245,7 @@ func (m *trees) rename(b ledger.View, n *record.Instance, title string) error {
 			continue
 		}
 		seen[other.Computer] = true
-		if err := m.allocation.tellableOn(b, other.Computer); err != nil {
+		if err := m.allocation.checkDocumentOf(b, other.Computer); err != nil {
 			return err
 		}
 	}
@@ -254,7 +262,7 @@ func (m *trees) wakeHosts(b ledger.View, of []*record.Instance) error {
 		woken[n.Host] = true
 		host, err := b.Instance(n.Host)
 		if err == nil && host != nil {
-			err = m.wake(b, host)
+			err = m.touch(b, host)
 		}
 		if err != nil {
 			return err

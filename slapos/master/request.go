@@ -21,7 +21,7 @@ type Answer struct {
 	Stamp  int64         // of the instance, or of a shared one's host
 	Object *proto.Object // to be answered as it is
 
-	Basis *Basis // nil: it is not to be kept
+	CacheKey *CacheKey // nil: it is not to be kept
 }
 
 // Value is the answer as the legacy endpoint gives it.
@@ -32,23 +32,39 @@ func (a *Answer) Value() *proto.Object {
 	return a.Instance.Object()
 }
 
-// ask is a request on its way.
-type ask struct {
+// requestState is a request on its way.
+type requestState struct {
 	*proto.Request
-	m          *requests
-	who        access.Who
-	parameters string
-	filter     map[string]string
-	exact      bool // the parameters are those that it is to have, though there are none
-	now        time.Time
+	m               *requests
+	who             access.Who
+	parameters      string
+	filter          map[string]string
+	parametersGiven bool // the parameters are those that it is to have, though there are none
+	now             time.Time
 
-	asker *record.Instance // nil: a user asks
-	found *record.Instance // as it was
-	above string           // its parent's state, which limits its own
-	made  *record.Instance // as it is now
-	last  *Answer          // of a shared one that is destroyed by this
-	none  *access.Refusal  // why there is no place
+	caller      *record.Instance // nil: a user asks
+	found       *record.Instance // as it was
+	parentState string           // its parent's state, which limits its own
+	result
 }
+
+// A result is what a request has come to.
+type result struct {
+	kind    resultKind
+	made    *record.Instance // placed: as it is now
+	last    *Answer          // forgotten: the answer
+	refusal *access.Refusal  // refused: why there is no place
+}
+
+type resultKind int
+
+const (
+	undecided resultKind = iota
+	placed               // the instance has its place, and is as the request says
+	refused              // there is no place for it, for now
+	forgotten            // the instance was destroyed, and its record is gone
+	passOn               // another master is asked
+)
 
 // Request asks for an instance, or for a change of one. Without a place the error is
 // compute.ErrNoCapacity, with the reason. The instance is kept with it, and a later request places
@@ -61,24 +77,30 @@ func (m *requests) Request(ctx context.Context, who access.Who, q *proto.Request
 	if object := m.frontend(ctx, a); object != nil {
 		return &Answer{Object: object}, nil
 	}
-	to := m.forwarded(ctx, a)
+	to := m.otherMaster(ctx, a)
 	wrote, err := m.ledger.Try(ctx, func(b ledger.View) error {
-		a.asker, a.found, a.made, a.last, a.none = nil, nil, nil, nil, nil
+		a.caller, a.found, a.result = nil, nil, result{}
 		return a.decide(b, to != nil)
 	})
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case a.made == nil && a.last == nil && a.none == nil:
-		return m.pass(ctx, a, to)
-	case a.none != nil:
-		return nil, a.none
-	case a.last != nil:
+	if a.kind == passOn {
+		return m.passOn(ctx, a, to)
+	}
+	return m.finish(ctx, a, wrote)
+}
+
+// finish answers a request that was decided here.
+func (m *requests) finish(ctx context.Context, a *requestState, wrote bool) (*Answer, error) {
+	switch a.kind {
+	case refused:
+		return nil, a.refusal
+	case forgotten:
 		return a.last, nil
 	}
 	if wrote {
-		if err := m.ledger.Fresh(ctx); err != nil {
+		if err := m.ledger.Refresh(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -92,8 +114,8 @@ var filters = map[string]int{
 }
 
 // prepare checks a request by itself, without the state.
-func (m *requests) prepare(who access.Who, q *proto.Request) (*ask, error) {
-	a := &ask{Request: q, m: m, who: who, now: time.Now().UTC(), filter: map[string]string{}}
+func (m *requests) prepare(who access.Who, q *proto.Request) (*requestState, error) {
+	a := &requestState{Request: q, m: m, who: who, now: time.Now().UTC(), filter: map[string]string{}}
 	if err := cmp.Or(
 		access.CheckName("partition_reference", q.Title, access.MaxTitle),
 		access.CheckName("software_release", q.Release, access.MaxURL),
@@ -148,90 +170,91 @@ func (m *requests) prepare(who access.Who, q *proto.Request) (*ask, error) {
 
 // decide finds the instance and changes it, or finds a place for a new one. Where the request is to
 // be passed on, it does nothing.
-func (a *ask) decide(b ledger.View, elsewhere bool) error {
-	if err := a.settle(b, elsewhere); err != nil || a.made == nil {
+func (a *requestState) decide(b ledger.View, elsewhere bool) error {
+	if err := a.findAndChange(b, elsewhere); err != nil || a.kind != placed {
 		return err
 	}
-	return a.m.allocation.tellable(b, a.found, a.made)
+	return a.m.allocation.checkDocument(b, a.found, a.made)
 }
 
-// settle finds the caller and the instance, and then changes, moves or places that.
-func (a *ask) settle(b ledger.View, elsewhere bool) (err error) {
+// findAndChange finds the caller and the instance, and then changes, moves or places that.
+func (a *requestState) findAndChange(b ledger.View, elsewhere bool) (err error) {
 	if a.Computer != "" {
-		if a.asker, err = b.At(a.Computer, a.Partition); err != nil {
+		if a.caller, err = b.At(a.Computer, a.Partition); err != nil {
 			return err
 		}
 	}
 	if a.who.Instance != "" {
-		said := a.asker
-		if a.asker, err = b.Instance(a.who.Instance); err != nil {
+		said := a.caller
+		if a.caller, err = b.Instance(a.who.Instance); err != nil {
 			return err
 		}
-		if a.asker == nil || a.Computer != "" && (said == nil || said.ID != a.asker.ID) {
+		if a.caller == nil || a.Computer != "" && (said == nil || said.ID != a.caller.ID) {
 			return access.Denied("An instance asks only for itself.")
 		}
 	}
 	// a caller without anything of its own would be taken for a user
-	if a.asker == nil && a.who.User == "" && !a.who.All {
+	if a.caller == nil && a.who.User == "" && !a.who.All {
 		return access.Denied("A computer asks for instances only for what runs on it.")
 	}
 	if a.found, err = b.Named(a.name()); err != nil {
 		return err
 	}
-	if a.above, err = a.stateAbove(b); err != nil {
+	if a.parentState, err = a.callerState(b); err != nil {
 		return err
 	}
 	if a.found == nil || a.parameters != a.found.Parameters {
-		if err := short("parameters", a.parameters); err != nil {
+		if err := checkLength("parameters", a.parameters); err != nil {
 			return err
 		}
 	}
-	if err := shortFilter(a.filter); err != nil {
+	if err := checkFilterLength(a.filter); err != nil {
 		return err
 	}
-	placed := a.found != nil && (a.found.Partition != "" || a.found.Shared && a.found.Host != "")
+	hasPlace := a.found != nil && (a.found.Partition != "" || a.found.Shared && a.found.Host != "")
 	switch {
-	case placed && a.Shared:
-		return a.reshare(b)
-	case placed:
+	case hasPlace && a.Shared:
+		return a.changeShared(b)
+	case hasPlace:
 		return a.change(b)
-	case a.asker != nil && a.asker.State == proto.Destroyed:
-		return access.Refuse(compute.ErrNotFound, "The tree of %s is being destroyed: it gets no new instance %s.", a.asker.Title, a.Title)
+	case a.caller != nil && a.caller.State == proto.Destroyed:
+		return access.Refuse(compute.ErrNotFound, "The tree of %s is being destroyed: it gets no new instance %s.", a.caller.Title, a.Title)
 	case elsewhere:
+		a.kind = passOn
 		return nil
 	case a.State == proto.Destroyed:
-		return a.never(b)
+		return a.forgetUnplaced(b)
 	case a.Shared:
 		return a.share(b)
 	}
 	return a.place(b)
 }
 
-func (a *ask) name() string {
-	if a.asker != nil {
-		return ledger.ChildName(a.asker.Root, a.Title, a.Shared)
+func (a *requestState) name() string {
+	if a.caller != nil {
+		return ledger.ChildName(a.caller.Root, a.Title, a.Shared)
 	}
 	return ledger.RootName(a.who.User, a.project(), a.Title, a.Shared)
 }
 
-func (a *ask) project() string {
+func (a *requestState) project() string {
 	if a.Project != "" {
 		return a.Project
 	}
 	return a.who.Project
 }
 
-// fresh is the record of a new instance, without its place.
-func (a *ask) fresh() *record.Instance {
+// newInstance is the record of a new instance, without its place.
+func (a *requestState) newInstance() *record.Instance {
 	n := &record.Instance{
 		ID: access.NewID("INST-"), Title: a.Title, Shared: a.Shared, Owner: a.who.User, Project: a.project(), Created: a.now,
 	}
 	if a.found != nil {
 		*n = *a.found // there was no place for it then
-	} else if n.Root = n.ID; a.asker != nil {
-		n.Root, n.Parent, n.Owner, n.Project = a.asker.Root, a.asker.ID, a.asker.Owner, a.asker.Project
+	} else if n.Root = n.ID; a.caller != nil {
+		n.Root, n.Parent, n.Owner, n.Project = a.caller.Root, a.caller.ID, a.caller.Owner, a.caller.Project
 	}
-	if !a.stateAlone() {
+	if !a.onlyStateChanges() {
 		n.Parameters = a.parameters
 	}
 	n.Release, n.Type, n.Filter = a.Release, a.Type, a.filter
@@ -239,27 +262,27 @@ func (a *ask) fresh() *record.Instance {
 	if n.Asked == "" || a.Shared { // which is in no other state
 		n.Asked = proto.Started
 	}
-	n.State = a.bounded(n.Asked)
+	n.State = a.limitedState(n.Asked)
 	n.Reason, n.Beyond = "", false
 	return n
 }
 
-// bounded is the wanted state for a requested one, as its parent limits it.
-func (a *ask) bounded(asked string) string { return worse(asked, a.above) }
+// limitedState is the wanted state for a requested one, as its parent limits it.
+func (a *requestState) limitedState(asked string) string { return stricterState(asked, a.parentState) }
 
-// stateAbove is the state of the root, or of the instance that asked first, whichever is less
+// callerState is the state of the root, or of the instance that asked first, whichever is less
 // alive: no other in the tree stops or destroys it by a request.
-func (a *ask) stateAbove(b ledger.View) (string, error) {
-	if a.asker == nil {
+func (a *requestState) callerState(b ledger.View) (string, error) {
+	if a.caller == nil {
 		return proto.Started, nil
 	}
-	of := []string{a.asker.Root, a.asker.ID}
+	of := []string{a.caller.Root, a.caller.ID}
 	if a.found != nil {
 		of[1] = a.found.Parent
 	}
 	state := proto.Started
 	for _, id := range of {
-		n := a.asker
+		n := a.caller
 		if id != n.ID {
 			var err error
 			if n, err = b.Instance(id); err != nil {
@@ -267,7 +290,7 @@ func (a *ask) stateAbove(b ledger.View) (string, error) {
 			}
 		}
 		if n != nil { // else the one that asked is gone
-			state = worse(state, n.State)
+			state = stricterState(state, n.State)
 		}
 	}
 	return state, nil
@@ -275,7 +298,7 @@ func (a *ask) stateAbove(b ledger.View) (string, error) {
 
 var severity = map[string]int{proto.Started: 0, proto.Stopped: 1, proto.Destroyed: 2}
 
-func worse(a, b string) string {
+func stricterState(a, b string) string {
 	if severity[b] > severity[a] {
 		return b
 	}
@@ -283,21 +306,21 @@ func worse(a, b string) string {
 }
 
 // change is a request for an instance that has its partition.
-func (a *ask) change(b ledger.View) error {
+func (a *requestState) change(b ledger.View) error {
 	n := *a.found
 	n.Release, n.Type = a.Release, a.Type
-	if !a.stateAlone() {
+	if !a.onlyStateChanges() {
 		n.Parameters = a.parameters
 	}
 	if a.State != "" {
 		n.Asked = a.State
 	}
-	n.State = a.bounded(n.Asked)
+	n.State = a.limitedState(n.Asked)
 	was := a.found
 	if !sameFilter(n.Filter, a.filter) {
 		n.Filter = a.filter
 	}
-	a.made = &n
+	a.result = result{kind: placed, made: &n}
 	changed := n.State != was.State || n.Release != was.Release || n.Type != was.Type || n.Parameters != was.Parameters || n.Stamp == 0
 	if !changed && n.Asked == was.Asked && sameFilter(n.Filter, was.Filter) {
 		return nil
@@ -309,23 +332,23 @@ func (a *ask) change(b ledger.View) error {
 		return err
 	}
 	if n.State != was.State {
-		if err := a.m.trees.spread(b, &n); err != nil {
+		if err := a.m.trees.propagateState(b, &n); err != nil {
 			return err
 		}
 	}
 	if n.Release != was.Release || n.Type != was.Type {
-		if err := a.m.trees.rehost(b, was, &n); err != nil {
+		if err := a.m.trees.findNewHosts(b, was, &n); err != nil {
 			return err
 		}
-		return a.m.trees.hostCame(b, &n)
+		return a.m.trees.assignWaiting(b, &n)
 	}
 	return nil
 }
 
-// stateAlone says that a request without parameters only changes the state, so the present
+// onlyStateChanges says that a request without parameters only changes the state, so the present
 // parameters stay.
-func (a *ask) stateAlone() bool {
-	return a.found != nil && !a.exact && len(a.Parameters) == 0 && a.State != "" && a.State != a.found.Asked &&
+func (a *requestState) onlyStateChanges() bool {
+	return a.found != nil && !a.parametersGiven && len(a.Parameters) == 0 && a.State != "" && a.State != a.found.Asked &&
 		a.Release == a.found.Release && a.Type == a.found.Type
 }
 
@@ -341,9 +364,9 @@ func sameFilter(a, b map[string]string) bool {
 	return true
 }
 
-// never is a request to destroy an instance without a place: it is only forgotten.
-func (a *ask) never(b ledger.View) error {
-	n := a.fresh()
+// forgetUnplaced is a request to destroy an instance without a place: it is only forgotten.
+func (a *requestState) forgetUnplaced(b ledger.View) error {
+	n := a.newInstance()
 	n.Computer, n.Partition, n.State, n.Asked = "", "", proto.Destroyed, proto.Destroyed
 	parameters := proto.Dictionary{}
 	if a.found != nil {
@@ -355,19 +378,19 @@ func (a *ask) never(b ledger.View) error {
 			return err
 		}
 	}
-	a.last = &Answer{
+	a.result = result{kind: forgotten, last: &Answer{
 		Record: n,
 		Instance: proto.Instance{
 			State: proto.Destroyed, Release: n.Release, Type: n.Type, Shared: n.Shared, Parameters: parameters,
 			Connection: proto.Dictionary{},
 		},
-	}
+	}}
 	return nil
 }
 
 // endUnplaced forgets an instance without a place. If it is a root that had one before, instances
 // that it has asked for and that have partitions are destroyed first.
-func (a *ask) endUnplaced(b ledger.View) error {
+func (a *requestState) endUnplaced(b ledger.View) error {
 	below, err := placedBelow(b, a.found)
 	if err != nil || len(below) == 0 {
 		return cmp.Or(err, Forget(b, a.found))
@@ -377,22 +400,22 @@ func (a *ask) endUnplaced(b ledger.View) error {
 	if a.found.State == proto.Destroyed && a.found.Asked == proto.Destroyed {
 		return nil
 	}
-	return cmp.Or(ledger.SaveInstance(b, &n), a.m.trees.spread(b, &n))
+	return cmp.Or(ledger.SaveInstance(b, &n), a.m.trees.propagateState(b, &n))
 }
 
 // answer says what a request has come to.
-func (m *requests) answer(a *ask) (*Answer, error) {
+func (m *requests) answer(a *requestState) (*Answer, error) {
 	var out *Answer
 	err := m.ledger.Read(func(b ledger.View) (err error) {
 		if out, err = AnswerOf(b, a.made); err == nil {
-			out.Basis = a.rests(b)
+			out.CacheKey = a.cacheKeyOf(b)
 		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if a.asker != nil {
+	if a.caller != nil {
 		out.State = a.made.State
 	} else if out.State = a.State; out.State == "" {
 		out.State = proto.Started

@@ -14,18 +14,18 @@ import (
 )
 
 // share finds a host for a shared instance that has none.
-func (a *ask) share(b ledger.View) error {
-	if a.willWrite(b) {
+func (a *requestState) share(b ledger.View) error {
+	if a.needsTransaction(b) {
 		return ledger.ErrWrites
 	}
-	n := a.fresh()
+	n := a.newInstance()
 	n.Computer = cmp.Or(a.filter["computer_guid"], a.m.opt.Computer)
 	if a.found == nil || a.found.Beyond { // it counts while it waits for a host too
 		if why, err := a.m.allocation.within(b, n); err != nil {
 			return err
 		} else if why != "" {
-			a.none, n.Beyond = a.noHost(n, why), true
-			return a.keep(b, n, why)
+			a.result, n.Beyond = a.noHost(n, why), true
+			return a.keepWaiting(b, n, why)
 		}
 	}
 	host, err := a.m.allocation.findHost(b, n)
@@ -33,36 +33,37 @@ func (a *ask) share(b ledger.View) error {
 		return err
 	}
 	if host == nil {
-		return a.hostless(b, n)
+		return a.keepWithoutHost(b, n)
 	}
 	n.Computer, n.Host, n.Stamp = host.Computer, host.ID, a.m.ledger.Stamp(n.Stamp)
-	a.made = n
+	a.result = result{kind: placed, made: n}
 	if err := ledger.SaveInstance(b, n); err != nil {
 		return err
 	}
-	return a.m.trees.wake(b, host)
+	return a.m.trees.touch(b, host)
 }
 
-func (a *ask) hostless(b ledger.View, n *record.Instance) error {
-	a.none = a.noHost(n, "")
+func (a *requestState) keepWithoutHost(b ledger.View, n *record.Instance) error {
+	a.result = a.noHost(n, "")
 	n.Host, n.Partition = "", ""
-	return a.keep(b, n, noHost(n))
+	return a.keepWaiting(b, n, noHost(n))
 }
 
-func (a *ask) noHost(n *record.Instance, why string) *access.Refusal {
-	return &access.Refusal{
+// noHost is the refusal of a shared instance that finds no host.
+func (a *requestState) noHost(n *record.Instance, why string) result {
+	return result{kind: refused, refusal: &access.Refusal{
 		Kind:   compute.ErrNoCapacity,
 		Text:   fmt.Sprintf("No partition corresponding to slave request: ['%s', '%s', '%s']", n.Release, n.Computer, n.Type),
 		Detail: why,
-	}
+	}}
 }
 
 func noHost(n *record.Instance) string {
 	return fmt.Sprintf("no instance of %s of type %s on %s can have it", n.Release, n.Type, cmp.Or(n.Computer, "any computer"))
 }
 
-// reshare is a request for a shared instance that has its host.
-func (a *ask) reshare(b ledger.View) error {
+// changeShared is a request for a shared instance that has its host.
+func (a *requestState) changeShared(b ledger.View) error {
 	was := a.found
 	host, err := b.Instance(was.Host)
 	if err != nil {
@@ -71,34 +72,34 @@ func (a *ask) reshare(b ledger.View) error {
 	n := *was
 	n.Release, n.Type, n.Filter = a.Release, a.Type, a.filter
 	// the reference repeats the request as its answer, and keeps nothing
-	if !a.stateAlone() || a.State == proto.Destroyed {
+	if !a.onlyStateChanges() || a.State == proto.Destroyed {
 		n.Parameters = a.parameters
 	}
 	n.Asked, n.State = proto.Started, proto.Started
-	if a.bounded(a.State) == proto.Destroyed {
-		return a.unshare(b, &n, host)
+	if a.limitedState(a.State) == proto.Destroyed {
+		return a.destroyShared(b, &n, host)
 	}
 	if host == nil || !fits(host, &n) || n.Filter["instance_guid"] != was.Filter["instance_guid"] {
-		a.m.allocation.loosen(&n)
+		a.m.allocation.allowOtherComputer(&n)
 		next, err := a.m.allocation.findHost(b, &n)
 		if err != nil {
 			return err
 		}
 		if next == nil && host != nil && fits(host, was) { // what is refused changes nothing
-			a.none = a.noHost(&n, noHost(&n)+"; it stays as it was, with "+GUID(host))
+			a.result = a.noHost(&n, noHost(&n)+"; it stays as it was, with "+GUID(host))
 			return nil
 		}
 		if host != nil && (next == nil || next.ID != host.ID) {
-			if err := a.m.trees.wake(b, host); err != nil {
+			if err := a.m.trees.touch(b, host); err != nil {
 				return err
 			}
 		}
 		if next == nil {
-			return a.hostless(b, &n)
+			return a.keepWithoutHost(b, &n)
 		}
 		host, n.Host, n.Computer = next, next.ID, next.Computer
 	}
-	a.made = &n
+	a.result = result{kind: placed, made: &n}
 	if n.Host == was.Host && n.Parameters == was.Parameters && n.Release == was.Release && n.Type == was.Type {
 		if sameFilter(n.Filter, was.Filter) {
 			return nil
@@ -109,29 +110,29 @@ func (a *ask) reshare(b ledger.View) error {
 	if err := ledger.SaveInstance(b, &n); err != nil {
 		return err
 	}
-	return a.m.trees.wake(b, host)
+	return a.m.trees.touch(b, host)
 }
 
-// loosen lets a shared instance that needs another host go to the computer that it was asked for,
-// or anywhere.
-func (m *allocation) loosen(n *record.Instance) {
+// allowOtherComputer lets a shared instance that needs another host go to the computer that it
+// was asked for, or anywhere.
+func (m *allocation) allowOtherComputer(n *record.Instance) {
 	if guid := n.Filter["computer_guid"]; guid != "" || m.opt.Computer == "" {
 		n.Computer = guid
 	}
 }
 
-// unshare ends a shared instance: its host is told, and nothing of it stays.
-func (a *ask) unshare(b ledger.View, n *record.Instance, host *record.Instance) error {
+// destroyShared ends a shared instance: its host is told, and nothing of it stays.
+func (a *requestState) destroyShared(b ledger.View, n *record.Instance, host *record.Instance) error {
 	n.Asked, n.State = proto.Destroyed, proto.Destroyed
 	last, err := AnswerOf(b, n)
 	if err != nil {
 		return err
 	}
-	a.last = last
+	a.result = result{kind: forgotten, last: last}
 	if err := Forget(b, n); err != nil || host == nil {
 		return err
 	}
-	return a.m.trees.wake(b, host)
+	return a.m.trees.touch(b, host)
 }
 
 // fits says whether an instance can have a shared one.
@@ -159,7 +160,7 @@ func (m *allocation) findHost(b ledger.View, n *record.Instance) (*record.Instan
 		if host == nil {
 			continue
 		}
-		if ok, err := (room{}).takes(m.ledger, b, guid, n); err != nil || ok {
+		if ok, err := (documentRoom{}).takes(m.ledger, b, guid, n); err != nil || ok {
 			return host, err
 		}
 		full = cmp.Or(full, host)
@@ -189,7 +190,7 @@ func (m *allocation) hostComputers(b ledger.View, n *record.Instance) []string {
 	if mem, ok := b.(*ledger.Memory); ok { // which is held already
 		return find(mem)
 	}
-	mem, done := m.ledger.Look()
+	mem, done := m.ledger.RLock()
 	defer done()
 	return find(mem)
 }
@@ -266,8 +267,8 @@ func (m *allocation) likelyHost(b ledger.View, c *record.Computer, n *record.Ins
 	return nil, nil
 }
 
-// wake has the node of an instance process it again.
-func (m *trees) wake(b ledger.View, n *record.Instance) error {
+// touch has the node of an instance process it again.
+func (m *trees) touch(b ledger.View, n *record.Instance) error {
 	if now, err := b.Instance(n.ID); err != nil || now == nil {
 		return err
 	} else {
@@ -277,8 +278,8 @@ func (m *trees) wake(b ledger.View, n *record.Instance) error {
 	}
 }
 
-// hostCame gives a new or changed instance the shared ones that wait for such a host.
-func (m *trees) hostCame(b ledger.View, host *record.Instance) error {
+// assignWaiting gives a new or changed instance the shared ones that wait for such a host.
+func (m *trees) assignWaiting(b ledger.View, host *record.Instance) error {
 	if host.Shared || host.Partition == "" {
 		return nil
 	}
@@ -297,7 +298,7 @@ func (m *trees) hostCame(b ledger.View, host *record.Instance) error {
 	if err != nil || c == nil {
 		return err
 	}
-	came, rooms := false, room{}
+	came, rooms := false, documentRoom{}
 	for _, n := range waiting {
 		if !fits(host, n) || !m.allocation.open(c, n) {
 			continue
@@ -317,12 +318,12 @@ func (m *trees) hostCame(b ledger.View, host *record.Instance) error {
 	if !came {
 		return nil
 	}
-	return m.wake(b, host)
+	return m.touch(b, host)
 }
 
-// rehost finds other hosts for the shared instances of a host that changed too much; now is nil if
-// it is gone.
-func (m *trees) rehost(b ledger.View, was, now *record.Instance) error {
+// findNewHosts finds other hosts for the shared instances of a host that changed too much; now
+// is nil if it is gone.
+func (m *trees) findNewHosts(b ledger.View, was, now *record.Instance) error {
 	if was.Shared {
 		return nil
 	}
@@ -330,13 +331,13 @@ func (m *trees) rehost(b ledger.View, was, now *record.Instance) error {
 	if err != nil {
 		return err
 	}
-	rooms := room{}
+	rooms := documentRoom{}
 	for _, n := range hosted {
 		if now != nil && fits(now, n) {
 			continue
 		}
 		copied := *n
-		m.allocation.loosen(&copied)
+		m.allocation.allowOtherComputer(&copied)
 		next, err := m.allocation.findHost(b, &copied)
 		if err != nil {
 			return err
@@ -360,7 +361,7 @@ func (m *trees) rehost(b ledger.View, was, now *record.Instance) error {
 			return err
 		}
 		if next != nil {
-			if err := m.wake(b, next); err != nil {
+			if err := m.touch(b, next); err != nil {
 				return err
 			}
 		}
@@ -377,8 +378,8 @@ func Reference(root, n *record.Instance) string {
 	return root.Title + "_" + n.Title
 }
 
-// referred finds a shared instance by what its host calls it.
-func referred(b ledger.View, host *record.Instance, reference string) (*record.Instance, error) {
+// hostedBy finds a shared instance by what its host calls it.
+func hostedBy(b ledger.View, host *record.Instance, reference string) (*record.Instance, error) {
 	hosted, err := b.Instances("", host.ID, "")
 	if err != nil {
 		return nil, err

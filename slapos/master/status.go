@@ -37,21 +37,25 @@ func SupplyStatusKey(computer, url string) string { return ledger.Key("supply", 
 func ComputerStatus(guid string) string { return ledger.Key("computer", guid) }
 
 // DropStatus deletes the status with a key.
-func DropStatus(b ledger.View, of string) error { return b.Save(ledger.Gone(record.KindStatus, of)) }
+func DropStatus(b ledger.View, of string) error {
+	return b.Save(ledger.Deletion(record.KindStatus, of))
+}
 
 // InstanceReported is a node's report of an instance's state.
 func (m *statuses) InstanceReported(ctx context.Context, who access.Who, computer, partition, state string) error {
-	return m.noteInstance(ctx, inside(who, computer, partition, ""), said(state))
+	return m.noteInstance(ctx, inPartition(who, computer, partition, ""), said(state))
 }
 
 // InstanceError is a node's report that an instance cannot be brought to its wanted state. Only the
 // end of the message is kept.
 func (m *statuses) InstanceError(ctx context.Context, who access.Who, computer, partition, reference, message string) error {
-	return m.noteInstance(ctx, inside(who, computer, partition, reference), failed(message))
+	return m.noteInstance(ctx, inPartition(who, computer, partition, reference), failed(message))
 }
 
+// noteInstance changes the status of an instance, if the instance is still there when it is
+// written.
 func (m *statuses) noteInstance(ctx context.Context, of target, change func(*record.Status)) error {
-	if err := m.ledger.Fresh(ctx); err != nil {
+	if err := m.ledger.Refresh(ctx); err != nil {
 		return err
 	}
 	var n *record.Instance
@@ -75,8 +79,9 @@ func (m *statuses) ReleaseError(ctx context.Context, who access.Who, computer, u
 	return m.noteRelease(ctx, who, computer, url, failed(message))
 }
 
+// noteRelease changes the status of a supply. One that is not known is passed over.
 func (m *statuses) noteRelease(ctx context.Context, who access.Who, computer, url string, change func(*record.Status)) error {
-	if err := cmp.Or(who.Speaks(computer), m.ledger.Fresh(ctx)); err != nil {
+	if err := cmp.Or(who.Speaks(computer), m.ledger.Refresh(ctx)); err != nil {
 		return err
 	}
 	var known bool
@@ -98,7 +103,7 @@ func (m *statuses) noteRelease(ctx context.Context, who access.Who, computer, ur
 
 // ComputerBang is a node's report on itself, as a message.
 func (m *statuses) ComputerBang(ctx context.Context, who access.Who, computer, message string) error {
-	if err := cmp.Or(who.Speaks(computer), m.ledger.Fresh(ctx)); err != nil {
+	if err := cmp.Or(who.Speaks(computer), m.ledger.Refresh(ctx)); err != nil {
 		return err
 	}
 	var known *record.Computer
@@ -125,7 +130,7 @@ func failed(message string) func(*record.Status) {
 
 // note keeps what a node said last of a thing, unless that has gone meanwhile; there nil: it never
 // goes.
-func (m *notes) note(
+func (m *statusRecords) note(
 	ctx context.Context, of, computer string, change func(*record.Status), there func(b ledger.View) (bool, error),
 ) error {
 	now := time.Now().UTC()
@@ -180,9 +185,9 @@ func statusIn(tx ledger.Tx, of string) (*record.Status, error) {
 	return ledger.Unpack[record.Status](e)
 }
 
-// met notes the time of a node's call for its document. It never fails: the node must get its
-// answer.
-func (m *notes) met(ctx context.Context, guid string) {
+// noteContact notes the time of a node's call for its document. It never fails: the node must
+// get its answer.
+func (m *statusRecords) noteContact(ctx context.Context, guid string) {
 	now := time.Now().Unix()
 	m.mu.Lock()
 	late := now-m.seen[guid] >= int64(metEvery/time.Second)
@@ -310,7 +315,7 @@ func (m *statuses) InstanceRecordStatus(ctx context.Context, n *record.Instance)
 
 // Owned is a computer that the caller may know about.
 func (m *computers) Owned(ctx context.Context, who access.Who, guid string) (c *record.Computer, err error) {
-	if err := m.ledger.Fresh(ctx); err != nil {
+	if err := m.ledger.Refresh(ctx); err != nil {
 		return nil, err
 	}
 	if err := m.ledger.Read(func(b ledger.View) (err error) { c, err = b.Computer(guid); return err }); err != nil {

@@ -52,10 +52,10 @@ func (m *computers) Supply(ctx context.Context, who access.Who, computer, url, s
 
 // Supplies are the releases to be built or removed on a computer.
 func (m *computers) Supplies(ctx context.Context, who access.Who, computer string) ([]record.Supply, error) {
-	if err := m.ledger.Fresh(ctx); err != nil {
+	if err := m.ledger.Refresh(ctx); err != nil {
 		return nil, err
 	}
-	mem, done := m.ledger.Look()
+	mem, done := m.ledger.RLock()
 	defer done()
 	seen := mem.Computers[computer]
 	if seen == nil {
@@ -87,7 +87,7 @@ func (m *computers) ReleaseDestroyed(ctx context.Context, who access.Who, comput
 		if was.State != proto.Destroyed {
 			return access.Refuse(compute.ErrNotFound, "The release %s is not to be destroyed on %s.", url, computer)
 		}
-		if err := b.Save(ledger.Gone(record.KindSupply, ledger.Key(computer, url))); err != nil {
+		if err := b.Save(ledger.Deletion(record.KindSupply, ledger.Key(computer, url))); err != nil {
 			return err
 		}
 		return DropStatus(b, SupplyStatusKey(computer, url))

@@ -72,8 +72,8 @@ func TestTokens(t *testing.T) {
 		t.Errorf("the token was good for %d", given)
 	}
 
-	// A user's token for a computer makes one of his own. Who has it gets no certificate of one
-	// that there is, unless it names that.
+	// A user's token for a computer makes one of that user. It gives no certificate of one that
+	// exists, unless it names that.
 	ann := access.Who{User: "ann", Name: "ann"}
 	var names []string
 	for _, again := range []bool{false, true} {
@@ -135,7 +135,7 @@ func TestTokens(t *testing.T) {
 			t.Errorf("%s: err = %v; want error compute.ErrDenied", what, err)
 		}
 	}
-	// Who is revoked gets nothing by a token that he still has.
+	// A revoked user gets nothing by a token that is still held.
 	token, _, err = m.Certificates.NewToken(ctx, admin, record.Token{Of: record.CertifiedUser, User: "ann"})
 	if err := errors.Join(err, m.Certificates.RevokeUser(ctx, admin, "ann")); err != nil {
 		t.Fatal(err)
@@ -210,7 +210,7 @@ func TestEnrol(t *testing.T) {
 				who, err,
 			)
 		}
-		// the second time he has it already
+		// the second time bob has it already
 		if _, _, err := enrolment.Computer(ctx, "bob's"); err != nil {
 			t.Error(err)
 		}

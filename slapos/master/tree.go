@@ -2,16 +2,17 @@ package master
 
 import (
 	"cmp"
+
 	"github.com/hostler-project/hostler/slapos/master/certificate"
 	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
 )
 
-// spread carries the state of an instance on to its descendants. Stopped and destroyed apply at
-// once; otherwise each returns to its own requested state. In a destroyed tree, instances without a
-// place and shared ones are removed.
-func (m *trees) spread(b ledger.View, top *record.Instance) error {
+// propagateState carries the state of an instance on to its descendants. Stopped and destroyed
+// apply at once; otherwise each returns to its own requested state. In a destroyed tree,
+// instances without a place and shared ones are removed.
+func (m *trees) propagateState(b ledger.View, top *record.Instance) error {
 	tree, err := b.Instances(top.Root, "", "")
 	if err != nil {
 		return err
@@ -31,13 +32,15 @@ func (m *trees) spread(b ledger.View, top *record.Instance) error {
 		}
 		children[parent] = append(children[parent], n)
 	}
-	return m.spreadTo(b, top, children)
+	return m.propagateTo(b, top, children)
 }
 
-func (m *trees) spreadTo(b ledger.View, parent *record.Instance, children map[string][]*record.Instance) error {
+// propagateTo gives the instances below parent the stricter of their own state and its. Those
+// that are destroyed and shared or not placed are dropped.
+func (m *trees) propagateTo(b ledger.View, parent *record.Instance, children map[string][]*record.Instance) error {
 	for _, n := range children[parent.ID] {
 		copied := *n
-		copied.State = worse(n.Asked, parent.State)
+		copied.State = stricterState(n.Asked, parent.State)
 		switch {
 		case n.Shared && copied.State == proto.Destroyed, n.Partition == "" && !n.Shared && copied.State == proto.Destroyed:
 			if err := m.dropInstance(b, n); err != nil {
@@ -49,7 +52,7 @@ func (m *trees) spreadTo(b ledger.View, parent *record.Instance, children map[st
 				return err
 			}
 		}
-		if err := m.spreadTo(b, &copied, children); err != nil {
+		if err := m.propagateTo(b, &copied, children); err != nil {
 			return err
 		}
 	}
@@ -67,15 +70,15 @@ func (m *trees) dropInstance(b ledger.View, n *record.Instance) error {
 		if err != nil || host == nil {
 			return err
 		}
-		return m.wake(b, host)
+		return m.touch(b, host)
 	}
-	return m.rehost(b, n, nil)
+	return m.findNewHosts(b, n, nil)
 }
 
 // Forget drops the record of an instance, its status, and its certificate.
 func Forget(b ledger.View, n *record.Instance) error {
 	return cmp.Or(
-		b.Save(ledger.Gone(record.KindInstance, n.ID)), DropStatus(b, InstanceStatusKey(n.ID)),
+		b.Save(ledger.Deletion(record.KindInstance, n.ID)), DropStatus(b, InstanceStatusKey(n.ID)),
 		certificate.Revoke(b, ledger.HolderOf(record.CertifiedInstance, n.ID)),
 	)
 }
@@ -95,9 +98,9 @@ func placedBelow(b ledger.View, root *record.Instance) ([]*record.Instance, erro
 	return placed, nil
 }
 
-// shown is the state that a node is told: a root that is to be destroyed is stopped as long as
-// others of its tree have partitions, so that nothing of it is wiped before them.
-func shown(b ledger.View, n *record.Instance) (string, error) {
+// stateForNode is the state that a node is told: a root that is to be destroyed is stopped as
+// long as others of its tree have partitions, so that nothing of it is wiped before them.
+func stateForNode(b ledger.View, n *record.Instance) (string, error) {
 	if n.State != proto.Destroyed || n.Root != n.ID {
 		return n.State, nil
 	}

@@ -18,13 +18,13 @@ const lookEvery = time.Second
 // change. A revision that this master's store does not have yet is answered at once.
 func (m *computers) Await(ctx context.Context, who access.Who, guid string, after int64) (revision int64, err error) {
 	for first := true; ; first = false {
-		if err := m.ledger.Fresh(ctx); err != nil {
+		if err := m.ledger.Refresh(ctx); err != nil {
 			return 0, err
 		}
 		revision, next, err := m.changed(who, guid, after)
 		// nothing is kept of an unknown computer
 		if err == nil && first && who.Speaks(guid) == nil {
-			m.notes.met(ctx, guid)
+			m.notes.noteContact(ctx, guid)
 		}
 		if err != nil || revision != 0 {
 			return revision, err
@@ -44,7 +44,7 @@ func (m *computers) changed(who access.Who, guid string, after int64) (int64, <-
 			if guid != m.opt.Computer || guid == "" {
 				return nil, cmp.Or(who.Speaks(guid), access.UnknownComputer(guid))
 			}
-			of = mem.Nobody()
+			of = mem.UnknownComputer()
 		}
 		return of, who.Owns(guid, of.Record)
 	})
@@ -79,7 +79,7 @@ func (m *Master) Changed(ctx context.Context, mark string) (string, error) {
 	pause := time.NewTicker(lookEvery)
 	defer pause.Stop()
 	for {
-		if err := m.Ledger.Fresh(ctx); err != nil {
+		if err := m.Ledger.Refresh(ctx); err != nil {
 			return "", err
 		}
 		now := fmt.Sprintf("%s-%d-%d", m.Ledger.RunID[:8], m.Ledger.Revision(), m.notes.heard.Load())

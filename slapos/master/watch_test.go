@@ -33,8 +33,8 @@ func soon(t *testing.T) context.Context {
 	return ctx
 }
 
-// Who waits for a change of a computer hears of it, by whichever master it was made, and of changes
-// of others does not.
+// A caller that waits for a change of a computer hears of it, by whichever master it was made, and
+// not of changes of others.
 func TestAwait(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	var rigs []*rig
@@ -278,7 +278,8 @@ func TestNobodysComputer(t *testing.T) {
 	if n := left(); n != 2 {
 		t.Errorf("%d records of a computer that there is, not that it was seen and what it used", n)
 	}
-	// Who did not hear that we have it tells it again; of no time it may be as much once more.
+	// A node that did not get the answer sends the report again. Without a time it counts once
+	// more.
 	timeless := strings.Replace(report, "2026-01-02", "", 1)
 	for _, again := range []struct {
 		report string

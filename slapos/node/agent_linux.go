@@ -84,7 +84,7 @@ type Agent struct {
 	Master     Master
 	Supervisor Supervisor
 
-	// More steps for a partition; nil: none. Promises checks its promises. news is promise.News;
+	// More steps for a partition; nil: none. Promises checks its promises. news is promise.AnyNew;
 	// the error of a failed promise has a *promise.Failure in it.
 	Promises func(ctx context.Context, p *PartitionDir, mode promise.Mode) (news bool, err error)
 	// before a partition is looked at, and after
@@ -97,7 +97,7 @@ type Agent struct {
 	Say  func(format string, args ...any) // takes a line about each act; may be nil
 	Warn func(format string, args ...any) // and what is odd
 
-	works works
+	works runningTasks
 	ended func() // called when a work that no pass waited for has ended; may be nil
 	// names of partitions of which the master has yet to hear that all is well again
 	untold sync.Map
@@ -169,7 +169,7 @@ func (a *Agent) Instances(ctx context.Context, o Options) (Outcome, error) {
 // Apply is Instances with a document of the master's that the caller has already.
 func (a *Agent) Apply(ctx context.Context, c *proto.Computer, o Options) (out Outcome, err error) {
 	for i := range c.Partitions {
-		a.mend(&c.Partitions[i])
+		a.removeBadPeriod(&c.Partitions[i])
 	}
 	steps, err := a.Plan(c, o)
 	if err != nil {
@@ -222,10 +222,10 @@ func (a *Agent) offline(ctx context.Context, out Outcome, err error) (Outcome, e
 
 // Plan looks at what there is, and says what a pass would do.
 func (a *Agent) Plan(c *proto.Computer, o Options) ([]Step, error) {
-	seen := make(map[string]seen, len(c.Partitions))
+	seen := make(map[string]observed, len(c.Partitions))
 	for i := range c.Partitions {
 		if p := &c.Partitions[i]; plain(p.ID) {
-			seen[p.ID] = a.look(p)
+			seen[p.ID] = a.observe(p)
 		}
 	}
 	return plan(c, seen, rules{Computer: a.Computer, Only: o.Only, Force: o.Force, Stop: o.Stop, Periodicity: a.Periodicity})
@@ -237,8 +237,8 @@ const (
 	maxStamp     = 4 << 10
 )
 
-// look observes a partition.
-func (a *Agent) look(p *proto.Partition) (s seen) {
+// observe observes a partition.
+func (a *Agent) observe(p *proto.Partition) (s observed) {
 	d, err := home.Open(a.dir(p.ID))
 	if err != nil {
 		return s
@@ -294,8 +294,8 @@ func (a *Agent) period(p *proto.Partition) *time.Duration {
 	return &period
 }
 
-// mend takes away what a release says about that and cannot be understood.
-func (a *Agent) mend(p *proto.Partition) {
+// removeBadPeriod takes away what a release says about that and cannot be understood.
+func (a *Agent) removeBadPeriod(p *proto.Partition) {
 	d, err := home.Open(a.release(p.Release))
 	if p.Release == "" || err != nil {
 		return

@@ -82,7 +82,7 @@ func (of *Daemon) Run(ctx context.Context) error {
 		wg.Go(func() { d.build(ctx) })
 	}
 	if d.Report != nil {
-		wg.Go(func() { d.tell(ctx) })
+		wg.Go(func() { d.reportLoop(ctx) })
 	}
 	for force := true; ; {
 		wait := d.pass(ctx, force)
@@ -159,7 +159,7 @@ func (d *daemon) pass(ctx context.Context, force bool) time.Duration {
 	c, err := a.Master.Computer(ctx, a.Computer)
 	if err != nil {
 		if ctx.Err() == nil {
-			d.away(ctx, err)
+			d.masterUnreachable(ctx, err)
 		}
 		d.pause = min(max(2*d.pause, d.Retry), d.Period)
 		return d.pause
@@ -168,7 +168,7 @@ func (d *daemon) pass(ctx context.Context, force bool) time.Duration {
 		a.say("The master says again what is wanted.")
 	}
 	d.offline, d.trouble, d.pause = false, "", 0
-	same := d.last != nil && reflect.DeepEqual(wished(d.last), wished(c))
+	same := d.last != nil && reflect.DeepEqual(withoutReports(d.last), withoutReports(c))
 	if left := time.Until(d.next(c)); same && !force && left > 0 {
 		return left // what we have told the master ourselves is no news
 	}
@@ -221,8 +221,9 @@ func (d *daemon) next(c *proto.Computer) time.Time {
 	return next
 }
 
-// away is called when the master was not reached: programs that should run are started, once.
-func (d *daemon) away(ctx context.Context, err error) {
+// masterUnreachable is called when the master was not reached: programs that should run are
+// started, once.
+func (d *daemon) masterUnreachable(ctx context.Context, err error) {
 	if d.offline {
 		return
 	}
@@ -239,8 +240,8 @@ func (d *daemon) away(ctx context.Context, err error) {
 	}
 }
 
-// tell makes report passes, beside all else: programs of partitions have a part in them.
-func (d *daemon) tell(ctx context.Context) {
+// reportLoop makes report passes, beside all else: programs of partitions have a part in them.
+func (d *daemon) reportLoop(ctx context.Context) {
 	for {
 		select {
 		case pass := <-d.reports:
@@ -279,8 +280,8 @@ func (d *daemon) report(c *proto.Computer, same bool) {
 	}
 }
 
-// wished is a computer without the parts that only repeat reports to the master.
-func wished(c *proto.Computer) *proto.Computer {
+// withoutReports is a computer without the parts that only repeat reports to the master.
+func withoutReports(c *proto.Computer) *proto.Computer {
 	w := &proto.Computer{ID: c.ID, Releases: c.Releases, Partitions: make([]proto.Partition, len(c.Partitions))}
 	copy(w.Partitions, c.Partitions)
 	for i := range w.Partitions {

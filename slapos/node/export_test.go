@@ -5,6 +5,6 @@ package node
 var Plan = plan
 
 type (
-	Seen  = seen
+	Seen  = observed
 	Rules = rules
 )

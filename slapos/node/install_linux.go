@@ -31,8 +31,8 @@ func (r reason) Error() string { return string(r) }
 
 // install processes an instance, by what its release has for that.
 func (t *task) install(ctx context.Context) error {
-	t.note("Installing Computer Partition %s...", t.ID)
-	if err := t.room(); err != nil {
+	t.logAct("Installing Computer Partition %s...", t.ID)
+	if err := t.checkDiskSpace(); err != nil {
 		return err
 	}
 	if i, err := t.Dir.Stat("."); err != nil {
@@ -70,8 +70,8 @@ func (t *task) install(ctx context.Context) error {
 	return nil
 }
 
-// room sees to it that there is some.
-func (t *task) room() error {
+// checkDiskSpace returns an error if there is too little free space.
+func (t *task) checkDiskSpace() error {
 	var st unix.Statfs_t
 	if err := unix.Statfs(t.Home, &st); err != nil {
 		return fmt.Errorf("%s: how much room there is: %w", t.Home, err)
@@ -204,7 +204,7 @@ func literal(text string) string { return strings.ReplaceAll(text, "${", "$${") 
 // run runs a program in a partition, as its user. Its output is logged, and its end is in the
 // error. out gets its standard output, if that is not for the log.
 func (t *task) run(ctx context.Context, argv []string, in []byte, out *limited) error {
-	log := newLines(func(line string) { t.a.say("%s", line) }, func(text string) { t.keep(text) })
+	log := newLines(func(line string) { t.a.say("%s", line) }, func(text string) { t.appendLog(text) })
 	c := runas.Command{
 		Argv: argv, Dir: t.Home,
 		Env: append(runas.Environ(t.a.Environ, t.Home), "SLAPGRID_INSTANCE_ROOT="+t.a.InstanceRoot), User: t.User,
@@ -283,6 +283,8 @@ func newLines(say, keep func(string)) *lines {
 	return l
 }
 
+// Write keeps the last bytes, and queues text for the reader. What exceeds maxWait is only
+// counted, so that no writer waits.
 func (l *lines) Write(text []byte) (int, error) {
 	l.last = append(l.last, text...)
 	if len(l.last) > 2*maxTail {

@@ -61,7 +61,7 @@ func over(t *testing.T, path, text string) {
 	t.Cleanup(func() { nodetest.Do(t, unix.Unmount(path, unix.MNT_DETACH)) })
 }
 
-// accounts gives the partitions' users names, as format does: each is at home in his partition.
+// accounts gives the partitions' users names, as format does: each is at home in its partition.
 func (l *lab) accounts(t *testing.T, ids ...string) {
 	t.Helper()
 	mounts(t)

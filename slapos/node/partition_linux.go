@@ -41,11 +41,11 @@ func (a *Agent) step(ctx context.Context, s Step, o Options) error {
 		if s.Silent {
 			return err
 		}
-		return a.tell(ctx, p, err)
+		return a.reportError(ctx, p, err)
 	}
 	t, err := a.open(p)
 	if err != nil {
-		return a.tell(ctx, p, err)
+		return a.reportError(ctx, p, err)
 	}
 	defer t.Dir.Close()
 	return t.do(ctx, s, o)
@@ -72,7 +72,7 @@ func (t *task) do(ctx context.Context, s Step, o Options) error {
 	}
 	var err error
 	if t.State == proto.Started && t.a.Promises != nil {
-		err = t.anomaly(ctx)
+		err = t.checkAnomalies(ctx)
 	}
 	return errors.Join(err, t.after(ctx))
 }
@@ -149,14 +149,14 @@ func (t *task) process(ctx context.Context, o Options, reason string) error {
 	if err := t.Dir.MakeDir(filepath.Dir(logFile), 0o750); err != nil {
 		return t.failed(ctx, err)
 	}
-	t.note("Processing Computer Partition %s.", p.ID)
-	t.note("  Software URL: %s", p.Release)
-	t.note("  Software path: %s", t.Release)
-	t.note("  Instance path: %s", t.Home)
-	t.note("  Instance status: %s (%s)", p.State, reason)
+	t.logAct("Processing Computer Partition %s.", p.ID)
+	t.logAct("  Software URL: %s", p.Release)
+	t.logAct("  Software path: %s", t.Release)
+	t.logAct("  Instance path: %s", t.Home)
+	t.logAct("  Instance status: %s (%s)", p.State, reason)
 	err = errors.Join(t.certificate(ctx), t.Dir.Remove(errorLog(p.ID)))
 	if err == nil {
-		err = t.bring(ctx, stop)
+		err = t.apply(ctx, stop)
 	}
 	switch {
 	case ctx.Err() != nil:
@@ -177,8 +177,8 @@ func (t *task) process(ctx context.Context, o Options, reason string) error {
 	return t.after(ctx)
 }
 
-// bring has a partition in the state that is wanted, and tells the master.
-func (t *task) bring(ctx context.Context, stop bool) error {
+// apply has a partition in the state that is wanted, and tells the master.
+func (t *task) apply(ctx context.Context, stop bool) error {
 	p := t.Partition
 	switch {
 	case stop:
@@ -202,7 +202,7 @@ func (t *task) bring(ctx context.Context, stop bool) error {
 		if err = errors.Join(err, t.stop(ctx)); err != nil {
 			return err
 		}
-		return errors.Join(t.report(ctx, proto.Stopped), t.related(ctx))
+		return errors.Join(t.report(ctx, proto.Stopped), t.reportChildren(ctx))
 	}
 	if err := t.install(ctx); err != nil {
 		return err
@@ -214,7 +214,7 @@ func (t *task) bring(ctx context.Context, stop bool) error {
 		return err
 	}
 	if t.a.Promises != nil {
-		t.note("Checking %s promises...", p.ID)
+		t.logAct("Checking %s promises...", p.ID)
 		if _, err := t.a.Promises(ctx, t.PartitionDir, promise.Test); err != nil {
 			return err
 		}
@@ -222,7 +222,7 @@ func (t *task) bring(ctx context.Context, stop bool) error {
 	if err := t.report(ctx, proto.Started); err != nil {
 		return err
 	}
-	return t.related(ctx)
+	return t.reportChildren(ctx)
 }
 
 func (t *task) firewall(ctx context.Context, wanted bool) error {
@@ -237,8 +237,8 @@ func (t *task) report(ctx context.Context, state string) error {
 	return err
 }
 
-// related tells the master what the instance has asked for.
-func (t *task) related(ctx context.Context) error {
+// reportChildren tells the master what the instance has asked for.
+func (t *task) reportChildren(ctx context.Context) error {
 	titles := []string{}
 	text, err := t.Dir.Read(asked(t.ID), 1<<20)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -257,9 +257,9 @@ func (t *task) related(ctx context.Context) error {
 	return nil
 }
 
-// anomaly runs the promises of an instance that needs no processing, and tells the master of
+// checkAnomalies runs the promises of an instance that needs no processing, and tells the master of
 // changes.
-func (t *task) anomaly(ctx context.Context) error {
+func (t *task) checkAnomalies(ctx context.Context) error {
 	news, err := t.a.Promises(ctx, t.PartitionDir, promise.Anomaly)
 	if err != nil && !isPromise(err) {
 		return err
@@ -269,7 +269,7 @@ func (t *task) anomaly(ctx context.Context) error {
 		return nil
 	}
 	t.a.untold.Store(t.ID, true)
-	switch promise.Tell(err != nil, t.AccessStatus) {
+	switch promise.ReportFor(err != nil, t.AccessStatus) {
 	case promise.Broken:
 		_ = t.a.Master.ReportInstanceError(ctx, t.a.Computer, t.ID, "", cut(api.Text(err)))
 	case promise.Well:
@@ -296,12 +296,12 @@ func (t *task) failed(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	t.keep(api.Text(err))
-	return t.a.tell(ctx, t.Partition, errors.Join(err, t.after(ctx)))
+	t.appendLog(api.Text(err))
+	return t.a.reportError(ctx, t.Partition, errors.Join(err, t.after(ctx)))
 }
 
-// tell tells the master why a partition is not as it is wanted, and returns the reason.
-func (a *Agent) tell(ctx context.Context, p *proto.Partition, err error) error {
+// reportError tells the master why a partition is not as it is wanted, and returns the reason.
+func (a *Agent) reportError(ctx context.Context, p *proto.Partition, err error) error {
 	a.warn("%s: %s", p.ID, strings.TrimPrefix(api.Text(err), p.ID+": "))
 	if errors.Is(err, client.ErrUnreachable) {
 		return err
@@ -320,14 +320,14 @@ func cut(text string) string {
 	return strings.ToValidUTF8("…"+text[len(text)-maxReport:], "")
 }
 
-// note logs an act on a partition, here and in its own log.
-func (t *task) note(format string, args ...any) {
+// logAct logs an act on a partition, here and in its own log.
+func (t *task) logAct(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	t.a.say("%s", text)
-	t.keep(text)
+	t.appendLog(text)
 }
 
-// keep appends to a partition's log. Its owner may change the log, to no one else's harm.
-func (t *task) keep(text string) {
+// appendLog appends to a partition's log. Its owner may change the log, to no one else's harm.
+func (t *task) appendLog(text string) {
 	_ = t.Dir.Append(logFile, []byte(time.Now().Format("2006-01-02 15:04:05")+" "+text+"\n"), 0o640, maxLog)
 }

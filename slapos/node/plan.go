@@ -11,8 +11,8 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// seen is what there is of a partition on the computer.
-type seen struct {
+// observed is what there is of a partition on the computer.
+type observed struct {
 	Exists bool // its directory
 	// in a free partition: leftovers that were found
 	Stray     []string
@@ -55,7 +55,7 @@ type rules struct {
 
 // plan says what a pass is to do, in the order of the master's list. That a partition of Only is
 // not there is an error.
-func plan(c *proto.Computer, seen map[string]seen, r rules) ([]Step, error) {
+func plan(c *proto.Computer, seen map[string]observed, r rules) ([]Step, error) {
 	steps, known := make([]Step, 0, len(c.Partitions)), map[string]bool{}
 	for i := range c.Partitions {
 		p := &c.Partitions[i]
@@ -88,7 +88,7 @@ func plan(c *proto.Computer, seen map[string]seen, r rules) ([]Step, error) {
 
 // decide chooses the action for one partition, and says why in words. The first matching case
 // counts.
-func decide(p *proto.Partition, seen seen, r rules) (Action, string) {
+func decide(p *proto.Partition, seen observed, r rules) (Action, string) {
 	period := r.Periodicity
 	if seen.Period != nil {
 		period = *seen.Period

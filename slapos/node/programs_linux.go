@@ -22,7 +22,7 @@ func (t *task) start(ctx context.Context) error {
 	}
 	if len(g.Programs) == 0 {
 		text := "No runners nor services found for " + t.ID
-		t.keep(text)
+		t.appendLog(text)
 		t.a.warn("%s", text)
 		return t.a.Supervisor.Remove(ctx, t.ID)
 	}
@@ -31,9 +31,9 @@ func (t *task) start(ctx context.Context) error {
 		return err
 	}
 	if changed {
-		t.note("Updated '%s'", t.ID)
+		t.logAct("Updated '%s'", t.ID)
 	}
-	t.note("Requested start of %s...", t.ID)
+	t.logAct("Requested start of %s...", t.ID)
 	return t.a.Supervisor.Start(ctx, t.ID)
 }
 
@@ -41,7 +41,7 @@ func (t *task) start(ctx context.Context) error {
 // supervisor did not begin, if their user belongs to this partition alone. Programs that hooks run
 // for it go on.
 func (t *task) stop(ctx context.Context) error {
-	t.note("Requested stop of %s...", t.ID)
+	t.logAct("Requested stop of %s...", t.ID)
 	if err := t.a.Supervisor.Remove(ctx, t.ID); err != nil {
 		return err
 	}

@@ -106,7 +106,7 @@ func (w *Watchdog) bang(ctx context.Context) (failed bool, wait time.Duration) {
 			}
 			continue
 		}
-		if err := w.one(ctx, id, text); err != nil {
+		if err := w.bangOne(ctx, id, text); err != nil {
 			if ctx.Err() == nil {
 				w.Log.Error("the master could not be told of a program that did not stay", "partition", id, "err", err)
 			}
@@ -122,9 +122,9 @@ func (w *Watchdog) bang(ctx context.Context) (failed bool, wait time.Duration) {
 	return failed, wait
 }
 
-// one tells the master of one partition's failed program, unless it was told already. An error
+// bangOne tells the master of one partition's failed program, unless it was told already. An error
 // means that it is to be tried again.
-func (w *Watchdog) one(ctx context.Context, id, text string) error {
+func (w *Watchdog) bangOne(ctx context.Context, id, text string) error {
 	d, err := home.Open(filepath.Join(w.InstanceRoot, id))
 	if err != nil {
 		w.Log.Warn("a partition has no directory any more", "partition", id, "err", err)

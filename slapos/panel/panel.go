@@ -25,7 +25,7 @@ type Options struct {
 	Public string
 	// Reachable says whether the caller may reach the master's partition with an IP address, and
 	// names the caller.
-	Reachable func(r *http.Request, ip net.IP) (fetch.Asker, bool, error)
+	Reachable func(r *http.Request, ip net.IP) (fetch.Requester, bool, error)
 	// Guard judges each address that is dialed, as nodes say themselves which ones they have.
 	Guard *fetch.Guard
 	// May is nil if the caller may ask the master, else the reason why not.
@@ -65,15 +65,15 @@ func Handler(opt Options, master http.Handler) http.Handler {
 	mux.Handle("GET /panel", http.RedirectHandler("panel/", http.StatusFound))
 	mux.HandleFunc("GET /panel/{$}", func(w http.ResponseWriter, r *http.Request) { p.page(w, r, "index.html") })
 	mux.HandleFunc("GET /panel/{file}", func(w http.ResponseWriter, r *http.Request) { p.page(w, r, r.PathValue("file")) })
-	mux.HandleFunc("GET /panel/public/{file...}", p.asked(p.public))
-	mux.HandleFunc("GET "+way+"{scheme}/{host}/{rest...}", p.asked(p.instance))
-	mux.HandleFunc("OPTIONS "+way+"{scheme}/{host}/{rest...}", p.asked(p.instance))
+	mux.HandleFunc("GET /panel/public/{file...}", p.authorized(p.publicFile))
+	mux.HandleFunc("GET "+way+"{scheme}/{host}/{rest...}", p.authorized(p.instance))
+	mux.HandleFunc("OPTIONS "+way+"{scheme}/{host}/{rest...}", p.authorized(p.instance))
 	mux.Handle("/", master)
 	return mux
 }
 
-// asked guards a handler: only callers that may ask the master get to it.
-func (p *panel) asked(then http.HandlerFunc) http.HandlerFunc {
+// authorized guards a handler: only callers that may ask the master get to it.
+func (p *panel) authorized(then http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if err := p.May(r); err != nil {
 			http.Error(w, err.Error(), http.StatusForbidden)
@@ -91,8 +91,8 @@ func (p *panel) page(w http.ResponseWriter, r *http.Request, name string) {
 	http.ServeFileFS(w, r, p.files, name)
 }
 
-// public answers with a file of the public directory, which a browser saves and does not show.
-func (p *panel) public(w http.ResponseWriter, r *http.Request) {
+// publicFile answers with a file of the public directory, which a browser saves and does not show.
+func (p *panel) publicFile(w http.ResponseWriter, r *http.Request) {
 	if p.Public == "" {
 		http.Error(w, "There is no public directory: public_directory_path names it.", http.StatusForbidden)
 		return
@@ -151,8 +151,8 @@ func (p *panel) instance(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "No partition of yours has this address.", http.StatusForbidden)
 		return
 	}
-	r = r.WithContext(fetch.For(r.Context(), asker))
-	before, rest := beside(r.URL.EscapedPath())
+	r = r.WithContext(fetch.WithRequester(r.Context(), asker))
+	before, rest := splitTarget(r.URL.EscapedPath())
 	proxy := &httputil.ReverseProxy{
 		Transport: p.forward,
 		Rewrite: func(q *httputil.ProxyRequest) {
@@ -194,8 +194,8 @@ func partitionsPort(port string) bool {
 	return port == "" || err == nil && (n == 80 || n == 443 || n >= 1024)
 }
 
-// beside splits a path into the part before the scheme and the path at the instance.
-func beside(escaped string) (before, rest string) {
+// splitTarget splits a path into the part before the scheme and the path at the instance.
+func splitTarget(escaped string) (before, rest string) {
 	at := strings.Index(escaped, way) + len(way)
 	parts := strings.SplitN(escaped[at:], "/", 3)
 	if len(parts) < 3 {

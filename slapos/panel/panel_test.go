@@ -28,10 +28,10 @@ func ask(t *testing.T, h http.Handler, method, path string, header ...string) (*
 
 func anybody(*http.Request) error { return nil }
 
-func nowhere(*http.Request, net.IP) (who fetch.Asker, ok bool, err error) { return }
+func nowhere(*http.Request, net.IP) (who fetch.Requester, ok bool, err error) { return }
 
 // guard lets this machine be reached, where the instances of the tests are.
-var guard = fetch.New(fetch.Options{Allow: fetch.Named("http://127.0.0.1:1024")})
+var guard = fetch.New(fetch.Options{Allow: fetch.RulesFor("http://127.0.0.1:1024")})
 
 func TestPanel(t *testing.T) {
 	h := panel.Handler(
@@ -138,13 +138,13 @@ func TestInstance(t *testing.T) {
 	}))
 	defer instance.Close()
 	host := strings.TrimPrefix(instance.URL, "http://")
-	known := func(_ *http.Request, ip net.IP) (fetch.Asker, bool, error) {
-		return fetch.Asker{}, ip.Equal(net.IPv4(127, 0, 0, 1)), nil
+	known := func(_ *http.Request, ip net.IP) (fetch.Requester, bool, error) {
+		return fetch.Requester{}, ip.Equal(net.IPv4(127, 0, 0, 1)), nil
 	}
 	h := panel.Handler(
 		panel.Options{
 			Reachable: known, May: anybody,
-			Guard: fetch.New(fetch.Options{Allow: fetch.Named(instance.URL, "http://127.0.0.1:1024")}),
+			Guard: fetch.New(fetch.Options{Allow: fetch.RulesFor(instance.URL, "http://127.0.0.1:1024")}),
 		},
 		http.NotFoundHandler(),
 	)

@@ -190,6 +190,7 @@ func (l *Loader) Check(ctx context.Context, t Type, parameters proto.Dictionary)
 	return l.check(ctx, t, plain(value))
 }
 
+// check returns the faults of v by the schema of t, which it may have to load.
 func (l *Loader) check(ctx context.Context, t Type, v any) ([]schema.Fault, error) {
 	c := &schema.Checker{Load: func(ctx context.Context, at string) (any, error) {
 		data, err := l.get(ctx, at, t.local)
@@ -280,6 +281,7 @@ func (l *Loader) get(ctx context.Context, at string, local bool) ([]byte, error)
 	return limited(answer.Body, shownURL(at))
 }
 
+// limited reads r to its end; more than maxDocument bytes are an error.
 func limited(r io.Reader, name string) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxDocument+1))
 	if err == nil && len(data) > maxDocument {

@@ -40,6 +40,7 @@ func KindOf(v any) string {
 	return "a number"
 }
 
+// text returns a text; a missing one or None is empty.
 func (r *reader) text(d Dictionary, key string) string {
 	switch v := d[key].(type) {
 	case nil:
@@ -59,6 +60,7 @@ func (r *reader) stamp(d Dictionary, key string) string {
 	return r.text(d, key)
 }
 
+// number returns an integer; a missing one or None is zero.
 func (r *reader) number(d Dictionary, key string) int64 {
 	switch v := d[key].(type) {
 	case nil:
@@ -70,6 +72,7 @@ func (r *reader) number(d Dictionary, key string) int64 {
 	return 0
 }
 
+// dictionary returns a dictionary; a missing one or None is nil.
 func (r *reader) dictionary(d Dictionary, key string) Dictionary {
 	switch v := d[key].(type) {
 	case nil:
@@ -81,6 +84,7 @@ func (r *reader) dictionary(d Dictionary, key string) Dictionary {
 	return nil
 }
 
+// list returns a list; a missing one or None is nil.
 func (r *reader) list(d Dictionary, key string) List {
 	switch v := d[key].(type) {
 	case nil:

@@ -109,6 +109,7 @@ func (s *Release) Object() *Object {
 	return &Object{Class: ClassRelease, Args: Tuple{s.URL, s.Computer}, Attributes: d}
 }
 
+// release reads a release. The URL and the computer may be attributes or arguments.
 func (r *reader) release(v any, key string) Release {
 	o := r.object(v, key, ClassRelease)
 	if o == nil {
@@ -237,6 +238,7 @@ func ReadPartition(v any) (*Partition, error) {
 	return p, nil
 }
 
+// readParameters reads what the master puts among the parameters; the rest are the parameters.
 func (p *Partition) readParameters(r *reader, d Dictionary) {
 	p.Type, p.Title = r.text(d, keyType), r.text(d, keyTitle)
 	p.RootTitle, p.RootShortTitle = r.text(d, keyRootTitle), r.text(d, keyRootShort)
@@ -265,6 +267,8 @@ func without(d Dictionary, keys []string) Dictionary {
 
 var reservedShared = []string{"slave_title", "slave_reference", keyType, keyTimestamp}
 
+// dictionary returns the parameters with the master's own keys among them; these outweigh equal
+// ones.
 func (s *SharedInstance) dictionary() Dictionary {
 	d := make(Dictionary, len(s.Parameters)+len(reservedShared))
 	maps.Copy(d, s.Parameters)

@@ -22,18 +22,19 @@ func tooLong(n int) error {
 	return Malformed("", "a document of %d bytes; at most %d are read", n, MaxSize)
 }
 
+// unmarshal reads a document by the fast parser, or by the whole one if that does not know it.
 func unmarshal(doc string) (any, error) {
 	if len(doc) > MaxSize {
 		return nil, tooLong(len(doc))
 	}
-	if v, ok := quickValue(doc); ok {
+	if v, ok := fastParseValue(doc); ok {
 		return v, nil
 	}
-	return careful(doc)
+	return parseAnyXML(doc)
 }
 
-// careful reads a document of any form that XML has.
-func careful(doc string) (any, error) {
+// parseAnyXML reads a document of any form that XML has.
+func parseAnyXML(doc string) (any, error) {
 	d := decoder{x: newXML(doc), closed: map[string]closed{}}
 	v, err := d.document()
 	if err != nil {
@@ -104,6 +105,7 @@ func (d *decoder) next() (xml.Token, error) {
 	}
 }
 
+// document reads one <marshal> with one value, and nothing behind it.
 func (d *decoder) document() (any, error) {
 	token, err := d.next()
 	if err == io.EOF {
@@ -147,6 +149,7 @@ func (d *decoder) children(depth int) ([]any, error) {
 	}
 }
 
+// value decodes one element. Code is refused, and so are values deeper than MaxDepth.
 func (d *decoder) value(start xml.StartElement, depth int) (any, error) {
 	if depth > MaxDepth {
 		return nil, d.fail("deeper than %d values within values", MaxDepth)
@@ -173,6 +176,8 @@ func (d *decoder) value(start xml.StartElement, depth int) (any, error) {
 	}
 }
 
+// scalar decodes the text of an element without children. Any tag but those of numbers and none
+// is a text.
 func scalar(tag, text string) (any, error) {
 	switch tag {
 	case "int", "long":
@@ -301,6 +306,8 @@ func (d *decoder) object(class Class, values []any) (*Object, error) {
 	return nil, d.fail("an object has a tuple and a dictionary, and nothing else")
 }
 
+// reference returns the value that the id names, which must be closed. The size of all values
+// repeated this way counts against MaxSize.
 func (d *decoder) reference(start xml.StartElement) (any, error) {
 	if text, err := d.text("reference"); err != nil {
 		return nil, err

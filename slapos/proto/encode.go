@@ -131,6 +131,7 @@ func (e *encoder) items(tag string, items []any, depth int, numbered bool) error
 	return nil
 }
 
+// dictionary writes d in the order of its keys.
 func (e *encoder) dictionary(d Dictionary, depth int) error {
 	e.open("dictionary", true)
 	if len(d) == 0 {

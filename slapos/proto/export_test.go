@@ -2,8 +2,8 @@ package proto
 
 // The two readers of a document, each alone.
 var (
-	Quick             = quickValue
-	Careful           = careful
-	QuickParameters   = quickParameters
-	CarefulParameters = carefulParameters
+	Quick             = fastParseValue
+	Careful           = parseAnyXML
+	QuickParameters   = fastParseParameters
+	CarefulParameters = parseAnyParameters
 )

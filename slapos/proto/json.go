@@ -130,6 +130,8 @@ func checkJSONText(s string, raw json.RawMessage) error {
 	return nil
 }
 
+// jsonNumber returns a float64 if the text has a point or an exponent, and else an integer of
+// any size.
 func jsonNumber(text string) (any, error) {
 	if strings.ContainsAny(text, ".eE") {
 		f, err := strconv.ParseFloat(text, 64)

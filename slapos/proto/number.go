@@ -17,6 +17,8 @@ const maxDigits = 4300
 // blank is the white space of XML.
 const blank = " \t\r\n"
 
+// readInt returns an int64, or a *big.Int for what exceeds it. Blanks around it and one sign are
+// allowed.
 func readInt(text string) (any, error) {
 	text = strings.Trim(text, blank)
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
@@ -36,6 +38,8 @@ func readInt(text string) (any, error) {
 	return n, nil
 }
 
+// readFloat reads a decimal number. Hexadecimal digits and underscores are refused, and a number
+// out of range is an infinity.
 func readFloat(text string) (float64, error) {
 	text = strings.Trim(text, blank)
 	if strings.ContainsAny(text, "xX_") {

@@ -73,14 +73,14 @@ func ParseParameters(document string) (Dictionary, error) {
 	if len(document) > MaxSize {
 		return nil, tooLong(len(document))
 	}
-	if parameters, ok := quickParameters(document); ok {
+	if parameters, ok := fastParseParameters(document); ok {
 		return parameters, nil
 	}
-	return carefulParameters(document)
+	return parseAnyParameters(document)
 }
 
-// carefulParameters reads a document of any form that XML has.
-func carefulParameters(document string) (Dictionary, error) {
+// parseAnyParameters reads a document of any form that XML has.
+func parseAnyParameters(document string) (Dictionary, error) {
 	parameters := Dictionary{}
 	d := &decoder{x: newXML(document)}
 	token, err := d.next()

@@ -94,8 +94,8 @@ const maxName = 60
 // The longest place of an error that still grows, in bytes.
 const maxPlace = 200
 
-// printed is a name as it may stand in an error: short, and without what a terminal obeys.
-func printed(name string) string {
+// printable is a name as it may stand in an error: short, and without what a terminal obeys.
+func printable(name string) string {
 	short := name
 	if len(name) > maxName { // then perhaps in characters too
 		if runes := []rune(name[:min(len(name), 4*maxName)]); len(runes) > maxName {
@@ -112,7 +112,7 @@ func printed(name string) string {
 
 // Within prefixes the place of an error with the name of the enclosing value.
 func Within(holder string, err error) error {
-	holder = printed(holder)
+	holder = printable(holder)
 	f, ok := errors.AsType[*fault](err)
 	if !ok {
 		return fmt.Errorf("%s: %w", holder, err)

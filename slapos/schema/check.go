@@ -22,8 +22,8 @@ func (r *result) fault(at, format string, args ...any) {
 
 func (r result) ok() bool { return len(r.faults) == 0 }
 
-// saw takes over which members another schema had a word for.
-func (r *result) saw(other result) {
+// addSeen takes over which members another schema had a word for.
+func (r *result) addSeen(other result) {
 	if !other.ok() {
 		return
 	}
@@ -86,7 +86,7 @@ func (w *walk) check(p place, value any, at string, depth int) (r result) {
 		}
 		got := w.check(to, value, at, depth+1)
 		r.faults = append(r.faults, got.faults...)
-		r.saw(got)
+		r.addSeen(got)
 	}
 	w.any(s, value, at, &r)
 	switch v := value.(type) {
@@ -114,13 +114,13 @@ func (w *walk) combined(s map[string]any, value any, at string, r *result, in in
 	for _, schema := range list(s["allOf"]) {
 		got := in(schema, value, at)
 		r.faults = append(r.faults, got.faults...)
-		r.saw(got)
+		r.addSeen(got)
 	}
 	if all := list(s["anyOf"]); len(all) > 0 {
 		fits, nearest := 0, result{}
 		for i, schema := range all {
 			got := in(schema, value, at)
-			r.saw(got)
+			r.addSeen(got)
 			if got.ok() {
 				fits++
 			} else if i == 0 || len(got.faults) < len(nearest.faults) {
@@ -137,7 +137,7 @@ func (w *walk) combined(s map[string]any, value any, at string, r *result, in in
 			got := in(schema, value, at)
 			if got.ok() {
 				if fits++; fits == 1 {
-					r.saw(got)
+					r.addSeen(got)
 				}
 			} else if i == 0 || len(got.faults) < len(nearest.faults) {
 				nearest = got
@@ -156,13 +156,13 @@ func (w *walk) combined(s map[string]any, value any, at string, r *result, in in
 	if schema, ok := s["if"]; ok {
 		got, then := in(schema, value, at), "else"
 		if got.ok() {
-			r.saw(got)
+			r.addSeen(got)
 			then = "then"
 		}
 		if schema, ok := s[then]; ok {
 			got := in(schema, value, at)
 			r.faults = append(r.faults, got.faults...)
-			r.saw(got)
+			r.addSeen(got)
 		}
 	}
 }
@@ -215,7 +215,7 @@ func (w *walk) object(s map[string]any, v map[string]any, at string, r *result, 
 		if !known && closed {
 			known = true
 			if more == false {
-				r.fault(at, "%q is not known here%s", name, meant(name, properties))
+				r.fault(at, "%q is not known here%s", name, didYouMean(name, properties))
 			} else {
 				r.take(in(more, v[name], inner))
 			}
@@ -249,7 +249,7 @@ func (w *walk) depends(s map[string]any, v map[string]any, name, at string, r *r
 		default:
 			got := in(d, v, at)
 			r.faults = append(r.faults, got.faults...)
-			r.saw(got)
+			r.addSeen(got)
 		}
 	}
 }

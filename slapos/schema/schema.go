@@ -237,6 +237,7 @@ func point(p place, pointer string) (place, bool) {
 	return p, true
 }
 
+// index reads an index below n in decimal digits.
 func index(text string, n int) (int, bool) {
 	i := 0
 	for _, r := range text {

@@ -114,6 +114,8 @@ func (w *walk) any(s map[string]any, value any, at string, r *result) {
 	}
 }
 
+// is reports whether value is of a type by its name in JSON Schema. A number without a fraction
+// is an integer.
 func is(value any, kind string) bool {
 	switch value.(type) {
 	case nil:
@@ -245,8 +247,8 @@ func shown(v any) string {
 	return string(b)
 }
 
-// meant offers a name that is known in place of one that is not.
-func meant(name string, known map[string]any) string {
+// didYouMean offers a name that is known in place of one that is not.
+func didYouMean(name string, known map[string]any) string {
 	var names []string
 	for n := range known {
 		names = append(names, n)

@@ -43,28 +43,28 @@ type reader struct {
 	now time.Time
 	out *Content
 
-	computers map[string]int        // in out.Computers
-	places    map[[2]string]*placed // by computer and partition
-	order     []*placed             // as they are stored
-	titles    map[string]*placed    // roots
-	named     map[[2]string]bool    // titles that are taken, by root's ID, or "" for roots
-	slaves    map[[2]string]row     // by computer and reference
-	hosted    map[[2]string]bool    // those that a host has
-	made      map[*placed]*instance // by then
-	instances []*instance           // in the order of the records
+	computers map[string]int               // in out.Computers
+	places    map[[2]string]*usedPartition // by computer and partition
+	order     []*usedPartition             // as they are stored
+	titles    map[string]*usedPartition    // roots
+	named     map[[2]string]bool           // titles that are taken, by root's ID, or "" for roots
+	slaves    map[[2]string]row            // by computer and reference
+	hosted    map[[2]string]bool           // those that a host has
+	made      map[*usedPartition]*instance // by then
+	instances []*instance                  // in the order of the records
 }
 
-// placed is a partition that has an instance.
-type placed struct {
+// usedPartition is a partition that has an instance.
+type usedPartition struct {
 	row
 	computer, partition string
-	parent              *placed // nil: it is a root
+	parent              *usedPartition // nil: it is a root
 }
 
 // instance is an instance that is in a partition.
 type instance struct {
 	record.Instance
-	at *placed
+	at *usedPartition
 }
 
 // Read reads a database. It fails with compute.ErrInvalid where the file is none, or of another
@@ -75,10 +75,10 @@ func Read(ctx context.Context, path string, opt Options) (*Content, error) {
 		return nil, err
 	}
 	r := &reader{database: d, opt: opt, now: time.Now().UTC(), out: &Content{Version: d.version},
-		computers: map[string]int{}, places: map[[2]string]*placed{},
-		titles: map[string]*placed{}, named: map[[2]string]bool{}, slaves: map[[2]string]row{},
-		hosted: map[[2]string]bool{}, made: map[*placed]*instance{}}
-	if opt.Computer == "" && r.nameless() {
+		computers: map[string]int{}, places: map[[2]string]*usedPartition{},
+		titles: map[string]*usedPartition{}, named: map[[2]string]bool{}, slaves: map[[2]string]row{},
+		hosted: map[[2]string]bool{}, made: map[*usedPartition]*instance{}}
+	if opt.Computer == "" && r.hasUnnamedComputers() {
 		return nil, failed(
 			path, compute.ErrInvalid, errors.New("it has rows without a computer"),
 			"--computer-id, or computer_id in [slapos] of the file that --cfg names, says whose they are",
@@ -87,7 +87,7 @@ func Read(ctx context.Context, path string, opt Options) (*Content, error) {
 	r.readComputers()
 	r.readSupplies()
 	r.place()
-	r.join()
+	r.findRequesters()
 	for _, p := range r.order {
 		r.make(p)
 	}
@@ -100,8 +100,9 @@ func Read(ctx context.Context, path string, opt Options) (*Content, error) {
 	return r.out, nil
 }
 
-// nameless says whether there are rows whose computer is only known from slapproxy's configuration.
-func (r *reader) nameless() bool {
+// hasUnnamedComputers says whether there are rows whose computer is only known from slapproxy's
+// configuration.
+func (r *reader) hasUnnamedComputers() bool {
 	for _, table := range []string{"software", "partition", "slave", "partition_network"} {
 		for _, one := range r.rows[table] {
 			if one.text("computer_reference") == "" {
@@ -227,6 +228,8 @@ func (r *reader) readRest() {
 	}
 }
 
+// root takes the directory of local releases, if it is absolute. slapproxy writes "/" or "." for
+// none.
 func (r *reader) root(path string) {
 	switch path = filepath.Clean(path); {
 	case path == "." || path == "/": // slapproxy's own word for none

@@ -18,7 +18,7 @@ const titlesSince = 17
 // place finds the partitions that have an instance.
 func (r *reader) place() {
 	for _, one := range r.rows["partition"] {
-		p := &placed{row: one, computer: r.computerOf(one, "computer_reference"), partition: one.text("reference")}
+		p := &usedPartition{row: one, computer: r.computerOf(one, "computer_reference"), partition: one.text("reference")}
 		state, release := one.text("slap_state"), one.text("software_release")
 		switch {
 		case r.places[p.key()] != nil:
@@ -37,14 +37,14 @@ func (r *reader) place() {
 	}
 }
 
-func (p *placed) key() [2]string { return [2]string{p.computer, p.partition} }
+func (p *usedPartition) key() [2]string { return [2]string{p.computer, p.partition} }
 
-func (p *placed) title() string { return cmp.Or(p.text("partition_reference"), p.partition) }
+func (p *usedPartition) title() string { return cmp.Or(p.text("partition_reference"), p.partition) }
 
-func (p *placed) String() string { return p.partition + " of " + p.computer }
+func (p *usedPartition) String() string { return p.partition + " of " + p.computer }
 
-// join finds the requester of each instance.
-func (r *reader) join() {
+// findRequesters finds the requester of each instance.
+func (r *reader) findRequesters() {
 	for _, p := range r.order {
 		if p.text("requested_by") == "" && r.titles[p.title()] == nil {
 			r.titles[p.title()] = p
@@ -55,13 +55,13 @@ func (r *reader) join() {
 		if by == "" {
 			continue
 		}
-		if p.parent = r.asker(p.computer, by); p.parent == nil || p.parent == p {
+		if p.parent = r.requesterOf(p.computer, by); p.parent == nil || p.parent == p {
 			p.parent = nil
 			r.note("instance %s in %s was asked for by %s, which is not there: it is taken as a root", p.title(), p, by)
 		}
 	}
 	for _, p := range r.order {
-		seen := map[*placed]bool{}
+		seen := map[*usedPartition]bool{}
 		for up := p; up != nil; up = up.parent {
 			if seen[up] {
 				r.note(
@@ -76,9 +76,9 @@ func (r *reader) join() {
 	}
 }
 
-// asker is the instance that a column means: the root of that title, or, before version 17, that in
-// the partition.
-func (r *reader) asker(computer, by string) *placed {
+// requesterOf is the instance that a column means: the root of that title, or, before version
+// 17, that in the partition.
+func (r *reader) requesterOf(computer, by string) *usedPartition {
 	title, partition := r.titles[by], r.places[[2]string{computer, by}]
 	if r.version >= titlesSince {
 		return cmp.Or(title, partition)
@@ -87,7 +87,7 @@ func (r *reader) asker(computer, by string) *placed {
 }
 
 // make makes the record of an instance, after that of its requester.
-func (r *reader) make(p *placed) *instance {
+func (r *reader) make(p *usedPartition) *instance {
 	if n := r.made[p]; n != nil {
 		return n
 	}
@@ -109,7 +109,7 @@ func (r *reader) make(p *placed) *instance {
 	if p.parent != nil {
 		parent := r.make(p.parent)
 		tree, n.Root, n.Parent = parent.Root, parent.Root, parent.ID
-		if n.State = worse(n.Asked, parent.State); n.State != n.Asked {
+		if n.State = stricterState(n.Asked, parent.State); n.State != n.Asked {
 			r.note("%s was %s in a tree that is %s: it is %[3]s too", what, n.Asked, parent.State)
 		}
 	}
@@ -129,7 +129,8 @@ func (r *reader) add(n *instance) {
 	r.instances = append(r.instances, n)
 }
 
-func (r *reader) state(p *placed) string {
+// state returns the wanted state; an empty or unknown one is started.
+func (r *reader) state(p *usedPartition) string {
 	switch state := p.text("requested_state"); state {
 	case proto.Started, proto.Stopped, proto.Destroyed:
 		return state
@@ -142,7 +143,7 @@ func (r *reader) state(p *placed) string {
 
 var severity = map[string]int{proto.Started: 0, proto.Stopped: 1, proto.Destroyed: 2}
 
-func worse(a, b string) string {
+func stricterState(a, b string) string {
 	if severity[b] > severity[a] {
 		return b
 	}
@@ -236,7 +237,7 @@ func (r *reader) shared(host *instance, d proto.Dictionary) {
 	n.Connection = r.document(what, "connection parameters", one.text("connection_xml"))
 	by := one.text("asked_by")
 	if !known {
-		by = r.guess(host.Computer, reference)
+		by = r.requesterByName(host.Computer, reference)
 		r.note("%s has no row of its own: by its name it was asked for by %s", what, cmp.Or(by, "a user"))
 	}
 	title, fits := strings.CutPrefix(reference, by+"_")
@@ -247,7 +248,7 @@ func (r *reader) shared(host *instance, d proto.Dictionary) {
 	n.Title, n.Root = title, n.ID
 	tree := ""
 	if by != "" {
-		if p := r.asker(host.Computer, by); p != nil {
+		if p := r.requesterOf(host.Computer, by); p != nil {
 			asker := r.made[p]
 			if asker.State == proto.Destroyed {
 				r.note("%s is of a tree that is destroyed; it is not taken", what)
@@ -274,11 +275,11 @@ func (r *reader) rootTitle(n *instance) string {
 	return r.instances[at].Title
 }
 
-// guess finds the requester of a shared instance by its name: the longest title that the name
-// begins with; "": a user.
-func (r *reader) guess(computer, reference string) (by string) {
+// requesterByName finds the requester of a shared instance by its name: the longest title that
+// the name begins with; "": a user.
+func (r *reader) requesterByName(computer, reference string) (by string) {
 	for i, c := range reference {
-		if c == '_' && i > 0 && r.asker(computer, reference[:i]) != nil {
+		if c == '_' && i > 0 && r.requesterOf(computer, reference[:i]) != nil {
 			by = reference[:i]
 		}
 	}

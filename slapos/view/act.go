@@ -97,7 +97,7 @@ func (v *View) Supply(ctx context.Context, p auth.Principal, computer string, q 
 	}
 	err = v.m.Computers.Supply(ctx, who, computer, q.Release, q.State)
 	if errors.Is(err, compute.ErrDenied) || errors.Is(err, compute.ErrNotFound) {
-		return hidden(err, "computer", computer)
+		return notFoundFor(err, "computer", computer)
 	}
 	return refusal(err)
 }

@@ -28,25 +28,27 @@ type software struct {
 	loader *parameter.Loader
 
 	mu    sync.Mutex
-	known map[string]*told // by release
+	known map[string]*releaseReports // by release
 }
 
-type told struct {
+type releaseReports struct {
 	until time.Time
 	once  sync.Once
 	is    *parameter.Release
 	err   error
 }
 
+// release returns a release, loaded once for all callers and kept for a while, a failure too.
+// Too many known ones are all forgotten.
 func (s *software) release(ctx context.Context, release string) (*parameter.Release, error) {
 	now := time.Now()
 	s.mu.Lock()
 	t := s.known[release]
 	if t == nil || now.After(t.until) {
 		if s.known == nil || len(s.known) >= mostKnown {
-			s.known = map[string]*told{}
+			s.known = map[string]*releaseReports{}
 		}
-		t = &told{until: now.Add(keep)}
+		t = &releaseReports{until: now.Add(keep)}
 		s.known[release] = t
 	}
 	s.mu.Unlock()

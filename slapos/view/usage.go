@@ -40,7 +40,7 @@ func (v *View) Usage(ctx context.Context, p auth.Principal, computer, of string)
 		s.Points = append(s.Points, api.SlapUsagePoint{Time: u.At, Quantity: u.Quantity})
 	})
 	if err != nil {
-		return out, hidden(err, "computer", computer)
+		return out, notFoundFor(err, "computer", computer)
 	}
 	out.Known = append([]string{}, slices.Sorted(maps.Keys(known))...)
 	for _, resource := range slices.Sorted(maps.Keys(series)) {

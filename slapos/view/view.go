@@ -51,8 +51,8 @@ func refusal(err error) error {
 	return &compute.Error{Kind: r.Kind, Err: errors.New(r.Text), Hint: r.Detail}
 }
 
-// hidden is refusal, except that a denied thing looks like a missing one.
-func hidden(err error, what, name string) error {
+// notFoundFor is refusal, except that a denied thing looks like a missing one.
+func notFoundFor(err error, what, name string) error {
 	if errors.Is(err, compute.ErrDenied) || errors.Is(err, compute.ErrNotFound) {
 		return &compute.Error{Kind: compute.ErrNotFound, Err: errors.New("there is no " + what + " " + name)}
 	}
@@ -79,12 +79,12 @@ func (v *View) Computers(ctx context.Context, p auth.Principal, match string, pa
 func computer(s *overview.ComputerSummary) api.SlapComputer {
 	c := s.Record
 	return api.SlapComputer{Computer: c.GUID, Title: c.Title, Owner: c.Owner, Project: c.Project, Network: c.Network,
-		Created: timed(c.Created), Partitions: len(c.Partitions),
+		Created: timeOrNull(c.Created), Partitions: len(c.Partitions),
 		Busy: s.Busy, Releases: s.Releases, Status: status(s.Said)}
 }
 
-// timed is a time, or null.
-func timed(t time.Time) *time.Time {
+// timeOrNull is a time, or null.
+func timeOrNull(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
@@ -106,7 +106,7 @@ func (v *View) Computer(ctx context.Context, p auth.Principal, name string) (out
 	}
 	c, err := overview.Computer(ctx, v.m, who, name)
 	if err != nil {
-		return out, hidden(err, "computer", name)
+		return out, notFoundFor(err, "computer", name)
 	}
 	out = api.SlapComputerDetail{
 		SlapComputer: computer(&c.ComputerSummary), Slots: make([]api.SlapPartition, len(c.Record.Partitions)),
@@ -132,8 +132,8 @@ func (v *View) Computer(ctx context.Context, p auth.Principal, name string) (out
 		return out, refusal(err)
 	}
 	if told != nil {
-		out.Told = timed(told.At)
-		runs(out.Slots, told.Report.Partitions)
+		out.Told = timeOrNull(told.At)
+		addNodeReport(out.Slots, told.Report.Partitions)
 	}
 	return out, nil
 }
@@ -146,7 +146,7 @@ func instance(s *overview.InstanceSummary) api.SlapInstance {
 		HostTitle: s.HostTitle, Members: s.Members, Unplaced: s.Unplaced,
 		Created: n.Created, Status: status(s.Said)}
 	if n.Stamp != 0 {
-		out.Changed = timed(time.UnixMicro(n.Stamp).UTC())
+		out.Changed = timeOrNull(time.UnixMicro(n.Stamp).UTC())
 	}
 	if n.Partition == "" && n.Host == "" {
 		out.Reason = cmp.Or(n.Reason, "there was no place for it")
@@ -188,7 +188,7 @@ func (v *View) Instance(ctx context.Context, p auth.Principal, id string) (out a
 func (v *View) detail(ctx context.Context, who access.Who, id string) (out api.SlapInstanceDetail, err error) {
 	n, err := overview.Instance(ctx, v.m, who, id)
 	if err != nil {
-		return out, hidden(err, "instance", id)
+		return out, notFoundFor(err, "instance", id)
 	}
 	out = api.SlapInstanceDetail{
 		SlapInstance: instance(&n.InstanceSummary), Parameters: parameter.Plain(n.Parameters), Filter: n.Record.Filter,
@@ -215,7 +215,7 @@ func (v *View) Connection(ctx context.Context, p auth.Principal, id string) (out
 	}
 	n, err := overview.Instance(ctx, v.m, who, id)
 	if err != nil {
-		return out, hidden(err, "instance", id)
+		return out, notFoundFor(err, "instance", id)
 	}
 	return api.SlapConnection{Values: parameter.Plain(n.Connection)}, nil
 }

@@ -73,7 +73,7 @@ func newDesk(t testing.TB) *desk {
 				}
 				return auth.Principal{}, &compute.Error{Kind: compute.ErrDenied, Err: errors.New("nobody")}
 			}},
-		Life: server.Life{Ready: func(context.Context) error { return nil }, Ending: ctx.Done()},
+		Lifecycle: server.Lifecycle{Ready: func(context.Context) error { return nil }, Ending: ctx.Done()},
 	}))
 	t.Cleanup(func() {
 		cancel()

@@ -281,6 +281,8 @@ func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 
 var errBroken = errors.New("the connection is not usable any more")
 
+// view runs fn in a transaction that is rolled back. If the rollback fails, the session is
+// broken.
 func view(r *session, fn func(store.Tx) error) error {
 	if err := r.exec("BEGIN DEFERRED"); err != nil {
 		return err

@@ -3,8 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"context"
-	"database/sql"
-	"embed"
+	_ "embed"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,11 +13,12 @@ import (
 	"path/filepath"
 
 	"github.com/google/uuid"
-	"github.com/pressly/goose/v3"
 )
 
-//go:embed migrations/*.sql
-var migrations embed.FS
+// tables makes what the steps of package migration make. A test there writes it.
+//
+//go:embed tables.sql
+var tables string
 
 // inspect reads the header of a state file, without SQLite, which at the least would work the log
 // in that lies beside it. It returns the format that the file has, 0 for one that is empty.
@@ -75,7 +75,7 @@ func (s *Store) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = errors.Join(fill(ctx, w, s.opt.dsn(s.path+".new")), w.close())
+	err = errors.Join(fill(w), w.close())
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (s *Store) create(ctx context.Context) error {
 }
 
 // fill makes the tables of a new file.
-func fill(ctx context.Context, w *session, dsn string) error {
+func fill(w *session) error {
 	var mode string
 	if err := w.row("PRAGMA journal_mode = WAL").Scan(&mode); err != nil {
 		return err
@@ -104,7 +104,7 @@ func fill(ctx context.Context, w *session, dsn string) error {
 	if mode != "wal" {
 		return fmt.Errorf("the file system cannot keep a write-ahead log (journal mode %q)", mode)
 	}
-	return upgrade(ctx, w, dsn)
+	return mark(w, tables)
 }
 
 // migrate brings an older file to this program's format, and returns the one that it has then. Two
@@ -118,35 +118,28 @@ func (s *Store) migrate(ctx context.Context) (version int, err error) {
 	if err := s.write.row("PRAGMA user_version").Scan(&version); err != nil || version >= schema {
 		return version, err
 	}
-	return schema, upgrade(ctx, s.write, s.dsn)
+	if s.opt.Migrate == nil {
+		return 0, fmt.Errorf("%w: it has format %d, this one needs %d", errOlder, version, schema)
+	}
+	if err := s.opt.Migrate(ctx, s.path); err != nil {
+		return 0, err
+	}
+	return schema, mark(s.write, "")
 }
 
-// upgrade runs the migrations, marks the file and works the log in. Then the header is right for a
-// process that reads it before it opens the file.
-func upgrade(ctx context.Context, w *session, dsn string) error {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return err
-	}
-	db, err := sql.Open("sqlite", dsn)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, files, goose.WithDisableGlobalRegistry(true))
-	if err != nil {
-		return err
-	}
-	if _, err := p.Up(ctx); err != nil {
-		return err
-	}
+// mark makes tables by their statements, marks the file with its format, and works the log in. Then
+// the header is right for a process that reads it before it opens the file.
+func mark(w *session, tables string) error {
 	if err := w.exec("BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	err = errors.Join(
-		w.exec("INSERT INTO meta (name, value) VALUES ('installation', ?) ON CONFLICT DO NOTHING", uuid.NewString()),
-		w.exec(fmt.Sprintf("PRAGMA application_id = %d", application)),
-		w.exec(fmt.Sprintf("PRAGMA user_version = %d", schema)))
+	err := w.script(tables)
+	if err == nil {
+		err = errors.Join(
+			w.exec("INSERT INTO meta (name, value) VALUES ('installation', ?) ON CONFLICT DO NOTHING", uuid.NewString()),
+			w.exec(fmt.Sprintf("PRAGMA application_id = %d", application)),
+			w.exec(fmt.Sprintf("PRAGMA user_version = %d", schema)))
+	}
 	if err != nil {
 		return errors.Join(err, w.exec("ROLLBACK"))
 	}

@@ -17,6 +17,7 @@ var (
 	errClosed  = &compute.Error{Op: "sqlite", Kind: compute.ErrUnavailable, Err: errors.New("the store is closed")}
 	errForeign = errors.New("it is not a state file of hostler")
 	errNewer   = errors.New("a newer hostler wrote it")
+	errOlder   = errors.New("an older hostler wrote it")
 	errDamaged = errors.New("its beginning is cut off")
 )
 
@@ -34,10 +35,15 @@ const damage = "the state file is damaged: move it and its -wal file away and ke
 func openError(path string, err error) error {
 	e := &compute.Error{Op: "state", ID: compute.ID(path), Kind: compute.ErrFailed, Err: plain(err)}
 	var code interface{ Code() int }
+	var known *compute.Error // of Options.Migrate
 	switch {
+	case errors.As(err, &known) && known.Hint != "":
+		e.Kind, e.Hint = known.Kind, known.Hint
 	case errors.Is(err, errNewer):
 		e.Kind, e.Hint = compute.ErrConflict, "use the newer hostler, or another state directory by XDG_STATE_HOME; "+
 			"the file was left as it is"
+	case errors.Is(err, errOlder):
+		e.Kind, e.Hint = compute.ErrConflict, "`hostler status` brings it to the new format; a Go program sets Migrate to migration.Up"
 	case errors.Is(err, errMoved):
 		e.Kind, e.Hint = compute.ErrConflict, "set [store] url in hostler.conf to the address of that database; or, "+
 			"if a move was cut off, run `hostler store move` again"

@@ -109,7 +109,7 @@ func (w *told) holds(t *testing.T, path string, cloud *fake.Cloud) {
 	defer st.Close()
 	p := engine(t, st, cloud)
 	for range 20 {
-		next, err := p.Work(t.Context())
+		next, err := p.RunDue(t.Context())
 		if err != nil {
 			t.Fatalf("work: %v", err)
 		}
@@ -285,7 +285,7 @@ func faulty(t *testing.T, fresh []byte, plan faultvfs.Plan) (*told, bool) {
 		w.play(t.Context(), p)
 		if plan.Code != 0 { // the disk works again, and so must the engine
 			before := disk.Happened()
-			if _, err := p.Work(t.Context()); err != nil && before {
+			if _, err := p.RunDue(t.Context()); err != nil && before {
 				t.Errorf("work after the fault: %v", err)
 			}
 			before = disk.Happened()

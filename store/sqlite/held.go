@@ -17,6 +17,7 @@ func (t *tx) Held(project, owner string) (compute.Capacity, error) {
 	return m.held.Of(project, owner), nil
 }
 
+// sum counts what the living leases hold.
 func (t *tx) sum() (record.Held, error) {
 	ls, err := collect(t, t.scanLease, "SELECT "+leaseColumns+" FROM leases INDEXED BY leases_live WHERE ended = 0")
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 
 const instanceColumns = "row, id, source, source_key, state, since, generation, uses, worker, basis, ready_at, child, detail, created"
 
+// scanInstance reads a row; a transaction that writes keeps it in memory too.
 func (t *tx) scanInstance(s scanner) (*compute.Instance, error) {
 	r, err := scanRow(s)
 	if err != nil {
@@ -317,6 +318,8 @@ func (t *tx) known(is func(*store.SourceRecord) bool) (*store.SourceRecord, erro
 	return nil, nil
 }
 
+// source reads one record by a condition. The waiting writes are settled first, so that it sees
+// them.
 func (t *tx) source(what, cond string, args ...any) (*store.SourceRecord, error) {
 	if err := t.settle(); err != nil {
 		return nil, err

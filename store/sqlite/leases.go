@@ -12,6 +12,7 @@ import (
 
 const leaseColumns = "row, id, name, instance, owner, generation, given, used, expires, ended, why, pid, worker, project, detail"
 
+// scanLease reads a row; a transaction that writes keeps it in memory too.
 func (t *tx) scanLease(s scanner) (*compute.Lease, error) {
 	r := &leaseRow{}
 	err := s.Scan(

@@ -28,6 +28,7 @@ type locks struct {
 	held map[int64]bool
 }
 
+// openLocks opens the file of locks and takes a free random slot as the worker's number.
 func openLocks(path string) (*locks, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -52,6 +53,7 @@ func openLocks(path string) (*locks, error) {
 	return nil, errors.Join(errTaken, f.Close())
 }
 
+// lockFile waits for the lock of a file. Closing the file is what unlocks it.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -66,6 +68,8 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	return func() { f.Close() }, nil
 }
 
+// fcntl is fcntl(2) on a lock, and tries again after a signal. A length of zero in lk becomes
+// one byte.
 func fcntl(f *os.File, cmd int, typ int16, at int64, lk *unix.Flock_t) error {
 	c, err := f.SyscallConn()
 	if err != nil {

@@ -113,6 +113,12 @@ func (s *session) exec(q string, args ...any) error {
 	return err
 }
 
+// script executes any number of statements.
+func (s *session) script(q string) error {
+	_, err := s.conn.(driver.ExecerContext).ExecContext(context.Background(), q, nil)
+	return err
+}
+
 // errNoRow is what a single row's Scan says when there is none.
 var errNoRow = errors.New("no such row")
 
@@ -123,6 +129,8 @@ type rows struct {
 	err error
 }
 
+// query runs a prepared statement. Its rows share one set of values, which the next row
+// overwrites.
 func (s *session) query(q string, args ...any) (*rows, error) {
 	st, err := s.prepare(q, args)
 	if err != nil {
@@ -147,6 +155,7 @@ func (r *rows) Next() bool {
 	return r.err == nil
 }
 
+// Scan copies the row; each type must fit exactly, and only a []byte may be null.
 func (r *rows) Scan(to ...any) error {
 	for n, d := range to {
 		switch v := r.st.vals[n].(type) {
@@ -206,6 +215,7 @@ func (s *session) row(q string, args ...any) single {
 	return single{r, err}
 }
 
+// Scan reads the first row and closes the rows. Without a row it returns errNoRow.
 func (s single) Scan(to ...any) error {
 	if s.err != nil {
 		return s.err

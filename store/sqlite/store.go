@@ -32,6 +32,9 @@ type Options struct {
 	Log int
 	// Unsafe leaves out syncs: for simulations whose machine never loses power.
 	Unsafe bool
+	// Migrate takes the steps from an older format to this one in the file of a path, as
+	// migration.Up does; nil: a file of an older format is refused.
+	Migrate func(ctx context.Context, path string) error
 
 	moving bool // opened by Move
 }
@@ -61,8 +64,8 @@ type Store struct {
 	done  bool       // Close was called
 }
 
-// Open opens the state file. It makes a missing one, with its directory (0700), and upgrades an
-// older one. A file that is not ours, or of a newer hostler, is refused and not touched:
+// Open opens the state file. It makes a missing one, with its directory (0700), and has an older
+// one migrated. A file that is not ours, or of a newer hostler, is refused and not touched:
 // ErrConflict. A directory that we cannot write is ErrDenied.
 func Open(ctx context.Context, path string, opt Options) (*Store, error) {
 	if opt.Busy == 0 {
@@ -90,7 +93,7 @@ func begin(ctx context.Context, path string, opt Options) (*Store, error) {
 	return s, err
 }
 
-// start opens the state file, makes it if it is missing, and migrates it.
+// start opens the state file, makes it if it is missing, and has it migrated.
 func (s *Store) start(ctx context.Context) error {
 	// SQLite's usual locks belong to the process, and the kernel drops all of them on a file
 	// whenever any descriptor of it is closed: a second Store, which looks at the header itself,

@@ -33,6 +33,8 @@ func (t *tx) fail(err error) error {
 	return err
 }
 
+// write runs a statement that changes data; in a View it fails. After an error of the
+// transaction, it does nothing.
 func (t *tx) write(q string, args ...any) (driver.Result, error) {
 	if t.err != nil {
 		return nil, t.err

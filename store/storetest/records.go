@@ -23,6 +23,7 @@ var odd = []string{"", " ", "it's", `"quoted" \ back`, "ein Wörtchen, 日本語
 	"%_*?;--", "'; DROP TABLE instances; --",
 	strings.Repeat("long ", 20000), "0", "null", "{}", "\u2028\ufeff"}
 
+// fullInstance returns an instance with every field set, so a lost field shows.
 func fullInstance(src *store.SourceRecord, id compute.ID) *compute.Instance {
 	return &compute.Instance{ID: id, Source: src.Name, ProviderID: "i-1", Address: "10.1.2.3",
 		Facts: map[string]string{"os": "x", "": "y"}, SourceKey: src.Key,

@@ -139,6 +139,7 @@ func recount(t testing.TB, s Handle) {
 	view(t, s, func(tx store.Tx) error { return recounted(tx) })
 }
 
+// recounted checks the counts of each source against its instances.
 func recounted(tx store.Tx) error {
 	all, err := tx.Sources("")
 	if err != nil {

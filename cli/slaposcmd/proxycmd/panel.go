@@ -49,7 +49,7 @@ func (o *startOptions) readFetch(f *cfg.File) error {
 		*to = rules
 	}
 	if ip := net.ParseIP(o.host); o.tls.mode == "off" && (o.host == "localhost" || ip != nil && ip.IsLoopback()) {
-		all, err := fetch.Parse(fetch.Words())
+		all, err := fetch.Parse(fetch.Keywords())
 		o.allow = append(o.allow, all...)
 		return err
 	}
@@ -71,7 +71,7 @@ func withPanel(s *session.Session, m *master.Master, o *startOptions, rest http.
 			return err
 		},
 		Guard: fetch.New(fetch.Options{Allow: o.allow, Deny: o.deny, Refused: controller.NewRefusals(s.App.Log).Add}),
-		Reachable: func(r *http.Request, ip net.IP) (asker fetch.Asker, ok bool, err error) {
+		Reachable: func(r *http.Request, ip net.IP) (asker fetch.Requester, ok bool, err error) {
 			as := access.Anybody
 			if who != nil {
 				if as, err = who(r); err != nil {
@@ -79,7 +79,7 @@ func withPanel(s *session.Session, m *master.Master, o *startOptions, rest http.
 				}
 			}
 			ok, err = m.Computers.Reaches(r.Context(), as, ip)
-			return fetch.Asker{Name: cmp.Or(as.Name, as.Computer, as.Instance), Via: as.Via, From: auth.RemoteHost(r)}, ok, err
+			return fetch.Requester{Name: cmp.Or(as.Name, as.Computer, as.Instance), Via: as.Via, From: auth.RemoteHost(r)}, ok, err
 		},
 	}, rest)
 }

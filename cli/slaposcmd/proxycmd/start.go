@@ -102,7 +102,7 @@ func runStart(ctx context.Context, s *session.Session, o *startOptions) error {
 	depot := cache.Handler(o.depot)
 	defer depot.Close()
 	srv := &http.Server{
-		Handler: eitherHandler(o.names.Guard(slapos.WithDepot(
+		Handler: eitherHandler(o.names.Guard(slapos.WithBinaryCache(
 			depot, o.tls.identify(m), withPanel(s, m, o, masterHandler(m, o.tls.identify(m), ctx.Done())),
 		))),
 		ConnContext: withEither, ErrorLog: slog.NewLogLogger(s.App.Log.Handler(), slog.LevelDebug),

@@ -53,7 +53,7 @@ func (o *startOptions) read(f *cfg.File) error {
 	if o.names, err = slapos.ReadNames(f, o.host); err != nil {
 		return err
 	}
-	if o.depot, err = slapos.ReadDepot(f); err != nil {
+	if o.depot, err = slapos.ReadBinaryCache(f); err != nil {
 		return err
 	}
 	if o.public, err = publicDirectory(f); err != nil {

@@ -15,12 +15,13 @@ import (
 	"github.com/hostler-project/hostler/slapos/slapproxy"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/sqlite"
+	"github.com/hostler-project/hostler/store/sqlite/migration"
 )
 
 // openStore opens what keeps the state.
 func openStore(ctx context.Context, s *session.Session, address string) (ledger.Store, func(), error) {
 	if inFile(address) {
-		store, err := sqlite.Open(ctx, address, sqlite.Options{})
+		store, err := sqlite.Open(ctx, address, sqlite.Options{Migrate: migration.Up})
 		if errors.Is(err, compute.ErrConflict) && slapproxy.Is(ctx, address) {
 			return nil, nil, fault.Conflict(
 				"hostler slapos proxy import "+address+" --database-uri FILE takes it over into another file",

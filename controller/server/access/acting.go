@@ -84,6 +84,8 @@ func ManagesToken(p auth.Principal, t *auth.Token) bool {
 	switch {
 	case p.Chosen && (!t.Bound || t.Project != p.Project):
 		return false
+	case p.Bound && (!t.Bound || p.Roles[t.Project] == auth.Nobody):
+		return false
 	case t.Owner == p.Name && p.Source == "", p.Admin():
 		return true
 	case t.Owner == p.Name:

@@ -9,8 +9,8 @@ import (
 
 // Log keeps the audit log. auth.Log is one.
 type Log interface {
-	Add(a auth.Act)
-	List(ctx context.Context, q auth.AuditQuery) ([]auth.Act, error)
+	Add(a auth.AuditEntry)
+	List(ctx context.Context, q auth.AuditQuery) ([]auth.AuditEntry, error)
 }
 
 // Audit writes the entries of requests.
@@ -31,8 +31,9 @@ func NewAudit(log Log) *Audit {
 // Begins writes the entry of a long request, such as a connection into an instance, at its start.
 func (u *Audit) Begins(ctx context.Context, project, thing string) {
 	if a := request.EntryOf(ctx); a != nil && u.log != nil && !a.Written {
-		a.Written, a.Project, a.Thing, a.Outcome = true, project, thing, "done"
-		u.log.Add(a.Act)
+		a.About(project, thing)
+		a.Written, a.Outcome = true, "done"
+		u.log.Add(a.AuditEntry)
 	}
 }
 
@@ -50,5 +51,5 @@ func (u *Audit) end(a *request.Entry, status int) {
 	default:
 		a.Outcome = "failed"
 	}
-	u.requests.Add(a.Act, a.Outcome == "done")
+	u.requests.Add(a.AuditEntry, a.Outcome == "done")
 }

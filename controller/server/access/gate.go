@@ -68,7 +68,7 @@ func (g *Gate) unknown(w http.ResponseWriter, r *http.Request, err error) {
 	g.Limits.Unknown(r, text, g.tooMany(w, r), func() (failed bool) {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 		g.unauthenticated(w, r, err)
-		return auth.Presents(r)
+		return auth.HasCredentials(r)
 	})
 }
 
@@ -90,7 +90,13 @@ func (g *Gate) known(
 	g.underway.enter(now)
 	defer g.underway.leave(now)
 	asked, a := p, request.Begin(r, rule.Operation, p)
-	r = r.WithContext(request.WithEntry(ctx, a))
+	r = r.WithContext(request.WithHold(request.WithEntry(ctx, a), func(bytes int) bool {
+		free, ok := g.Limits.Hold(p, bytes)
+		if ok {
+			context.AfterFunc(ctx, free)
+		}
+		return ok
+	}))
 	defer func() {
 		if seen, ok := w.(*request.Writer); ok && (rule.Act || a.Outcome == "denied") && declared {
 			g.Audit.end(a, seen.Status())
@@ -106,13 +112,14 @@ func (g *Gate) known(
 			return
 		}
 	}
-	by := fetch.Asker{Name: asked.Name, Via: asked.Via, From: auth.RemoteHost(r), Project: asked.Project, Operator: asked.Admin()}
-	r = r.WithContext(request.WithCaller(fetch.For(r.Context(), by), asked))
+	by := fetch.Requester{Name: asked.Name, Via: asked.Via, From: auth.RemoteHost(r), Project: asked.Project, Operator: asked.Admin()}
+	r = r.WithContext(request.WithCaller(fetch.WithRequester(r.Context(), by), asked))
 	if kind, name := named(pattern, r.URL.Path); name != "" && rule.Act {
-		a.Thing = name
+		project := ""
 		if kind == "lease" || kind == "name" {
-			a.Project = g.Rules.ProjectOf(ctx, asked, rule.Needs, name)
+			project = g.Rules.ProjectOf(ctx, asked, rule.Needs, name)
 		}
+		a.About(project, name)
 	}
 	switch {
 	case declared && !asked.Somewhere(rule.Needs):
@@ -144,20 +151,25 @@ func sameSite(r *http.Request) error {
 	return nil
 }
 
-// stranger serves a route that is open to everybody, such as a sign-in. It counts failures by
-// address, and writes the outcome to the audit log.
+// stranger serves a route that is open to everybody, such as a sign-in, and writes the outcome to
+// the audit log. It counts proofs that are shown and refused, by address. To look is free, so that
+// nobody shuts others at the same address out of the page.
 func (g *Gate) stranger(w http.ResponseWriter, r *http.Request, rule route.Rule, next http.Handler) {
 	const text = "too many requests from here came with nothing that this controller knows"
-	g.Limits.Unknown(r, text, g.tooMany(w, r), func() (failed bool) {
+	serve := func() (failed bool) {
 		a := request.Begin(r, rule.Operation, auth.Principal{From: auth.RemoteHost(r)})
 		next.ServeHTTP(w, r.WithContext(request.WithEntry(r.Context(), a)))
-		seen, ok := w.(*request.Writer)
-		failed = a.Outcome == "denied" || ok && seen.Status() >= 400 && seen.Status() < 500
-		if ok && (a.Who != "" || failed) {
+		failed = a.Outcome == "denied"
+		if seen, ok := w.(*request.Writer); ok && (a.Who != "" || failed || seen.Status() >= 400 && seen.Status() < 500) {
 			g.Audit.end(a, seen.Status())
 		}
 		return failed
-	})
+	}
+	if r.Method == http.MethodGet || r.Method == http.MethodHead {
+		serve()
+		return
+	}
+	g.Limits.Unknown(r, text, g.tooMany(w, r), serve)
 }
 
 // saysWho is the hint for a caller that lacks a permission.

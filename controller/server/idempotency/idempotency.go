@@ -61,7 +61,7 @@ func keyWithin(p auth.Principal, key string) string {
 // Once answers requests with a key once.
 type Once struct {
 	Options
-	flights flights
+	flights inflightKeys
 	given   given
 }
 

@@ -101,7 +101,7 @@ func (s *Login) Add(t *route.Table) {
 		Security:    []map[string][]string{{}}, Errors: []int{400, 403, 429, 503},
 	}, func(ctx context.Context, in *struct{ Body api.Proof }) (*struct{ Body api.Session }, error) {
 		proof := signin.Proof{IDToken: in.Body.IDToken, AccessToken: in.Body.AccessToken, Verifier: in.Body.Verifier}
-		out, err := s.enter(ctx, s.signIn().Life, func(p *signin.Provider) (signin.Person, error) { return p.Verify(ctx, proof) })
+		out, err := s.enter(ctx, s.signIn().Life, func(p *signin.Provider) (signin.User, error) { return p.Verify(ctx, proof) })
 		return &struct{ Body api.Session }{out}, err
 	})
 	for _, page := range []struct {
@@ -138,7 +138,7 @@ func (s *Login) signIn() SignIn {
 }
 
 // enter verifies a sign-in and makes a session of the given life.
-func (s *Login) enter(ctx context.Context, life time.Duration, verify func(*signin.Provider) (signin.Person, error)) (api.Session, error) {
+func (s *Login) enter(ctx context.Context, life time.Duration, verify func(*signin.Provider) (signin.User, error)) (api.Session, error) {
 	p := s.signIn().Provider
 	if p == nil {
 		return api.Session{}, &compute.Error{
@@ -297,7 +297,7 @@ func (s *Login) signOut(w http.ResponseWriter, r *http.Request) {
 
 // trip is what a browser takes along to the provider's page, in a cookie.
 type trip struct {
-	signin.Trip
+	signin.BrowserState
 	Next string `json:"next"` // where the browser wanted to go
 }
 
@@ -341,8 +341,8 @@ func (s *Login) comeBack(w http.ResponseWriter, r *http.Request) {
 		was = trip{} // Finish refuses the zero trip
 	}
 	http.SetCookie(w, s.cookie(r, tripCookie, "", -1, http.SameSiteLaxMode))
-	got, err := s.enter(r.Context(), s.signIn().PageLife, func(p *signin.Provider) (signin.Person, error) {
-		return p.Finish(r.Context(), was.Trip, r.URL.Query())
+	got, err := s.enter(r.Context(), s.signIn().PageLife, func(p *signin.Provider) (signin.User, error) {
+		return p.Finish(r.Context(), was.BrowserState, r.URL.Query())
 	})
 	if err != nil {
 		p := s.Errors.Problem(r.Context(), err)

@@ -4,12 +4,14 @@ package request
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"strings"
 
 	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/compute"
 )
 
 // Header has the id of a request, in requests, answers and the log. It is the caller's id if that
@@ -54,6 +56,26 @@ func WithCaller(ctx context.Context, p auth.Principal) context.Context {
 func Caller(ctx context.Context) auth.Principal {
 	p, _ := ctx.Value(callerKey{}).(auth.Principal) // access.Gate has set it
 	return p
+}
+
+type holdKey struct{}
+
+// WithHold returns a context with what counts the bytes of its request's answer, and reports
+// whether the caller may have so many.
+func WithHold(ctx context.Context, hold func(bytes int) bool) context.Context {
+	return context.WithValue(ctx, holdKey{}, hold)
+}
+
+// Hold counts the bytes of an answer until it is written. The error refuses a caller that reads too
+// many at once.
+func Hold(ctx context.Context, bytes int) error {
+	if hold, ok := ctx.Value(holdKey{}).(func(int) bool); ok && !hold(bytes) {
+		return &compute.Error{
+			Kind: compute.ErrNoCapacity, Err: errors.New(Caller(ctx).Name + " reads too many long answers at once"),
+			Hint: "read those that have begun first",
+		}
+	}
+	return nil
 }
 
 // WantsSocket reports whether a request asks for a WebSocket, before anything is done for it.

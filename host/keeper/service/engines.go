@@ -46,7 +46,7 @@ func (d *engines) due(ctx context.Context, run func(func()), again func()) (time
 		return time.Time{}, err
 	}
 	defer d.ring()
-	return engine.Tend(ctx, pool.Tending{Go: d.counted(run), Done: again, Apart: true, Failed: func(err error) {
+	return engine.Reconcile(ctx, pool.ReconcileOptions{Go: d.counted(run), Done: again, Apart: true, Failed: func(err error) {
 		d.host.Log.Warn("what is due", "err", err)
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -113,9 +113,9 @@ func (d *engines) look(ctx context.Context, run func(func())) time.Time {
 	d.mu.Lock()
 	engine, again := d.now.Opened(), d.again
 	d.mu.Unlock()
-	next, err := engine.Oversee(
+	next, err := engine.WatchHealth(
 		ctx,
-		pool.Tending{
+		pool.ReconcileOptions{
 			Go: d.counted(run), Done: again,
 			Failed: func(err error) { d.host.Log.Warn("what has become of instances", "err", err) },
 		},

@@ -85,6 +85,7 @@ func pairs(s string) (map[string]string, error) {
 	return out, nil
 }
 
+// milliseconds reads a whole number of milliseconds. An empty text is 0, the default.
 func milliseconds(s string) (time.Duration, error) {
 	if s == "" {
 		return 0, nil

@@ -63,7 +63,7 @@ type (
 const statusError = 2
 
 // document is the request that sends spans.
-func document(from []trace.Attr, version string, spans []trace.Done) []byte {
+func document(from []trace.Attr, version string, spans []trace.EndedSpan) []byte {
 	out := make([]spanJSON, len(spans))
 	for i, d := range spans {
 		s := spanJSON{TraceID: hex.EncodeToString(d.Trace[:]), SpanID: hex.EncodeToString(d.Span[:]),

@@ -48,7 +48,7 @@ type Exporter struct {
 	sending sync.Mutex // one request at a time, so that they arrive in order
 
 	mu      sync.Mutex
-	queue   []trace.Done
+	queue   []trace.EndedSpan
 	dropped int // since it was last said
 }
 
@@ -77,7 +77,7 @@ func (e *Exporter) Tracer() *trace.Tracer { return &trace.Tracer{Send: e.Send, S
 
 // Send takes a span, and never blocks. Where too many wait the span is dropped: tracing must not
 // fill the memory.
-func (e *Exporter) Send(d trace.Done) {
+func (e *Exporter) Send(d trace.EndedSpan) {
 	e.mu.Lock()
 	if len(e.queue) >= e.opt.Queue {
 		e.dropped++

@@ -139,8 +139,8 @@ func TestDocument(t *testing.T) {
 	e := open(t, c, map[string]string{"OTEL_EXPORTER_OTLP_HEADERS": "api-key=a%20b, x=y", "OTEL_SERVICE_NAME": "ours",
 		"OTEL_RESOURCE_ATTRIBUTES":       "zone=z,service.name=not",
 		"OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"})
-	ctx, whole := trace.StartKind(trace.From(
-		context.Background(), e.Tracer(), trace.Place{Trace: [16]byte{1}, Span: [8]byte{2}, Sampled: true}, "k=v",
+	ctx, whole := trace.StartKind(trace.WithParent(
+		context.Background(), e.Tracer(), trace.SpanContext{Trace: [16]byte{1}, Span: [8]byte{2}, Sampled: true}, "k=v",
 	), trace.Server, "whole",
 		trace.Attr{Key: "s", Value: "text"}, trace.Attr{Key: "b", Value: false}, trace.Attr{Key: "i", Value: int64(math.MaxInt64)}, trace.Attr{Key: "n", Value: 0},
 		trace.Attr{Key: "d", Value: 0.5}, trace.Attr{Key: "nan", Value: math.NaN()}, trace.Attr{Key: "other", Value: time.Second})

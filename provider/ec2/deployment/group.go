@@ -24,6 +24,8 @@ type rule struct {
 	source   string // a network, or a group's id; "": the group itself
 }
 
+// String words the rule for messages, such as "tcp 22-23 from 10.0.0.0/8". Ports of -1 are left
+// out.
 func (r rule) String() string {
 	what := r.protocol
 	if r.from >= 0 {

@@ -70,6 +70,8 @@ func (p *Place) servers(ctx context.Context, deployment string) (out []Server, e
 	return out, nil
 }
 
+// serverOf describes an instance of EC2. Source and Deployment come from its tags, and the
+// public address is before the private one.
 func serverOf(i types.Instance) Server {
 	m := session.MachineOf(i)
 	s := Server{ID: m.Instance, Instance: m.ID, State: string(m.State), Type: m.Type, Zone: m.Zone, Launched: m.Launched}
@@ -96,6 +98,8 @@ func (p *Place) Self(ctx context.Context) (*Server, error) {
 	return s, session.Wrap(ctx, "Self", compute.ID(p.session.Source), err)
 }
 
+// self returns nil without an error if the process runs outside EC2, or in another account or
+// region.
 func (p *Place) self(ctx context.Context) (*Server, error) {
 	c, err := p.session.API(ctx)
 	if err != nil {

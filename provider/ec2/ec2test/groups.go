@@ -19,6 +19,7 @@ type keyPair struct {
 	tags             map[string]string
 }
 
+// describeKeyPairs includes the public keys only if the request asks for them.
 func (r *keys) describeKeyPairs(f form) ([]elem, *Fault) {
 	names := f.list("KeyName")
 	var found []*keyPair
@@ -46,6 +47,7 @@ func (r *keys) describeKeyPairs(f form) ([]elem, *Fault) {
 	})}, nil
 }
 
+// importKeyPair checks of a key only that its text begins with "ssh-".
 func (r *keys) importKeyPair(f form) ([]elem, *Fault) {
 	name := f.get("KeyName")
 	if r.all[name] != nil {
@@ -90,6 +92,8 @@ type group struct {
 
 type rule struct{ protocol, from, to, cidr string } // cidr may be a group's id
 
+// describeSecurityGroups returns each rule as a permission of its own. EC2 would join those of
+// the same ports.
 func (w *groups) describeSecurityGroups(f form) ([]elem, *Fault) {
 	ids := f.list("GroupId")
 	for _, id := range ids {
@@ -126,6 +130,8 @@ func (w *groups) describeSecurityGroups(f form) ([]elem, *Fault) {
 	})}, nil
 }
 
+// createSecurityGroup refuses a name that the VPC has already. A group without a VPC goes into
+// the default one.
 func (w *groups) createSecurityGroup(f form) ([]elem, *Fault) {
 	g := &group{
 		name: f.get("GroupName"), vpc: cmp.Or(f.get("VpcId"), vpc), about: f.get("GroupDescription"),
@@ -141,6 +147,7 @@ func (w *groups) createSecurityGroup(f form) ([]elem, *Fault) {
 	return []elem{tx("return", true), tx("groupId", g.id), tagSet(g.tags)}, nil
 }
 
+// deleteSecurityGroup refuses a group of an instance that has not terminated.
 func (c *Cloud) deleteSecurityGroup(f form) ([]elem, *Fault) {
 	g := c.groups.all[f.get("GroupId")]
 	if g == nil {
@@ -175,6 +182,7 @@ func (f form) rules() (out []rule) {
 	return out
 }
 
+// authorize adds ingress rules. The rules before a duplicate stay.
 func (w *groups) authorize(f form) ([]elem, *Fault) {
 	g := w.all[f.get("GroupId")]
 	if g == nil {
@@ -192,6 +200,7 @@ func (w *groups) authorize(f form) ([]elem, *Fault) {
 	return []elem{tx("return", true)}, nil
 }
 
+// revoke removes ingress rules, and ignores those that the group lacks.
 func (w *groups) revoke(f form) ([]elem, *Fault) {
 	g := w.all[f.get("GroupId")]
 	if g == nil {

@@ -75,6 +75,8 @@ func (d *disks) rootOf(id string) string {
 	return "/dev/xvda"
 }
 
+// describeImages hides an image until its time to be visible has come. Owners are ids, aliases
+// or "self".
 func (d *disks) describeImages(f form) ([]elem, *Fault) {
 	now := time.Now()
 	ids, owners := f.list("ImageId"), f.list("Owner")
@@ -127,6 +129,8 @@ func (i *image) state() string {
 	return "available"
 }
 
+// createImage registers an image and its snapshot at once. The image is visible and available
+// only after the times of the options.
 func (c *Cloud) createImage(f form) ([]elem, *Fault) {
 	all, bad := c.fleet.named(form{"InstanceId.1": {f.get("InstanceId")}})
 	if bad != nil {
@@ -168,6 +172,7 @@ func (d *disks) deregisterImage(f form) ([]elem, *Fault) {
 	return []elem{tx("return", true)}, nil
 }
 
+// describeSnapshots returns all snapshots as completed, on one page.
 func (d *disks) describeSnapshots(f form) ([]elem, *Fault) {
 	var found []*snapshot
 	ids := f.list("SnapshotId")
@@ -186,6 +191,7 @@ func (d *disks) describeSnapshots(f form) ([]elem, *Fault) {
 	})}, nil
 }
 
+// deleteSnapshot refuses the snapshot of a registered image.
 func (d *disks) deleteSnapshot(f form) ([]elem, *Fault) {
 	id := f.get("SnapshotId")
 	if d.snapshots[id] == nil {
@@ -215,6 +221,7 @@ func (v *volume) state() string {
 	return "in-use"
 }
 
+// describeVolumes selects by filters alone, and ignores a list of ids.
 func (d *disks) describeVolumes(f form) ([]elem, *Fault) {
 	var found []*volume
 	for _, id := range sortedKeys(d.volumes) {
@@ -236,6 +243,7 @@ func (d *disks) describeVolumes(f form) ([]elem, *Fault) {
 	})}, next...), nil
 }
 
+// deleteVolume refuses a volume that an instance has.
 func (d *disks) deleteVolume(f form) ([]elem, *Fault) {
 	v := d.volumes[f.get("VolumeId")]
 	switch {

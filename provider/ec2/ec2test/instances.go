@@ -356,6 +356,8 @@ func (fl *fleet) describe(i *instance) []elem {
 	return out
 }
 
+// describeInstances hides an instance until its time to be visible has come. One unknown or
+// hidden id fails the whole call.
 func (fl *fleet) describeInstances(f form) ([]elem, *Fault) {
 	now := time.Now()
 	var found []*instance
@@ -423,6 +425,7 @@ func (c *Cloud) change(f form, to func(*instance) *Fault) ([]elem, *Fault) {
 	})}, nil
 }
 
+// terminateInstances ends instances. An active persistent spot request then gets another one.
 func (c *Cloud) terminateInstances(f form) ([]elem, *Fault) {
 	return c.change(f, func(i *instance) *Fault {
 		c.terminate(i, "Client.UserInitiatedShutdown", "Client.UserInitiatedShutdown: User initiated shutdown")
@@ -433,6 +436,8 @@ func (c *Cloud) terminateInstances(f form) ([]elem, *Fault) {
 	})
 }
 
+// terminate begins an instance's end, and closes its one-time spot request. It leaves an
+// instance that is ending as it is.
 func (c *Cloud) terminate(i *instance, code, message string) {
 	if i.state == "terminated" || i.state == "shutting-down" {
 		return
@@ -444,6 +449,8 @@ func (c *Cloud) terminate(i *instance, code, message string) {
 	}
 }
 
+// stopInstances refuses instances of one-time spot requests, and hibernation that was not
+// enabled at launch.
 func (c *Cloud) stopInstances(f form) ([]elem, *Fault) {
 	return c.change(f, func(i *instance) *Fault {
 		s := c.spots.all[i.spot]
@@ -472,6 +479,8 @@ func (c *Cloud) stopInstances(f form) ([]elem, *Fault) {
 	})
 }
 
+// startInstances may fail for lack of capacity. It never fails in a cloud with a limit of
+// instances, as stopped ones count in it already.
 func (c *Cloud) startInstances(f form) ([]elem, *Fault) {
 	return c.change(f, func(i *instance) *Fault {
 		switch i.state {
@@ -491,6 +500,7 @@ func (c *Cloud) startInstances(f form) ([]elem, *Fault) {
 	})
 }
 
+// describeInstanceStatus returns only running instances, as EC2 does by default.
 func (fl *fleet) describeInstanceStatus(f form) ([]elem, *Fault) {
 	all, bad := fl.named(f)
 	if bad != nil {
@@ -520,6 +530,8 @@ func (fl *fleet) describeInstanceStatus(f form) ([]elem, *Fault) {
 	})}, nil
 }
 
+// getConsoleOutput returns what the guest has printed, and nothing while the instance is
+// pending.
 func (fl *fleet) getConsoleOutput(f form) ([]elem, *Fault) {
 	id := f.get("InstanceId")
 	i := fl.all[id]

@@ -27,6 +27,7 @@ type places struct {
 	prices []SpotPrice
 }
 
+// describeSubnets returns the fixed subnets. It ignores filters.
 func (at *places) describeSubnets(f form) ([]elem, *Fault) {
 	ids := f.list("SubnetId")
 	for _, id := range ids {
@@ -95,6 +96,8 @@ func (at *places) archOf(typ string) string {
 	return t.arch()
 }
 
+// describeInstanceTypes returns the types by name. It ignores the filters if the request names
+// types.
 func (at *places) describeInstanceTypes(f form) ([]elem, *Fault) {
 	names := f.list("InstanceType")
 	var found []Type
@@ -145,6 +148,8 @@ func (at *places) describeInstanceTypes(f form) ([]elem, *Fault) {
 	})}, next...), nil
 }
 
+// describeSpotPriceHistory returns the prices of the named types, the newest first. It ignores
+// filters and times.
 func (at *places) describeSpotPriceHistory(f form) ([]elem, *Fault) {
 	types := f.list("InstanceType")
 	var found []SpotPrice
@@ -182,6 +187,7 @@ func (at *places) describeAvailabilityZones(form) ([]elem, *Fault) {
 	})}, nil
 }
 
+// describeAccountAttributes tells only max-instances, 1000 if the cloud has no limit.
 func (at *places) describeAccountAttributes(form) ([]elem, *Fault) {
 	limit := at.o.Instances
 	if limit == 0 {

@@ -14,6 +14,8 @@ type spotRequest struct {
 	visible                           time.Time
 }
 
+// describeSpotInstanceRequests hides a request until its time to be visible has come. It skips
+// unknown ids.
 func (q *spots) describeSpotInstanceRequests(f form) ([]elem, *Fault) {
 	var found []*spotRequest
 	ids := f.list("SpotInstanceRequestId")
@@ -39,6 +41,7 @@ func (q *spots) describeSpotInstanceRequests(f form) ([]elem, *Fault) {
 	})}, next...), nil
 }
 
+// cancelSpotInstanceRequests leaves the requests' instances running, as EC2 does.
 func (q *spots) cancelSpotInstanceRequests(f form) ([]elem, *Fault) {
 	ids := f.list("SpotInstanceRequestId")
 	for _, id := range ids {
@@ -131,6 +134,7 @@ func (fl *fleet) called(name string) (out []*instance) {
 	return out
 }
 
+// createTags tags instances alone. The tags before an unknown id stay.
 func (fl *fleet) createTags(f form) ([]elem, *Fault) {
 	for _, id := range f.list("ResourceId") {
 		i := fl.all[id]

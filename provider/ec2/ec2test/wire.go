@@ -41,6 +41,7 @@ func set[T any](name string, of []T, item func(T) []elem) elem {
 	return out
 }
 
+// write appends the element as XML. Its name may have attributes, which the end tag leaves out.
 func (e elem) write(b *strings.Builder) {
 	fmt.Fprintf(b, "<%s>", e.name)
 	_ = xml.EscapeText(b, []byte(e.text)) // writes to a Builder never fail

@@ -119,6 +119,8 @@ type container struct {
 	is   map[string]any
 }
 
+// containers lists a pod's containers, init containers first. It skips entries that are no
+// objects.
 func containers(s map[string]any) (out []container) {
 	for _, key := range []string{"initContainers", "containers"} {
 		list, _ := s[key].([]any)

@@ -152,7 +152,7 @@ func (c *Conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 func (r *command) run(ctx context.Context, own string) (compute.Exit, error) {
 	nonce, end, tty := shell.Nonce(), shell.Nonce(), r.cmd.TTY != nil
 	line := shell.Line(nonce, r.cmd, map[string]string{shell.CommandMark: own})
-	args, input := []string{"sh", "-c", shell.Boot}, shell.Minded(line, end, tty, !tty && r.cmd.Stdin == nil)+"\n"
+	args, input := []string{"sh", "-c", shell.Boot}, shell.WithExitMark(line, end, tty, !tty && r.cmd.Stdin == nil)+"\n"
 	// A terminal echoes its input, which must not show the script. In the request's address API
 	// servers and proxies would log it.
 	if tty {
@@ -175,7 +175,7 @@ func (r *command) run(ctx context.Context, own string) (compute.Exit, error) {
 			close(r.whole)
 		}
 	}
-	out := &shell.Ending{Nonce: end, Ended: ended, W: &shell.Preamble{
+	out := &shell.ExitMark{Nonce: end, Ended: ended, W: &shell.Preamble{
 		Nonce: nonce, W: stdout,
 		Began: func(pid, group int, rest []string) {
 			r.pid, r.own, r.leads = pid, strings.Join(rest, ""), pid == group
@@ -184,10 +184,10 @@ func (r *command) run(ctx context.Context, own string) (compute.Exit, error) {
 		Failed: func(status int) { r.failed = status },
 	}}
 	o := remotecommand.StreamOptions{Tty: tty, Stdout: out}
-	rest := []*shell.Ending{out}
+	rest := []*shell.ExitMark{out}
 	if !tty {
 		streams.Store(2)
-		said := &shell.Ending{Nonce: end, Ended: ended, W: io.MultiWriter(&stderr, bad)}
+		said := &shell.ExitMark{Nonce: end, Ended: ended, W: io.MultiWriter(&stderr, bad)}
 		o.Stderr = said
 		rest = append(rest, said)
 	}
@@ -224,7 +224,7 @@ func (r *command) run(ctx context.Context, own string) (compute.Exit, error) {
 
 // hush stops all writes to the caller's streams: after Run the caller may use them otherwise. It
 // waits at most farTime for a write of the caller that hangs.
-func hush(all []*shell.Ending) {
+func hush(all []*shell.ExitMark) {
 	var each sync.WaitGroup
 	quiet := make(chan struct{})
 	for _, e := range all {
@@ -295,9 +295,9 @@ func (r *command) signal(ctx context.Context, name string) {
 		script, args = `kill -"$1" -"$2"`, []string{name, strconv.Itoa(r.pid)}
 	case r.own != "" && alone:
 		// the shell reports it; a command that is just starting has no mark yet
-		script, args = `kill -"$1" "$3" 2>/dev/null;`+shell.Tell, append(args, r.own)
+		script, args = `kill -"$1" "$3" 2>/dev/null;`+shell.SignalTree, append(args, r.own)
 	default:
-		script = shell.Tell
+		script = shell.SignalTree
 	}
 	for {
 		_, err := r.in.Say(ctx, nil, script, args...)
@@ -319,7 +319,7 @@ func (r *command) signal(ctx context.Context, name string) {
 func (r *command) kill() {
 	ctx, cancel := context.WithTimeout(context.Background(), farTime)
 	defer cancel()
-	script := shell.Hunt
+	script := shell.KillTree
 	select {
 	case <-r.began:
 		if r.leads {

@@ -31,6 +31,8 @@ const (
 
 func (p *Patience) WrappedRoundTripper() http.RoundTripper { return p.To }
 
+// RoundTrip passes on an error that the library retries, until such errors have lasted longer
+// than patient. Then the error has other words, and the library gives up.
 func (p *Patience) RoundTrip(r *http.Request) (*http.Response, error) {
 	begun := time.Now()
 	out, err := p.To.RoundTrip(r)

@@ -100,6 +100,8 @@ func (w Where) files() []string {
 	return append(out, "/etc/openstack/clouds.yaml")
 }
 
+// readClouds reads the clouds of a clouds.yaml. An error of the format quotes no values, which
+// may be secrets.
 func readClouds(file string) (map[string]cloudEntry, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -194,6 +196,8 @@ func fromFile(name string, w Where) (Credentials, error) {
 	return c, err
 }
 
+// fromEnvironment reads the variables OS_... that the openstack client reads. Older names count
+// where the newer one is empty.
 func fromEnvironment(env func(string) string) (Credentials, error) {
 	if env("OS_AUTH_URL") == "" {
 		return Credentials{}, errors.New("no cloud is named, and $OS_AUTH_URL is not set")
@@ -222,6 +226,8 @@ func fromEnvironment(env func(string) string) (Credentials, error) {
 	return c, err
 }
 
+// availability reads which of a service's endpoints to use: "" is public. The suffix URL, as in
+// publicURL, is the older form.
 func availability(word string) (gophercloud.Availability, error) {
 	switch strings.TrimSuffix(word, "URL") {
 	case "", "public":

@@ -22,6 +22,8 @@ type rule struct {
 	from     string
 }
 
+// String words the rule for messages, such as "tcp 22-23 from 10.0.0.0/8". A least port of 0
+// stands for all ports.
 func (r rule) String() string {
 	what := r.protocol
 	if r.min > 0 {

@@ -117,6 +117,7 @@ func ownID(ctx context.Context, metadata string) string {
 	return idIn(data)
 }
 
+// idIn returns the server's id in the metadata service's JSON, or "" if there is none.
 func idIn(data []byte) string {
 	var meta struct {
 		UUID string `json:"uuid"`

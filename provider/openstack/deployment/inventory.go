@@ -59,6 +59,8 @@ func (w *work) isSelf(server string) bool {
 	return server != "" && (server == w.rec.InCloud || server == w.here)
 }
 
+// inventory asks the cloud for everything of the deployment. Networks come first and ports
+// second, because the later lists depend on them.
 func (w *work) inventory(ctx context.Context) (*inventory, error) {
 	inv := &inventory{routerOf: map[string]string{}, networkOf: map[string]string{}}
 	if err := w.listNetworks(ctx, inv); err != nil {
@@ -202,6 +204,8 @@ func (w *work) listPorts(ctx context.Context, inv *inventory) error {
 	return nil
 }
 
+// listServers adds the deployment's servers, and removes their ports from Strange. The server
+// that this runs on goes to Own.
 func (w *work) listServers(ctx context.Context, inv *inventory) error {
 	all, err := list(ctx, servers.List(w.cloud.Compute, servers.ListOpts{}), servers.ExtractServers)
 	if err != nil {
@@ -228,6 +232,8 @@ func (w *work) listServers(ctx context.Context, inv *inventory) error {
 	return nil
 }
 
+// listVolumes adds the deployment's volumes, if the cloud has a volume service. A volume of the
+// server that this runs on goes to Own.
 func (w *work) listVolumes(ctx context.Context, inv *inventory) error {
 	if w.cloud.Volume == nil {
 		return nil

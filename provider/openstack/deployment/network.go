@@ -307,6 +307,8 @@ func (t *topology) router(ctx context.Context, network string, subnet ...string)
 	return nil
 }
 
+// repairGateway connects a router with the public network again. With DryRun it only tells that
+// it would.
 func (t *topology) repairGateway(ctx context.Context, id, public string) error {
 	if t.w.opt.DryRun {
 		t.w.tell(WouldFix, Router, t.w.opt.Name, id, "its gateway")

@@ -61,6 +61,8 @@ func joinUserData(parts [][]byte) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
+// multipartOf joins parts in cloud-init's MIME format. A part that is in no known format must be
+// a MIME message with a Content-Type.
 func multipartOf(parts [][]byte) ([]byte, error) {
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)
@@ -92,6 +94,8 @@ func multipartOf(parts [][]byte) ([]byte, error) {
 	return b.Bytes(), err
 }
 
+// kindOf returns a part's Content-Type by its first line, as cloud-init does. "" says that the
+// line begins as none of them.
 func kindOf(data []byte) string {
 	for _, k := range [][2]string{
 		{"#cloud-config", "cloud-config"}, {"#!", "x-shellscript"}, {"#cloud-boothook", "cloud-boothook"},

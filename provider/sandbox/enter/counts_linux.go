@@ -52,6 +52,8 @@ const nestedSpaces = 256
 
 const rlimitMsgQueue = 12 // RLIMIT_MSGQUEUE of <asm-generic/resource.h>
 
+// writeCount limits in this user name space how many of a kind there may be. The kinds are the
+// files max_* of /proc/sys/user.
 func writeCount(name string, n int) error {
 	fd, err := unix.Open("/proc/sys/user/max_"+name, unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {

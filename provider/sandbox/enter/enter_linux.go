@@ -20,6 +20,8 @@ type stepError struct {
 func (e *stepError) Error() string { return e.step + ": " + e.err.Error() }
 func (e *stepError) Unwrap() error { return e.err }
 
+// at adds a step to an error, unless the error has one: the innermost is the most exact. A nil
+// error stays nil.
 func at(err error, step string, args ...any) error {
 	if err == nil {
 		return nil

@@ -111,6 +111,7 @@ type coder struct {
 	bad  bool
 }
 
+// int writes or reads a varint. A damaged one sets bad, and nothing more is read.
 func (c *coder) int(p *int64) {
 	if !c.read {
 		c.b = binary.AppendVarint(c.b, *p)
@@ -139,6 +140,7 @@ func (c *coder) bool(p *bool) {
 	*p = v == 1
 }
 
+// string writes or reads a text with its length in bytes before it.
 func (c *coder) string(p *string) {
 	n := len(*p)
 	c.small(&n)
@@ -172,6 +174,7 @@ func list[T any](c *coder, p *[]T, each func(*T)) {
 	}
 }
 
+// words writes or reads a map as a list of pairs, in no order. Reading never leaves the map nil.
 func (c *coder) words(p *map[string]string) {
 	type pair struct{ k, v string }
 	var all []pair

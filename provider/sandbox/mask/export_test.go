@@ -17,6 +17,6 @@ func Rules(o Options) ([]Rule, error) {
 // What the tests outside of the package see of it.
 var (
 	Build   = build
-	InHomes = inHomes
-	OnHost  = onHost
+	InHomes = secretsInHomes
+	OnHost  = secretsOnHost
 )

@@ -33,6 +33,8 @@ func Mounts() ([]Mount, error) {
 	return readMounts(string(data)), nil
 }
 
+// readMounts reads the format of /proc/self/mountinfo, of proc(5). It skips lines that are not
+// in it.
 func readMounts(text string) []Mount {
 	var all []Mount
 	last := map[string]int{}
@@ -146,7 +148,7 @@ func ways(all []Mount, p string) []string {
 
 // others repeats the rules for each other path that shows what they hide: a file system, or a part
 // of it, may be mounted more than once.
-func (b *book) others(all []Mount) {
+func (b *ruleSet) others(all []Mount) {
 	for p, kind := range maps.Clone(b.rules) { // which is added to
 		for _, other := range ways(all, p) {
 			if slices.Contains(b.people, p) {
@@ -177,7 +179,7 @@ func Second(all []Mount, p string) (string, bool) {
 
 // trees returns those of the working tree's directories that nothing hides but that they are in
 // somebody's home.
-func (b *book) trees(all []string) []string {
+func (b *ruleSet) trees(all []string) []string {
 	var out []string
 	for _, p := range all {
 		place, what, err := b.w.find(p, true)

@@ -133,7 +133,7 @@ func find(o Options) (*findings, error) {
 			return nil, err
 		}
 	}
-	b := &book{w: w, home: o.Home, show: show, people: o.people, rules: map[string]Kind{}, why: map[string]why{}}
+	b := &ruleSet{w: w, home: o.Home, show: show, people: o.people, rules: map[string]Kind{}, why: map[string]why{}}
 	for _, wish := range wishes {
 		if err := b.add(wish); err != nil {
 			return nil, err
@@ -176,14 +176,14 @@ func expand(paths []string, home string) ([]string, error) {
 // wishes returns what the table and the accounts ask for.
 func (o *Options) wishes(w *walker, asked []string) ([]wish, error) {
 	var out []wish
-	for _, e := range onHost() {
+	for _, e := range secretsOnHost() {
 		out = append(out, wish{e.Path, kindOf(e.Empty), e.why()})
 	}
 	homes, err := o.accounts(w)
 	if err != nil {
 		return nil, err
 	}
-	table := inHomes()
+	table := secretsInHomes()
 	done := map[string]bool{}
 	for _, h := range append([]account{{home: o.Home, own: true}, {home: "/root", own: o.UID == 0}}, homes...) {
 		if h.home == "" || done[h.home] {
@@ -265,6 +265,8 @@ func (o *Options) accounts(w *walker) ([]account, error) {
 	return append(system, people...), nil
 }
 
+// readPasswd reads a file of accounts. It refuses one that is not regular, or larger than
+// maxPasswd.
 func readPasswd(file string) (string, error) {
 	fi, err := os.Stat(file)
 	if err != nil {
@@ -277,8 +279,8 @@ func readPasswd(file string) (string, error) {
 	return string(text), err
 }
 
-// book gathers rules.
-type book struct {
+// ruleSet gathers rules.
+type ruleSet struct {
 	w      *walker
 	home   string
 	show   []string // in their canonical form
@@ -288,8 +290,8 @@ type book struct {
 }
 
 // add looks a wish up and adds its rules.
-func (b *book) add(o wish) error {
-	if dir, name, rest, ok := starred(o.path); ok {
+func (b *ruleSet) add(o wish) error {
+	if dir, name, rest, ok := splitGlob(o.path); ok {
 		names, err := b.w.match(dir, name)
 		if err != nil {
 			return err
@@ -340,8 +342,8 @@ func (b *book) add(o wish) error {
 	return nil
 }
 
-// starred splits a path at its first element with a *: into what is before it, it, and the rest.
-func starred(p string) (dir, name, rest string, ok bool) {
+// splitGlob splits a path at its first element with a *: into what is before it, it, and the rest.
+func splitGlob(p string) (dir, name, rest string, ok bool) {
 	before, after, ok := strings.Cut(p, "*")
 	dir, head := path.Split(before)
 	tail, rest, _ := strings.Cut(after, "/")
@@ -350,7 +352,7 @@ func starred(p string) (dir, name, rest string, ok bool) {
 
 // put adds a rule, unless it would hide the system or the caller's own home. A missing path may
 // always be hidden.
-func (b *book) put(place string, kind Kind, what what, why why) {
+func (b *ruleSet) put(place string, kind Kind, what what, why why) {
 	if vital(place) && what != isMissing || fresh(place) && !below(place, b.home) || place == b.home {
 		return
 	}
@@ -363,7 +365,7 @@ func (b *book) put(place string, kind Kind, what what, why why) {
 }
 
 // rest removes shown paths, adds the places that stand apart, drops needless rules, and sorts.
-func (b *book) rest() ([]Rule, error) {
+func (b *ruleSet) rest() ([]Rule, error) {
 	apart := []string{b.home}
 	for _, s := range b.show {
 		place, what, err := b.w.find(s, false)
@@ -412,7 +414,7 @@ func (b *book) rest() ([]Rule, error) {
 }
 
 // above returns the nearest hidden or emptied place that p is below, or "".
-func (b *book) above(p string) string {
+func (b *ruleSet) above(p string) string {
 	for q := p; q != "/" && q != ""; {
 		if q = path.Dir(q); q == b.home {
 			return "" // which stands apart
@@ -426,7 +428,7 @@ func (b *book) above(p string) string {
 
 // needless reports whether another rule covers p already: the nearest rule above it hides or
 // empties.
-func (b *book) needless(p string) bool {
+func (b *ruleSet) needless(p string) bool {
 	for q := p; q != "/"; {
 		q = path.Dir(q)
 		if k, ok := b.rules[q]; ok {

@@ -241,7 +241,7 @@ type Shown struct {
 
 // shownPlaces returns the shown places, sorted: those of the tables, the user's own, and the tree.
 // It adds the links on the way to them to links.
-func (o *Options) shownPlaces(w *walker, b *book, asked []string, links map[string]string) ([]Shown, error) {
+func (o *Options) shownPlaces(w *walker, b *ruleSet, asked []string, links map[string]string) ([]Shown, error) {
 	byPath := map[string]Shown{}
 	add := func(p string, asked bool) error {
 		place, what, err := w.links(p, links)
@@ -298,7 +298,7 @@ func (o *Options) shownPlaces(w *walker, b *book, asked []string, links map[stri
 }
 
 // hidden reports whether nothing of a place shows, whatever is shown above it.
-func (b *book) hidden(p string) bool {
+func (b *ruleSet) hidden(p string) bool {
 	if k, ok := b.rules[p]; ok {
 		return k != Apart
 	}
@@ -307,7 +307,7 @@ func (b *book) hidden(p string) bool {
 
 // between reports whether a path from a directory down to a place below it is hidden, so that the
 // place stands apart.
-func (b *book) between(p, dir string) bool {
+func (b *ruleSet) between(p, dir string) bool {
 	for q := path.Dir(p); ; q = path.Dir(q) {
 		if k, ok := b.rules[q]; ok && k != Apart {
 			return true

@@ -122,6 +122,8 @@ func sign(dir string) (dirSign, error) {
 
 func (s *dirSign) newest() int64 { return max(s.mtime, s.ctime) }
 
+// append adds the stamp's form of the directory: signSize bytes, big-endian, without path and
+// size.
 func (s *dirSign) append(b []byte) []byte {
 	there := byte(0)
 	if s.there {

@@ -29,7 +29,7 @@ type why struct {
 }
 
 // why is the reason for a line of the table.
-func (e *entry) why() why {
+func (e *secret) why() why {
 	switch {
 	case e.Path == "/home":
 		return why{Others, e.Why}

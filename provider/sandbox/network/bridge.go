@@ -47,6 +47,8 @@ func (b Bridge) Admit(may egress.Policy) error {
 	return nil
 }
 
+// admit leaves a table alone that has the current rules and the policy. Else it replaces the
+// table in one transaction.
 func (b Bridge) admit(may egress.Policy) error {
 	var where []nftables.ConnOption
 	if b.Net != nil {
@@ -109,6 +111,7 @@ func (b Bridge) Apart() error {
 	return nil
 }
 
+// apart isolates each port of the bridge. A port that vanishes meanwhile is no error.
 func (b Bridge) apart() error {
 	s, err := b.dial()
 	if err != nil {
@@ -138,6 +141,8 @@ func (b Bridge) apart() error {
 	return nil
 }
 
+// dial opens a netlink socket in the bridge's network name space. That may be hostler's own,
+// though Net is set.
 func (b Bridge) dial() (*socket, error) {
 	if b.Net != nil {
 		s, err := dialIn(b.Net)

@@ -96,7 +96,7 @@ func TestNothingIsLeft(t *testing.T) {
 				if at%2 == 0 {
 					_, err := next.Attach(t.Context(), "box", s.file, ports)
 					must(t, err)
-					if got, err := (&box{space: s}).ask("tcp4", worldAddr+":80"); got == "" {
+					if got, err := (&sandboxNet{space: s}).ask("tcp4", worldAddr+":80"); got == "" {
 						t.Errorf("after a crash at %s: %v", died, err)
 					}
 					must(t, next.Detach(t.Context(), "box"))
@@ -126,7 +126,7 @@ func TestSweep(t *testing.T) {
 	m := open(t, other)
 	a, b, c := attach(t, n, "a", "8080:80"), attach(t, n, "b", "8081:80"), attach(t, m, "c", "8082:80")
 	lost := attach(t, n, "lost", "8083:80")
-	for _, x := range []box{a, b, c} {
+	for _, x := range []sandboxNet{a, b, c} {
 		x.in(func() { serve(t, ":80", "box") })
 	}
 	lost.end()
@@ -172,7 +172,7 @@ func TestForget(t *testing.T) {
 	serve(t, ":7777", "host")
 	n := open(t, options(t))
 	a, b := attach(t, n, "a", "8080:80"), attach(t, n, "b", "8081:80")
-	for _, x := range []box{a, b} {
+	for _, x := range []sandboxNet{a, b} {
 		x.in(func() { serve(t, ":80", "box") })
 		if got, err := x.ask("tcp4", worldAddr+":80"); got == "" {
 			t.Fatal(err)

@@ -48,6 +48,8 @@ func elsewhere(f func()) {
 	runtime.UnlockOSThread()
 }
 
+// probe makes a trial network in two new name spaces. Its thread must end after it, as it cannot
+// return to the old one.
 func probe() error {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("network name spaces: %w", err)
@@ -81,7 +83,7 @@ func probe() error {
 	}
 	defer t.close()
 	if err := t.ensure(&plan{
-		flows: maxFlows, gateway: n.gateway(), answers: n.answers(), boxes: func() ([]box, error) { return nil, nil },
+		flows: maxFlows, gateway: n.gateway(), answers: n.answers(), boxes: func() ([]sandboxNet, error) { return nil, nil },
 	}); err != nil {
 		return err
 	}

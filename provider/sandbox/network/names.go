@@ -28,7 +28,7 @@ const (
 )
 
 // answer answers a sandbox's question; nil: it is not a question.
-func (a *answerer) answer(query []byte, from netip.Addr, stream bool) []byte {
+func (a *dnsServer) answer(query []byte, from netip.Addr, stream bool) []byte {
 	var p dnsmessage.Parser
 	h, err := p.Start(query)
 	if err != nil || h.Response {
@@ -132,7 +132,7 @@ func addresses(answer []byte) (out []netip.Addr, ttl time.Duration, err error) {
 
 // ask asks this machine's name servers, under a number that the sandbox does not know, so that no
 // one can forge their answer with its help.
-func (a *answerer) ask(query []byte, id uint16, q dnsmessage.Question, stream bool) ([]byte, error) {
+func (a *dnsServer) ask(query []byte, id uint16, q dnsmessage.Question, stream bool) ([]byte, error) {
 	query = append([]byte(nil), query...)
 	_, _ = rand.Read(query[:2])
 	out, err := a.upstream(query, stream)
@@ -152,7 +152,7 @@ func (a *answerer) ask(query []byte, id uint16, q dnsmessage.Question, stream bo
 }
 
 // upstream asks the name servers of this machine in turn.
-func (a *answerer) upstream(query []byte, stream bool) ([]byte, error) {
+func (a *dnsServer) upstream(query []byte, stream bool) ([]byte, error) {
 	text, err := os.ReadFile(a.resolv)
 	if err != nil {
 		return nil, err

@@ -184,7 +184,7 @@ func TestAnswers(t *testing.T) {
 	// The table is made anew with what was there.
 	n.SetFlows(100)
 	c := attach(t, n, "c")
-	for _, x := range []box{a, c} {
+	for _, x := range []sandboxNet{a, c} {
 		if got, code, err := x.lookup(t, gateway, "good.example."); err != nil || len(got) != 1 {
 			t.Errorf("in a new table: %v %v %v", got, code, err)
 		}

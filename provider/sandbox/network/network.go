@@ -46,7 +46,7 @@ type Network struct {
 	uplinks []int                   // interfaces that lead to gateways
 	off     map[string]bool         // defences that a test has switched off
 	step    func(name string) error // a test's crash
-	kept    boxStore                // the records of the sandboxes
+	kept    sandboxStore            // the records of the sandboxes
 }
 
 // Address is a sandbox's place in the network.
@@ -76,7 +76,7 @@ func Open(ctx context.Context, o Options) (*Network, error) {
 		return nil, &compute.Error{Op: "network.Open", Kind: compute.ErrFailed, Err: err}
 	}
 	defer s.close()
-	if err := n.survey(s); err != nil {
+	if err := n.findRange(s); err != nil {
 		return nil, err
 	}
 	return n, nil
@@ -86,7 +86,7 @@ func Open(ctx context.Context, o Options) (*Network, error) {
 func named(o Options) *Network {
 	tag := hash(o.Installation)
 	n := &Network{
-		o: o, kept: boxStore{o.Dir}, table: tablePrefix + tag[:8], links: linkPrefix + tag[:4] + "-", turn: make(chan struct{}, 1),
+		o: o, kept: sandboxStore{o.Dir}, table: tablePrefix + tag[:8], links: linkPrefix + tag[:4] + "-", turn: make(chan struct{}, 1),
 		flows: maxFlows, off: without(o.Without),
 	}
 	// a group of links, with a number that no other program is likely to use

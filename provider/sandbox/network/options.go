@@ -100,6 +100,7 @@ func ParseForward(s string) (Forward, error) {
 	return f, nil
 }
 
+// check refuses options without an installation or directory. An unset range is no error.
 func (o *Options) check() error {
 	if o.Installation == "" || o.Dir == "" || strings.ContainsAny(o.Installation, " \n") || len(o.Installation) > 64 {
 		return errors.New("the installation's id and directory are needed")

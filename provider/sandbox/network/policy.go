@@ -181,7 +181,7 @@ func (t *table) policy(p *plan, e egress.Policy, anew bool) error {
 }
 
 // place puts an address into the map.
-func (t *table) place(b box) error {
+func (t *table) place(b sandboxNet) error {
 	jump := &expr.Verdict{Kind: expr.VerdictJump, Chain: policyName(b.policy)}
 	return t.conn.SetAddElements(t.places(), []nftables.SetElement{{Key: b.addr.AsSlice(), VerdictData: jump}})
 }

@@ -83,6 +83,7 @@ func portOf(e nftables.SetElement) (p port, ok bool) {
 // ports returns the current forwarded ports; none if there is no table.
 func (t *table) ports() ([]port, error) { return t.portsIn(t.t) }
 
+// portsIn returns the forwarded ports of the given table. A map that is not there has none.
 func (t *table) portsIn(in *nftables.Table) ([]port, error) {
 	var out []port
 	any, at := t.maps()
@@ -121,6 +122,8 @@ func (t *table) addPorts(ports []port) error { return t.change(ports, t.conn.Set
 // dropPorts removes elements; a flush applies it.
 func (t *table) dropPorts(ports []port) error { return t.change(ports, t.conn.SetDeleteElements) }
 
+// change puts each port to do with its map: one map is for ports with an address, and one for
+// those without.
 func (t *table) change(ports []port, do func(*nftables.Set, []nftables.SetElement) error) error {
 	any, at := t.maps()
 	for _, p := range ports {

@@ -48,7 +48,7 @@ func hear(group uint16) (*netlink.Conn, error) {
 }
 
 // refusals logs the packets that the kernel reports.
-func (a *answerer) refusals(c *netlink.Conn) {
+func (a *dnsServer) refusals(c *netlink.Conn) {
 	for {
 		all, err := c.Receive()
 		if err != nil {
@@ -75,7 +75,7 @@ func (a *answerer) refusals(c *netlink.Conn) {
 }
 
 // refused logs a packet.
-func (a *answerer) refused(packet []byte) {
+func (a *dnsServer) refused(packet []byte) {
 	if len(packet) < 20 || packet[0]>>4 != 4 {
 		return
 	}
@@ -111,7 +111,9 @@ type told struct {
 
 func newTeller(log *slog.Logger) *teller { return &teller{log: log, of: map[netip.Addr]*told{}} }
 
-func (t *teller) tell(b box, what string) {
+// tell logs a refusal: ten of an address at once, and then one a second. It counts the others
+// for the next line.
+func (t *teller) tell(b sandboxNet, what string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.of) > 1<<14 {

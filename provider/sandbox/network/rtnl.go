@@ -28,6 +28,7 @@ type socket struct {
 	buf []byte
 }
 
+// dial opens a netlink socket of the thread's network name space. A read fails after patience.
 func dial(proto int) (*socket, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, proto)
 	if err != nil {
@@ -181,6 +182,7 @@ type link struct {
 	alias  string
 }
 
+// parseLink reads one network interface of rtnetlink(7). It returns false for a damaged one.
 func parseLink(b []byte) (link, bool) {
 	if len(b) < unix.SizeofIfInfomsg {
 		return link{}, false

@@ -58,7 +58,7 @@ type plan struct {
 	group   uint16          // of the netlink log that refusals are sent to
 	flows   uint32          // how many connections a sandbox may have at once
 	off     map[string]bool // defences that a test has switched off
-	boxes   func() ([]box, error)
+	boxes   func() ([]sandboxNet, error)
 }
 
 // mark returns the name of an empty chain that stands for the plan.
@@ -279,6 +279,8 @@ func to(p netip.Prefix, op expr.CmpOp) []expr.Any { return address(p, 16, op) }
 
 func source(p netip.Prefix) []expr.Any { return address(p, 12, expr.CmpOpEq) }
 
+// address compares the IPv4 address at an offset of the IP header with a network. The source is
+// at 12, the destination at 16.
 func address(p netip.Prefix, offset uint32, op expr.CmpOp) []expr.Any {
 	mask := make([]byte, 4)
 	for i := range p.Bits() {

@@ -54,6 +54,8 @@ func namesRefused(op string) error {
 		Err: errors.New("egress: names are for sandboxes"), Hint: "give addresses or ranges"}
 }
 
+// admit removes the policy of an earlier user with this uid, and sets the new one. The empty
+// policy needs no entry, as it is the table's default.
 func (u Users) admit(uid uint32, may egress.Policy) error {
 	t, err := openTable(usersTable, "")
 	if err != nil {

@@ -253,13 +253,13 @@ func open(t testing.TB, o network.Options) *network.Network {
 	return n
 }
 
-// box is a sandbox with a network.
-type box struct {
+// sandboxNet is a sandbox with a network.
+type sandboxNet struct {
 	*space
 	network.Address
 }
 
-func attach(t testing.TB, n *network.Network, id string, ports ...string) box {
+func attach(t testing.TB, n *network.Network, id string, ports ...string) sandboxNet {
 	t.Helper()
 	s := newSpace(t)
 	var forwards []network.Forward
@@ -270,7 +270,7 @@ func attach(t testing.TB, n *network.Network, id string, ports ...string) box {
 	}
 	a, err := n.Attach(t.Context(), compute.ID(id), s.file, forwards)
 	must(t, err)
-	return box{s, a}
+	return sandboxNet{s, a}
 }
 
 // bridgedAddr is a container's of another engine on this machine, at which port 80 answers.

@@ -126,7 +126,7 @@ func dying(f *os.File, slot int) bool {
 	if pid == 0 || pid > 1<<30 || unix.Kill(int(pid), 0) == unix.ESRCH {
 		return false
 	}
-	boot, err := proc.Boot()
+	boot, err := proc.BootID()
 	if err != nil {
 		return true
 	}
@@ -135,4 +135,4 @@ func dying(f *os.File, slot int) bool {
 }
 
 // Mapped reports whether the ranges are user ids of ours to give.
-func Mapped() bool { return proc.Mapped(lowest, Slots*Count) }
+func Mapped() bool { return proc.IDsMapped(lowest, Slots*Count) }

@@ -30,6 +30,8 @@ func serve(ctx context.Context, conn compute.Conn) error {
 	return devices{sys, dev}.serve(ctx, conn)
 }
 
+// serve attends to each port as it appears. It looks for new ones ever less often, at last once
+// a second.
 func (d devices) serve(ctx context.Context, conn compute.Conn) error {
 	var ports sync.WaitGroup
 	defer ports.Wait()

@@ -58,6 +58,8 @@ type archive struct {
 	err error
 }
 
+// entry adds a file: a header of 13 fields in hexadecimal, the name and the content, each
+// padded. After an error it does nothing.
 func (a *archive) entry(name string, mode int, data []byte) {
 	if a.err != nil {
 		return

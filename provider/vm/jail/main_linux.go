@@ -22,6 +22,7 @@ func Main([]string) int {
 	return 1
 }
 
+// become never returns nil: it executes the program, or says which step failed.
 func become() error {
 	var p Plan
 	in := os.NewFile(planFD, "plan")

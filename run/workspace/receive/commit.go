@@ -22,7 +22,7 @@ func (v *session) commit(p *plan) error {
 		return nil
 	}
 	if !p.idle() {
-		if err := begin(v.meta, p.parts()); err != nil {
+		if err := recordPending(v.meta, p.parts()); err != nil {
 			return err
 		}
 		if err := v.c.fault("begun"); err != nil {
@@ -42,10 +42,10 @@ func (v *session) commit(p *plan) error {
 	if err := writeFile(v.meta, listFile, b); err != nil {
 		return err
 	}
-	if err := done(v.meta); err != nil {
+	if err := clearPending(v.meta); err != nil {
 		return err
 	}
-	v.c.know(l)
+	v.c.cacheList(l)
 	v.got.close(v.meta)
 	return nil
 }
@@ -75,7 +75,7 @@ func (v *session) change(p *plan) error {
 			v.got.uses[e.Sum]++
 		}
 	}
-	if err := each(len(p.writes), func(lo, hi int) error {
+	if err := parallel(len(p.writes), func(lo, hi int) error {
 		d := dirs{top: v.tree, owner: v.owner}
 		defer d.close()
 		for _, i := range p.writes[lo:hi] {
@@ -155,6 +155,8 @@ func (v *session) sweep(p *plan) error {
 	return v.sweepDir(v.tree, "", keep)
 }
 
+// sweepDir removes all below fd that keep does not name, or names as another kind: a directory
+// for a file or the other way.
 func (v *session) sweepDir(fd int, dir string, keep map[string]scan.Kind) error {
 	all, err := names(fd)
 	if err != nil {

@@ -42,7 +42,7 @@ type Conn struct {
 
 	mu     sync.Mutex
 	closed bool
-	spaces map[string]*space
+	spaces map[string]*workspaceState
 	held   map[string]string // the keys of the workspaces of detached runs, by run
 	// the list of the last session, for the next. Only the holder of the workspace changes it
 	last *list
@@ -64,7 +64,7 @@ func New(inner compute.Conn, opt Options) *Conn {
 	if opt.Dir == "" {
 		opt.Dir = defaultDir()
 	}
-	c := &Conn{inner: inner, opt: opt, spaces: make(map[string]*space), held: make(map[string]string)}
+	c := &Conn{inner: inner, opt: opt, spaces: make(map[string]*workspaceState), held: make(map[string]string)}
 	c.life, c.stop = context.WithCancel(context.Background())
 	return c
 }
@@ -83,8 +83,8 @@ func defaultDir() string {
 // Unwrap returns inner, for its other abilities.
 func (c *Conn) Unwrap() compute.Conn { return c.inner }
 
-// space is a workspace that a conversation has, or that a command waits for.
-type space struct {
+// workspaceState is a workspace that a conversation has, or that a command waits for.
+type workspaceState struct {
 	begun chan struct{} // closed when there is a conversation
 	// closed when the workspace is complete, or cannot be: then err says why
 	ready chan struct{}
@@ -101,19 +101,19 @@ type space struct {
 	gone  bool // no command may enter any more
 }
 
-// settle records the result of the sync. The first call counts.
-func (s *space) settle(dir string, err error) {
+// setResult records the result of the sync. The first call counts.
+func (s *workspaceState) setResult(dir string, err error) {
 	s.once.Do(func() {
 		s.dir, s.err = dir, err
 		close(s.ready)
 	})
 }
 
-// ofLocked returns the space of a token. The first caller makes it.
-func (c *Conn) ofLocked(token string) *space {
+// ofLocked returns the state of a token's workspace. The first caller makes it.
+func (c *Conn) ofLocked(token string) *workspaceState {
 	s := c.spaces[token]
 	if s == nil {
-		s = &space{begun: make(chan struct{}), ready: make(chan struct{})}
+		s = &workspaceState{begun: make(chan struct{}), ready: make(chan struct{})}
 		s.over, s.end = context.WithCancel(c.life)
 		c.spaces[token] = s
 	}
@@ -203,8 +203,8 @@ func (c *Conn) holds(run, key string) (done func()) {
 	}
 }
 
-// yield ends the runs that have a workspace and no client.
-func (c *Conn) yield(key string) {
+// endDetached ends the runs that have a workspace and no client.
+func (c *Conn) endDetached(key string) {
 	var all []string
 	c.mu.Lock()
 	ask := c.ask
@@ -231,7 +231,7 @@ func (c *Conn) OnYield(ask func(run string) bool) {
 
 // provide makes the directory of the workspace where a command starts, if it is missing. A
 // directory without files is not part of a tree.
-func (s *space) provide(sub string) {
+func (s *workspaceState) provide(sub string) {
 	d := dirs{top: s.tree, owner: s.owner}
 	defer d.close()
 	if _, err := d.open(sub, false); errors.Is(err, unix.ENOENT) {
@@ -320,13 +320,13 @@ func pair() (here, there net.Conn, err error) {
 	return ends[0], ends[1], nil
 }
 
-// leave forgets a space. No command enters it any more.
-func (c *Conn) leave(token string, s *space) {
+// leave forgets a workspace. No command enters it any more.
+func (c *Conn) leave(token string, s *workspaceState) {
 	c.mu.Lock()
 	delete(c.spaces, token)
 	s.gone = true
 	c.mu.Unlock()
-	s.settle("", errors.New("the workspace was given back"))
+	s.setResult("", errors.New("the workspace was given back"))
 	s.end()
 }
 

@@ -152,9 +152,9 @@ var nothing = sha256.Sum256(nil)
 
 func (g *contents) has(sum workspace.Sum) bool { return g.memory[sum] != nil || g.staged[sum] }
 
-// gather stages all contents that a plan writes: from earlier messages, from this workspace and
-// those beside it, and the rest from the other side.
-func (v *session) gather(p *plan) error {
+// stageContents stages all contents that a plan writes: from earlier messages, from this
+// workspace and those beside it, and the rest from the other side.
+func (v *session) stageContents(p *plan) error {
 	need := make(map[workspace.Sum]int64)
 	for _, i := range p.writes {
 		if e := &p.want[i]; e.Kind == scan.File && e.Sum != nothing {
@@ -218,7 +218,7 @@ func (v *session) fetch(p *plan, need map[workspace.Sum]int64) error {
 		if err := v.w.Want(sums); err != nil {
 			return err
 		}
-		if _, err := v.listen(); err != nil {
+		if _, err := v.readMessages(); err != nil {
 			return err
 		}
 		for _, sum := range sums {

@@ -47,6 +47,8 @@ func (d *dirs) makeParent(p string) (fd int, base string, err error) {
 	return fd, base, err
 }
 
+// open returns a descriptor of dir, which d keeps and closes. With create, missing directories
+// are made, and links or files in their place are replaced.
 func (d *dirs) open(dir string, create bool) (int, error) {
 	depth, rest := 0, dir
 	for depth < len(d.names) && rest != "" {
@@ -77,6 +79,8 @@ func (d *dirs) open(dir string, create bool) (int, error) {
 	return fd, nil
 }
 
+// make makes the directory name, after the open failed because of why, and opens it. What stands
+// in its place is unlinked first.
 func (d *dirs) make(fd int, name string, why error) (int, error) {
 	if !errors.Is(why, unix.ENOENT) {
 		if err := unix.Unlinkat(fd, name, 0); err != nil && !errors.Is(err, unix.ENOENT) {

@@ -107,6 +107,7 @@ func (l *list) marshal() ([]byte, error) {
 
 var errList = errors.New("the list of a workspace is damaged")
 
+// unmarshal reads a list and checks its sum. Whatever is wrong with it is errList.
 func unmarshal(b []byte) (*list, error) {
 	if len(b) < len(listMagic)+64 || !bytes.HasPrefix(b, []byte(listMagic)) {
 		return nil, errList
@@ -193,8 +194,8 @@ func nextFiles(meta *os.Root) ([]string, error) {
 	return out, err
 }
 
-// done removes these lists: the state of the workspace is known again.
-func done(meta *os.Root) error {
+// clearPending removes these lists: the state of the workspace is known again.
+func clearPending(meta *os.Root) error {
 	next, err := nextFiles(meta)
 	for _, name := range next {
 		if rerr := meta.Remove(name); rerr != nil && !errors.Is(rerr, os.ErrNotExist) {
@@ -269,6 +270,7 @@ func lookAt(fd int, base string) (look, *unix.Stat_t, error) {
 	}
 }
 
+// kindOf returns the kind, or 0 for one that is not synced, such as a socket.
 func kindOf(st *unix.Stat_t) scan.Kind {
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
@@ -285,8 +287,8 @@ func lookOf(st *unix.Stat_t) look {
 	return look{Size: st.Size, MTime: st.Mtim.Nano(), CTime: st.Ctim.Nano(), Inode: st.Ino}
 }
 
-// begin records the entries that the commit may write, until done.
-func begin(meta *os.Root, l *list) error {
+// recordPending records the entries that the commit may write, until clearPending.
+func recordPending(meta *os.Root, l *list) error {
 	b, err := l.marshal()
 	if err != nil {
 		return err

@@ -18,8 +18,8 @@ type accounts interface {
 // owner is the owner of a workspace's files; nil: the user of this process.
 type owner struct{ uid, gid int }
 
-// whose sets the owner of the workspace: the user that commands in it run as.
-func (v *session) whose() error {
+// setOwner sets the owner of the workspace: the user that commands in it run as.
+func (v *session) setOwner() error {
 	if v.ask.User == "" {
 		return nil
 	}

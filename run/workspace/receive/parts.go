@@ -114,6 +114,7 @@ type joined struct {
 	old   int   // bytes of that chunk
 }
 
+// Read gives the new content: new bytes from the message and known chunks from the basis.
 func (j *joined) Read(p []byte) (int, error) {
 	for j.words == 0 && j.old == 0 {
 		if j.left == 0 {

@@ -88,17 +88,18 @@ func (v *session) plan(want []scan.Entry, t *workspace.Tree) (*plan, error) {
 	if err := scan.CheckDeletes(len(have), len(p.removes), v.ask.Delete || v.ask.Clean); err != nil {
 		return nil, err
 	}
-	if err := v.folded(want); err != nil {
+	if err := v.checkCaseFolding(want); err != nil {
 		return nil, err
 	}
 	if v.made || p.clean {
 		return p, nil
 	}
-	return p, v.blocked(p)
+	return p, v.checkReplacedDirs(p)
 }
 
-// blocked refuses a plan that would replace a directory with foreign files in it by a file.
-func (v *session) blocked(p *plan) error {
+// checkReplacedDirs refuses a plan that would replace a directory with foreign files in it by a
+// file.
+func (v *session) checkReplacedDirs(p *plan) error {
 	d := dirs{top: v.tree}
 	defer d.close()
 	for _, i := range p.writes {
@@ -117,7 +118,7 @@ func (v *session) blocked(p *plan) error {
 		if err != nil {
 			return pathError("open", e.Path, err)
 		}
-		name, err := v.foreign(sub, e.Path)
+		name, err := v.foreignFile(sub, e.Path)
 		_ = unix.Close(sub)
 		if err != nil {
 			return err
@@ -131,8 +132,8 @@ func (v *session) blocked(p *plan) error {
 	return nil
 }
 
-// foreign returns a file of an open directory that is not in the last list.
-func (v *session) foreign(fd int, dir string) (string, error) {
+// foreignFile returns a file of an open directory that is not in the last list.
+func (v *session) foreignFile(fd int, dir string) (string, error) {
 	all, err := names(fd)
 	if err != nil {
 		return "", pathError("read", dir, err)
@@ -150,7 +151,7 @@ func (v *session) foreign(fd int, dir string) (string, error) {
 		if err != nil {
 			return "", pathError("open", at, err)
 		}
-		name, err := v.foreign(sub, at)
+		name, err := v.foreignFile(sub, at)
 		_ = unix.Close(sub)
 		if name != "" || err != nil {
 			return name, err
@@ -159,8 +160,8 @@ func (v *session) foreign(fd int, dir string) (string, error) {
 	return "", nil
 }
 
-// folded refuses a list with two names that the file system takes for one.
-func (v *session) folded(want []scan.Entry) error {
+// checkCaseFolding refuses a list with two names that the file system takes for one.
+func (v *session) checkCaseFolding(want []scan.Entry) error {
 	folds := v.c.opt.Folds
 	if folds == nil {
 		folds = v.foldsCase

@@ -21,7 +21,7 @@ import (
 // session is one conversation about one workspace.
 type session struct {
 	c    *Conn
-	s    *space
+	s    *workspaceState
 	ctx  context.Context
 	r    *workspace.Reader
 	w    *workspace.Writer
@@ -47,32 +47,32 @@ func fault(kind error, format string, a ...any) error {
 }
 
 // talk conducts a conversation. An error goes to the other side, and to the commands that wait.
-func (c *Conn) talk(s *space, conn net.Conn) {
+func (c *Conn) talk(s *workspaceState, conn net.Conn) {
 	v := &session{c: c, s: s, ctx: s.over, r: workspace.NewReader(conn), w: workspace.NewWriter(conn, nil), tree: -1}
 	defer v.close()
 	err := v.serve()
 	if err == nil {
 		return
 	}
-	s.settle("", err)
+	s.setResult("", err)
 	_ = v.w.Failed(err)
 	_, _ = io.Copy(io.Discard, v.r) // until the other side has read it
 }
 
 // serve brings the workspace up to date, and returns when the other side gives it back.
 func (v *session) serve() error {
-	if err := v.greet(); err != nil {
+	if err := v.readAnnounce(); err != nil {
 		return err
 	}
 	if err := v.enter(); err != nil {
-		return v.full(err)
+		return v.diskHint(err)
 	}
 	ready, err := v.update()
 	if err != nil {
-		return v.full(err)
+		return v.diskHint(err)
 	}
 	v.s.tree, v.s.key, v.s.owner = v.tree, v.key, v.owner
-	v.s.settle(ready.Dir, nil)
+	v.s.setResult(ready.Dir, nil)
 	if err := v.w.Ready(ready); err != nil {
 		return nil // it has gone
 	}
@@ -80,8 +80,8 @@ func (v *session) serve() error {
 	return nil
 }
 
-// full adds a hint to the error of a disk that is full or read-only.
-func (v *session) full(err error) error {
+// diskHint adds a hint to the error of a disk that is full or read-only.
+func (v *session) diskHint(err error) error {
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		return &compute.Error{Op: "workspace", Kind: compute.ErrFailed,
 			Err:  fmt.Errorf("the disk there is full, so the workspace is incomplete: %w", err),
@@ -94,8 +94,8 @@ func (v *session) full(err error) error {
 	return err
 }
 
-// greet reads the announcement.
-func (v *session) greet() error {
+// readAnnounce reads the announcement.
+func (v *session) readAnnounce() error {
 	kind, err := v.r.Kind()
 	if err != nil {
 		return err
@@ -130,7 +130,7 @@ func properKey(key string) bool {
 // enter opens the workspace once its lock is free.
 func (v *session) enter() error {
 	var err error
-	if err = v.whose(); err != nil {
+	if err = v.setOwner(); err != nil {
 		return err
 	}
 	if v.base, err = v.c.openBase(v.dir()); err != nil {
@@ -140,7 +140,7 @@ func (v *session) enter() error {
 		if v.meta, err = openOwn(v.base, path.Join(own, v.key), 0o700); err != nil {
 			return err
 		}
-		gone, err := v.take()
+		gone, err := v.lockWorkspace()
 		if err != nil {
 			return err
 		}
@@ -150,7 +150,7 @@ func (v *session) enter() error {
 		v.leave() // it was removed while we waited
 	}
 	if v.key != v.ask.Key {
-		if err := writeFile(v.meta, aloneFile, nil); err != nil {
+		if err := writeFile(v.meta, privateFile, nil); err != nil {
 			return err
 		}
 	}
@@ -159,7 +159,7 @@ func (v *session) enter() error {
 			return err
 		}
 	}
-	if v.have, err = v.recall(); err != nil {
+	if v.have, err = v.cachedList(); err != nil {
 		return err
 	}
 	if err := v.openTree(); err != nil {
@@ -208,7 +208,7 @@ func openOwn(root *os.Root, name string, mode os.FileMode) (*os.Root, error) {
 // empty removes the contents of the workspace and its records.
 func (v *session) empty() error {
 	// marks an interruption
-	if err := begin(v.meta, &list{id: scan.ID(nil)}); err != nil {
+	if err := recordPending(v.meta, &list{id: scan.ID(nil)}); err != nil {
 		return err
 	}
 	fd, closed, err := descriptor(v.base, ".")
@@ -222,7 +222,7 @@ func (v *session) empty() error {
 	if err := v.meta.Remove(listFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	return errors.Join(done(v.meta), v.meta.RemoveAll(stageDir))
+	return errors.Join(clearPending(v.meta), v.meta.RemoveAll(stageDir))
 }
 
 // descriptor opens a directory and returns its file descriptor.
@@ -265,7 +265,7 @@ func (v *session) leave() {
 // close ends the session. It waits for the commands of the workspace, also for detached ones,
 // before another session may have it.
 func (v *session) close() {
-	v.s.settle("", errors.New("the workspace was given back"))
+	v.s.setResult("", errors.New("the workspace was given back"))
 	v.c.mu.Lock()
 	v.s.gone = true
 	v.c.mu.Unlock()
@@ -277,9 +277,9 @@ func (v *session) close() {
 	if v.key != "" && v.ask != nil && v.key != v.ask.Key { // the session's own workspace
 		v.drop()
 	}
-	v.used()
+	v.touchLock()
 	v.leave()
-	v.tidy()
+	v.prune()
 	if v.base != nil {
 		_ = v.base.Close()
 	}
@@ -305,8 +305,8 @@ const (
 	late = 25 * time.Millisecond
 )
 
-// take waits for the lock. gone means that the workspace was removed meanwhile.
-func (v *session) take() (gone bool, err error) {
+// lockWorkspace waits for the lock. gone means that the workspace was removed meanwhile.
+func (v *session) lockWorkspace() (gone bool, err error) {
 	f, err := v.meta.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return false, err
@@ -322,9 +322,9 @@ func (v *session) take() (gone bool, err error) {
 			return false, pathError("lock", v.key, err)
 		}
 		if v.ask.Own {
-			return true, v.alone()
+			return true, v.usePrivateWorkspace()
 		}
-		v.c.yield(v.key)
+		v.c.endDetached(v.key)
 		if who := holder(f); who != told && who != "" {
 			told = who
 			if err := v.w.Waiting(who); err != nil {
@@ -361,8 +361,8 @@ func sign(f *os.File, who string) {
 // mostWho bounds the bytes of a holder's name.
 const mostWho = 1 << 10
 
-// alone gives the session a workspace of its own, which is removed at its end.
-func (v *session) alone() error {
+// private gives the session a workspace of its own, which is removed at its end.
+func (v *session) usePrivateWorkspace() error {
 	for i := range 10000 {
 		key := fmt.Sprintf("%s.%d", v.ask.Key, i+2)
 		err := v.base.Mkdir(path.Join(own, key), 0o700)
@@ -386,13 +386,13 @@ func holder(f *os.File) string {
 
 // update makes the workspace equal to the tree of the other side.
 func (v *session) update() (*workspace.Ready, error) {
-	t, err := v.listen()
+	t, err := v.readMessages()
 	if err != nil {
 		return nil, err
 	}
 	// the usual case: nothing has changed
 	if t != nil && t.Form == workspace.Same && v.all && !v.have.cut && v.have.id == t.ID && !v.ask.Clean {
-		v.c.know(v.have)
+		v.c.cacheList(v.have)
 		v.got.close(v.meta)
 		return &workspace.Ready{Dir: path.Join(v.dir(), v.key)}, nil
 	}
@@ -404,7 +404,7 @@ func (v *session) update() (*workspace.Ready, error) {
 		if err := v.w.NeedTree(); err != nil {
 			return nil, err
 		}
-		if t, err = v.listen(); err != nil {
+		if t, err = v.readMessages(); err != nil {
 			return nil, err
 		}
 		if want, ok, err = v.wanted(t); err != nil || !ok {
@@ -415,7 +415,7 @@ func (v *session) update() (*workspace.Ready, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := v.gather(p); err != nil {
+	if err := v.stageContents(p); err != nil {
 		return nil, err
 	}
 	if err := v.commit(p); err != nil {
@@ -424,8 +424,9 @@ func (v *session) update() (*workspace.Ready, error) {
 	return &workspace.Ready{Dir: path.Join(v.dir(), v.key), Written: len(p.writes), Removed: len(p.removes)}, nil
 }
 
-// listen reads messages until the other side waits for an answer. It returns the tree, if one came.
-func (v *session) listen() (*workspace.Tree, error) {
+// readMessages reads messages until the other side waits for an answer. It returns the tree, if
+// one came.
+func (v *session) readMessages() (*workspace.Tree, error) {
 	var t *workspace.Tree
 	for {
 		kind, err := v.r.Kind()

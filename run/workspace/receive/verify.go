@@ -18,7 +18,7 @@ import (
 func (v *session) verify() error {
 	var changed atomic.Bool
 	defer func() { v.all = !changed.Load() }()
-	return each(len(v.have.records), func(lo, hi int) error {
+	return parallel(len(v.have.records), func(lo, hi int) error {
 		d := dirs{top: v.tree}
 		defer d.close()
 		for i := lo; i < hi; i++ {
@@ -26,7 +26,7 @@ func (v *session) verify() error {
 				return v.ctx.Err()
 			}
 			rec := &v.have.records[i]
-			if rec.ok = v.stands(&d, rec); !rec.ok {
+			if rec.ok = v.matchesRecord(&d, rec); !rec.ok {
 				changed.Store(true)
 			}
 		}
@@ -37,8 +37,8 @@ func (v *session) verify() error {
 // few pieces of work are not worth a second goroutine.
 const few = 256
 
-// each does n pieces of work in a few goroutines, each a stretch in order.
-func each(n int, do func(lo, hi int) error) error {
+// parallel does n pieces of work in a few goroutines, each a stretch in order.
+func parallel(n int, do func(lo, hi int) error) error {
 	workers := min(runtime.GOMAXPROCS(0), 4, n/few+1)
 	if workers <= 1 {
 		return do(0, n)
@@ -52,9 +52,9 @@ func each(n int, do func(lo, hi int) error) error {
 	return errors.Join(errs...)
 }
 
-// stands reports whether a file matches its record. After an interrupted sync it compares the
-// contents, else the state that a change would alter.
-func (v *session) stands(d *dirs, rec *record) bool {
+// matchesRecord reports whether a file matches its record. After an interrupted sync it compares
+// the contents, else the state that a change would alter.
+func (v *session) matchesRecord(d *dirs, rec *record) bool {
 	fd, base, err := d.parent(rec.Path)
 	if err != nil {
 		return false

@@ -32,14 +32,14 @@ const (
 
 // differs compares a file with git's index, which was written at the given time. The file's
 // attributes decide if they can be trusted, else its raw contents. No filter of git runs.
-func (s *scanner) differs(found *sight, t *tracked, written time.Time) Changed {
+func (s *scanner) differs(found *foundPath, t *tracked, written time.Time) Changed {
 	switch {
 	case !t.merged:
 		return FilesChanged
 	case t.hidden, t.module && found.what == lookDir:
 		return Unchanged
 	case found.what == lookLink:
-		return unlike(t, func(w io.Writer) error {
+		return differsFromIndex(t, func(w io.Writer) error {
 			_, err := fmt.Fprintf(w, "blob %d\x00%s", len(found.Target), found.Target)
 			return err
 		})
@@ -51,7 +51,7 @@ func (s *scanner) differs(found *sight, t *tracked, written time.Time) Changed {
 	if s.compared++; s.compared > mostCompared || found.id.size > mostBytes {
 		return Unsure
 	}
-	return unlike(t, func(w io.Writer) error {
+	return differsFromIndex(t, func(w io.Writer) error {
 		f, err := openFile(s.at.root, found.Path)
 		if err != nil {
 			return err
@@ -65,8 +65,8 @@ func (s *scanner) differs(found *sight, t *tracked, written time.Time) Changed {
 	})
 }
 
-// unlike hashes contents as git does, and compares the hash with the index.
-func unlike(t *tracked, write func(io.Writer) error) Changed {
+// differsFromIndex hashes contents as git does, and compares the hash with the index.
+func differsFromIndex(t *tracked, write func(io.Writer) error) Changed {
 	h := sha1.New()
 	if err := write(h); err != nil || [20]byte(h.Sum(nil)) != t.blob {
 		return FilesChanged

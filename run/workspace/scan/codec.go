@@ -26,7 +26,7 @@ var errLimit = errors.New("over the limit")
 // returns an error, and the caller must discard what was written.
 func Encode(w io.Writer, entries []Entry) error {
 	buf := append(make([]byte, 0, 16<<10), header...)
-	var order ordered
+	var order orderChecker
 	for i := range entries {
 		e := &entries[i]
 		if err := order.add(entries[:i], e); err != nil {
@@ -71,7 +71,7 @@ func Decode(r io.Reader, limits Limits) ([]Entry, error) {
 		return nil, err
 	}
 	var entries []Entry
-	var order ordered
+	var order orderChecker
 	for {
 		kind, err := in.ReadByte()
 		if err != nil {
@@ -121,6 +121,7 @@ func (d *decoder) header() error {
 	return nil
 }
 
+// entry reads an entry. Its path begins with as much of the path before it as the two share.
 func (d *decoder) entry(kind Kind, before string) (Entry, error) {
 	e := Entry{Kind: kind}
 	shared, err := d.number(uint64(len(before)))
@@ -200,14 +201,14 @@ func cut(err error) error {
 	return err
 }
 
-// ordered checks a list entry by entry. Each must be valid, follow the one before, and not lie
+// orderChecker checks a list entry by entry. Each must be valid, follow the one before, and not lie
 // below a file or link.
-type ordered struct {
+type orderChecker struct {
 	parent string // the last parent that was looked up
 }
 
 // add checks that e may follow the entries before it.
-func (o *ordered) add(before []Entry, e *Entry) error {
+func (o *orderChecker) add(before []Entry, e *Entry) error {
 	if err := e.Check(); err != nil {
 		return err
 	}

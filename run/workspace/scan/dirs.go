@@ -19,7 +19,7 @@ type Places struct {
 // Watched returns the places of a tree that a scan with these options returned. Directories that
 // are ignored as a whole are left out.
 func Watched(ctx context.Context, opt Options, tree *Tree) (Places, error) {
-	s := &scanner{opt: opt, at: place{root: tree.Root}}
+	s := &scanner{opt: opt, at: treeRoot{root: tree.Root}}
 	if tree.Git {
 		s.at.top = workTree(tree.Root)
 	}
@@ -57,7 +57,7 @@ func Watched(ctx context.Context, opt Options, tree *Tree) (Places, error) {
 				out.Git = append(out.Git, git)
 			}
 		}
-		if level, err = s.deeper(ctx, level, known); err != nil {
+		if level, err = s.listBelow(ctx, level, known); err != nil {
 			return Places{}, err
 		}
 	}
@@ -67,8 +67,8 @@ func Watched(ctx context.Context, opt Options, tree *Tree) (Places, error) {
 // branch is a directory of a tree, with the top of its git work tree.
 type branch struct{ dir, top string }
 
-// deeper lists the directories below others, without those that git or the rules exclude.
-func (s *scanner) deeper(ctx context.Context, level []branch, known map[string]bool) ([]branch, error) {
+// listBelow lists the directories below others, without those that git or the rules exclude.
+func (s *scanner) listBelow(ctx context.Context, level []branch, known map[string]bool) ([]branch, error) {
 	c := cursor{root: s.fd}
 	defer c.close()
 	var next []branch
@@ -82,9 +82,9 @@ func (s *scanner) deeper(ctx context.Context, level []branch, known map[string]b
 		for _, e := range entries {
 			path := join(b.dir, e.Name())
 			switch {
-			case !e.IsDir(), alwaysOut(path, true), s.rules.out(path, true):
-			case b.top == "" && isAside(e.Name()):
-			case b.top == "", known[path], s.include.mayMean(path):
+			case !e.IsDir(), neverSent(path, true), s.rules.out(path, true):
+			case b.top == "" && isUnsentDir(e.Name()):
+			case b.top == "", known[path], s.include.mayMatchBelow(path):
 				next = append(next, branch{path, b.top})
 			default:
 				doubtful[b.top] = append(doubtful[b.top], path)

@@ -93,7 +93,7 @@ func (t *Tree) Place(path string) (dir, name string) {
 func (t *Tree) Add(more []Entry) error {
 	all := slices.Concat(t.Entries, more)
 	slices.SortFunc(all, func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
-	var order ordered
+	var order orderChecker
 	var sum int64
 	for i := range all {
 		if err := order.add(all[:i], &all[i]); err != nil {

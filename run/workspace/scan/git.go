@@ -168,6 +168,7 @@ type bounded struct {
 	cut  bool
 }
 
+// Write writes p while there is room. Beyond that it fails, or drops the rest if cut is set.
 func (b *bounded) Write(p []byte) (int, error) {
 	n := len(p)
 	if n > b.left {

@@ -17,11 +17,13 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 64<<10); return &b }
 
 // hash reads the files at these indexes of sights and sets their sums. All facts of a file are then
 // from one moment.
-func (s *scanner) hash(ctx context.Context, sights []sight, which []int) error {
-	return spread(ctx, s.fd, len(which), 8, func(c *cursor, i int) error { return s.hashOne(ctx, c, &sights[which[i]]) })
+func (s *scanner) hash(ctx context.Context, sights []foundPath, which []int) error {
+	return parallel(ctx, s.fd, len(which), 8, func(c *cursor, i int) error { return s.hashOne(ctx, c, &sights[which[i]]) })
 }
 
-func (s *scanner) hashOne(ctx context.Context, c *cursor, t *sight) error {
+// hashOne reads and hashes one file. It reads a file that changes meanwhile again, readTries
+// times in all.
+func (s *scanner) hashOne(ctx context.Context, c *cursor, t *foundPath) error {
 	for range readTries {
 		fd, err := c.open(t.Path)
 		if err == nil {
@@ -36,8 +38,8 @@ func (s *scanner) hashOne(ctx context.Context, c *cursor, t *sight) error {
 		case err == nil: // it changed while it was read
 		case err == errOtherKind, gone(err), err == unix.ENXIO:
 			// a link, a socket, or nothing any more
-			*t = sight{Entry: Entry{Path: t.Path}}
-			if err := s.seeOne(c, t); err != nil || t.what != lookFile {
+			*t = foundPath{Entry: Entry{Path: t.Path}}
+			if err := s.statOne(c, t); err != nil || t.what != lookFile {
 				return err
 			}
 		case ctx.Err() != nil:
@@ -46,14 +48,14 @@ func (s *scanner) hashOne(ctx context.Context, c *cursor, t *sight) error {
 			return unreadable(t.Path, err)
 		}
 	}
-	return changing("%q changes while it is read, %d times now", t.Path, readTries)
+	return changingError("%q changes while it is read, %d times now", t.Path, readTries)
 }
 
 // errOtherKind says that the path is no regular file any more.
 var errOtherKind = unix.EISDIR
 
 // read hashes an open file and updates its sight. whole reports whether the file stayed the same.
-func (s *scanner) read(ctx context.Context, fd int, t *sight) (whole bool, err error) {
+func (s *scanner) read(ctx context.Context, fd int, t *foundPath) (whole bool, err error) {
 	var before, after unix.Stat_t
 	if err := again(func() error { return unix.Fstat(fd, &before) }); err != nil {
 		return false, err
@@ -89,6 +91,7 @@ type descriptor struct {
 	fd  int
 }
 
+// Read reads from the descriptor until ctx is done.
 func (d *descriptor) Read(b []byte) (n int, err error) {
 	if err := d.ctx.Err(); err != nil {
 		return 0, err

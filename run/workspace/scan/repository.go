@@ -228,22 +228,22 @@ func (m *maker) entries() ([]Entry, error) {
 	}
 	defer root.Close()
 	s.fd = int(root.Fd())
-	var sights []sight
+	var sights []foundPath
 	err = filepath.WalkDir(m.dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || path == m.dir {
 			return err
 		}
 		rel, err := filepath.Rel(m.dir, path)
-		sights = append(sights, sight{Entry: Entry{Path: filepath.ToSlash(rel)}})
+		sights = append(sights, foundPath{Entry: Entry{Path: filepath.ToSlash(rel)}})
 		return err
 	})
 	if err == nil {
-		err = s.see(m.ctx, sights)
+		err = s.statAll(m.ctx, sights)
 	}
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(sights, func(a, b sight) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(sights, func(a, b foundPath) int { return strings.Compare(a.Path, b.Path) })
 	var files []int
 	for i := range sights {
 		if sights[i].what == lookFile {

@@ -47,7 +47,7 @@ const scanTries = 3
 // scanner is one scan.
 type scanner struct {
 	opt     Options
-	at      place
+	at      treeRoot
 	fd      int // the root
 	rules   *filter
 	include patterns
@@ -68,7 +68,7 @@ func Scan(ctx context.Context, opt Options) (*Tree, error) {
 		s.opt.began = time.Now()
 	}
 	var err error
-	if s.at, err = opt.place(); err != nil {
+	if s.at, err = opt.findRoot(); err != nil {
 		return nil, err
 	}
 	root, err := openRoot(s.at.root)
@@ -119,20 +119,20 @@ func (s *scanner) readRules() error {
 // once scans the tree once.
 func (s *scanner) once(ctx context.Context) (*Tree, error) {
 	s.tree = &Tree{Root: s.at.root, Sub: s.at.sub, Git: s.at.top != ""}
-	var memory []known
+	var memory []cachedHash
 	var file string
 	group, within := errgroup.WithContext(ctx)
 	if s.opt.Cache != "" && !s.opt.Unread {
-		file = memoryFile(s.opt.Cache, s.at.root)
-		group.Go(func() error { memory = recall(file, s.at.root); return nil })
+		file = hashCacheFile(s.opt.Cache, s.at.root)
+		group.Go(func() error { memory = readHashCache(file, s.at.root); return nil })
 	}
-	var sights []sight
+	var sights []foundPath
 	group.Go(func() (err error) { sights, err = s.find(within); return err })
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(sights, func(a, b sight) int { return cmp.Compare(a.Path, b.Path) })
-	sights = slices.CompactFunc(sights, func(a, b sight) bool { return a.Path == b.Path })
+	slices.SortFunc(sights, func(a, b foundPath) int { return cmp.Compare(a.Path, b.Path) })
+	sights = slices.CompactFunc(sights, func(a, b foundPath) bool { return a.Path == b.Path })
 	if s.opt.Unread {
 		return s.tree, s.build(sights)
 	}
@@ -148,22 +148,22 @@ func (s *scanner) once(ctx context.Context) (*Tree, error) {
 	}
 	if file != "" && slices.ContainsFunc(unknown, func(i int) bool { return settled(&sights[i].id, s.opt.began) }) {
 		// on failure only the next scan takes longer
-		_ = remember(file, s.at.root, sights, s.opt.began)
+		_ = writeHashCache(file, s.at.root, sights, s.opt.began)
 		forget(s.opt.Cache, s.opt.began)
 	} else if file != "" && len(memory) > 0 {
-		touch(file, s.opt.began)
+		touchCache(file, s.opt.began)
 	}
 	return s.tree, nil
 }
 
 // find lists the paths that belong to the tree, with their attributes but without their contents.
-func (s *scanner) find(ctx context.Context) ([]sight, error) {
+func (s *scanner) find(ctx context.Context) ([]foundPath, error) {
 	if s.at.top == "" {
 		sights, err := s.walk(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if err := s.see(ctx, sights); err != nil {
+		if err := s.statAll(ctx, sights); err != nil {
 			return nil, err
 		}
 		var bytes int64
@@ -181,13 +181,13 @@ func (s *scanner) find(ctx context.Context) ([]sight, error) {
 	}
 	more, err := s.included(ctx)
 	if err == nil {
-		err = s.see(ctx, more)
+		err = s.statAll(ctx, more)
 	}
 	return append(sights, more...), err
 }
 
 // gitTree lists the files of the git work tree at top, from the directory prefix of the root on.
-func (s *scanner) gitTree(ctx context.Context, prefix, top string) ([]sight, error) {
+func (s *scanner) gitTree(ctx context.Context, prefix, top string) ([]foundPath, error) {
 	dir := filepath.Join(s.at.root, prefix)
 	from, err := filepath.Rel(top, dir)
 	if err != nil {
@@ -226,8 +226,8 @@ func (s *scanner) gitTree(ctx context.Context, prefix, top string) ([]sight, err
 			return nil, err
 		}
 		if len(more) == 0 {
-			more = []sight{{Entry: Entry{Path: module}}}
-			if err := s.see(ctx, more); err != nil {
+			more = []foundPath{{Entry: Entry{Path: module}}}
+			if err := s.statAll(ctx, more); err != nil {
 				return nil, err
 			}
 		}
@@ -238,7 +238,7 @@ func (s *scanner) gitTree(ctx context.Context, prefix, top string) ([]sight, err
 
 // gitPaths lists the files of one git work tree. It reads the tracked paths from the index while
 // git lists the rest. If the index changes meanwhile, or has another form, git lists everything.
-func (s *scanner) gitPaths(ctx context.Context, dir, from, prefix, top string) ([]sight, error) {
+func (s *scanner) gitPaths(ctx context.Context, dir, from, prefix, top string) ([]foundPath, error) {
 	git := gitTracked{}
 	var err error
 	if git.dir, err = gitDir(top); err != nil {
@@ -248,7 +248,7 @@ func (s *scanner) gitPaths(ctx context.Context, dir, from, prefix, top string) (
 	if err == nil {
 		group, within := errgroup.WithContext(ctx)
 		var others []string
-		var sights []sight
+		var sights []foundPath
 		group.Go(func() (err error) { others, err = untracked(within, dir); return err })
 		group.Go(func() (err error) {
 			sights, err = s.seeTracked(within, prefix, below(git.list, from), git.stamp)
@@ -276,24 +276,24 @@ func (s *scanner) gitPaths(ctx context.Context, dir, from, prefix, top string) (
 
 // seeTracked looks at the tracked paths. stamp tells when the index was written; nil if that is
 // unknown.
-func (s *scanner) seeTracked(ctx context.Context, prefix string, list []tracked, stamp os.FileInfo) ([]sight, error) {
-	sights := make([]sight, 0, len(list)+64)
+func (s *scanner) seeTracked(ctx context.Context, prefix string, list []tracked, stamp os.FileInfo) ([]foundPath, error) {
+	sights := make([]foundPath, 0, len(list)+64)
 	places := make([]int, 0, len(list))
 	for i := range list {
 		path := join(prefix, list[i].path)
-		if alwaysOut(path, false) || s.rules.out(path, list[i].module) {
+		if neverSent(path, false) || s.rules.out(path, list[i].module) {
 			continue
 		}
 		if err := CheckPath(path); err != nil {
 			return nil, refused("", "git's index: %w", err)
 		}
-		sights = append(sights, sight{Entry: Entry{Path: path}, module: list[i].module})
+		sights = append(sights, foundPath{Entry: Entry{Path: path}, module: list[i].module})
 		places = append(places, i)
 	}
 	if s.opt.stray != nil {
 		s.opt.stray()
 	}
-	if err := s.see(ctx, sights); err != nil {
+	if err := s.statAll(ctx, sights); err != nil {
 		return nil, err
 	}
 	for i := range sights {
@@ -308,7 +308,7 @@ func (s *scanner) seeTracked(ctx context.Context, prefix string, list []tracked,
 }
 
 // seeOthers looks at untracked paths and adds them to the tracked ones.
-func (s *scanner) seeOthers(ctx context.Context, prefix string, sights []sight, others []string) ([]sight, error) {
+func (s *scanner) seeOthers(ctx context.Context, prefix string, sights []foundPath, others []string) ([]foundPath, error) {
 	first := len(sights)
 	if len(others) > 0 {
 		s.tree.Changed = FilesChanged
@@ -316,19 +316,19 @@ func (s *scanner) seeOthers(ctx context.Context, prefix string, sights []sight, 
 	for _, name := range others {
 		name, dir := strings.CutSuffix(name, "/") // another repository that is no submodule
 		path := join(prefix, name)
-		if alwaysOut(path, dir) || s.rules.out(path, dir) {
+		if neverSent(path, dir) || s.rules.out(path, dir) {
 			continue
 		}
 		if err := CheckPath(path); err != nil {
 			return nil, refused("", "git names a file that cannot be: %w", err)
 		}
-		sights = append(sights, sight{Entry: Entry{Path: path}, module: dir})
+		sights = append(sights, foundPath{Entry: Entry{Path: path}, module: dir})
 	}
-	return sights, s.see(ctx, sights[first:])
+	return sights, s.statAll(ctx, sights[first:])
 }
 
 // match takes the sums of unchanged files from memory. It returns the indexes of the others.
-func match(sights []sight, memory []known) (unknown []int) {
+func match(sights []foundPath, memory []cachedHash) (unknown []int) {
 	m := 0
 	for i := range sights {
 		t := &sights[i]
@@ -348,7 +348,7 @@ func match(sights []sight, memory []known) (unknown []int) {
 }
 
 // guard checks the amount to read, which will have to be sent too, before reading takes hours.
-func (s *scanner) guard(sights []sight, unknown []int) error {
+func (s *scanner) guard(sights []foundPath, unknown []int) error {
 	var bytes int64
 	for _, i := range unknown {
 		bytes += sights[i].Size
@@ -366,10 +366,10 @@ func (s *scanner) guard(sights []sight, unknown []int) error {
 }
 
 // build makes the tree from the sights.
-func (s *scanner) build(sights []sight) error {
+func (s *scanner) build(sights []foundPath) error {
 	tree := s.tree
 	tree.Entries = make([]Entry, 0, len(sights))
-	var order ordered
+	var order orderChecker
 	for i := range sights {
 		t := &sights[i]
 		switch t.what {
@@ -388,7 +388,7 @@ func (s *scanner) build(sights []sight) error {
 			}
 		}
 		if err := order.add(tree.Entries, &t.Entry); err != nil {
-			return changing("%s %w: %w", s.at.root, errContradiction, err)
+			return changingError("%s %w: %w", s.at.root, errContradiction, err)
 		}
 		tree.Entries = append(tree.Entries, t.Entry)
 		tree.Bytes += t.Size
@@ -400,9 +400,9 @@ func (s *scanner) build(sights []sight) error {
 }
 
 // parentOf reports whether one of the sights that sort after a directory is below it.
-func (s *scanner) parentOf(after []sight, dir string) bool {
+func (s *scanner) parentOf(after []foundPath, dir string) bool {
 	below := dir + "/"
-	i, _ := slices.BinarySearchFunc(after, below, func(t sight, p string) int { return strings.Compare(t.Path, p) })
+	i, _ := slices.BinarySearchFunc(after, below, func(t foundPath, p string) int { return strings.Compare(t.Path, p) })
 	for ; i < len(after) && strings.HasPrefix(after[i].Path, below); i++ {
 		if after[i].what != lookGone && after[i].what != lookSpecial {
 			return true
@@ -428,8 +428,8 @@ func readAll(f *os.File, most int64) (string, error) {
 	return string(text[:n]), err
 }
 
-// touch marks a memory as in use, now and then.
-func touch(file string, now time.Time) {
+// touchCache marks a file of hashes as in use, now and then.
+func touchCache(file string, now time.Time) {
 	if info, err := os.Stat(file); err == nil && now.Sub(info.ModTime()) > memoryAge/4 {
 		_ = os.Chtimes(file, now, now)
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"slices"
-	"strings"
 )
 
 // The limits of a directory without git, unless the user asks for it.
@@ -14,27 +12,22 @@ const (
 	plainBytes   = 64 << 20
 )
 
-// aside are directories of version control, and our own, which are never sent.
-var aside = []string{".git", ".hg", ".svn", ".jj", ".hostler"}
-
-func isAside(name string) bool { return slices.Contains(aside, name) }
-
-// walk lists a plain directory with its empty directories. It leaves out those of aside, and what
-// the rules exclude.
-func (s *scanner) walk(ctx context.Context) ([]sight, error) {
+// walk lists a plain directory with its empty directories. It leaves out unsentDirs and what the
+// rules exclude.
+func (s *scanner) walk(ctx context.Context) ([]foundPath, error) {
 	c := cursor{root: s.fd}
 	defer c.close()
-	var out []sight
+	var out []foundPath
 	count := 0
 	err := s.descend(ctx, &c, "", func(dir, name string, isDir bool) (into bool, err error) {
 		path := join(dir, name)
-		if isAside(name) || s.rules.out(path, isDir) {
+		if isUnsentDir(name) || s.rules.out(path, isDir) {
 			return false, nil
 		}
 		if count++; count > plainEntries && !s.opt.Plain {
 			return false, s.tooMuch("more than %d files and directories", plainEntries)
 		}
-		out = append(out, sight{Entry: Entry{Path: path}})
+		out = append(out, foundPath{Entry: Entry{Path: path}})
 		return isDir, nil
 	})
 	return out, err
@@ -46,46 +39,24 @@ func (s *scanner) tooMuch(format string, args ...any) error {
 }
 
 // included lists the files that match sync.include, even if git ignores them.
-func (s *scanner) included(ctx context.Context) ([]sight, error) {
+func (s *scanner) included(ctx context.Context) ([]foundPath, error) {
 	c := cursor{root: s.fd}
 	defer c.close()
-	var out []sight
+	var out []foundPath
 	wanted := s.include.filter()
 	err := s.descend(ctx, &c, "", func(dir, name string, isDir bool) (into bool, err error) {
 		path := join(dir, name)
 		switch {
-		case alwaysOut(path, isDir), s.rules.out(path, isDir):
+		case neverSent(path, isDir), s.rules.out(path, isDir):
 			return false, nil
 		case isDir:
-			return wanted.out(path, true) || s.include.mayMean(path), nil
+			return wanted.out(path, true) || s.include.mayMatchBelow(path), nil
 		case wanted.out(path, false):
-			out = append(out, sight{Entry: Entry{Path: path}})
+			out = append(out, foundPath{Entry: Entry{Path: path}})
 		}
 		return false, nil
 	})
 	return out, err
-}
-
-// mayMean reports whether a rule may match something below a directory.
-func (p patterns) mayMean(dir string) bool {
-	return slices.ContainsFunc(p.rules, func(r rule) bool {
-		return !r.negated && (r.nameOnly || strings.HasPrefix(r.prefix, dir+"/") || r.rest != nil && strings.HasPrefix(dir+"/", r.prefix))
-	})
-}
-
-// alwaysOut reports whether a path of a git work tree belongs to git or to hostler.
-func alwaysOut(path string, dir bool) bool {
-	if !strings.Contains(path, ".git") && !strings.Contains(path, ".hostler") {
-		return false
-	}
-	for rest, more := path, true; more; {
-		var part string
-		part, rest, more = strings.Cut(rest, "/")
-		if part == ".git" || part == ".hostler" && (more || dir) {
-			return true
-		}
-	}
-	return false
 }
 
 // descend visits everything below a directory, and enters the directories that the callback

@@ -120,15 +120,15 @@ func (s *Session) content(root int, name string, e *scan.Entry) error {
 			return ErrChanged
 		}
 		if err := s.w.Content(e.Sum, e.Size); err != nil {
-			return s.why(err)
+			return s.breakReason(err)
 		}
 		if _, err := s.w.Write(b); err != nil {
-			return s.why(err)
+			return s.breakReason(err)
 		}
 		return nil
 	}
 	if err := s.w.Content(e.Sum, e.Size); err != nil {
-		return s.why(err)
+		return s.breakReason(err)
 	}
 	b := make([]byte, workspace.MaxBlock)
 	for left := e.Size; left > 0; {
@@ -138,7 +138,7 @@ func (s *Session) content(root int, name string, e *scan.Entry) error {
 		}
 		h.Write(b[:n])
 		if _, err := s.w.Write(b[:n]); err != nil {
-			return s.why(err)
+			return s.breakReason(err)
 		}
 		left -= int64(n)
 	}

@@ -27,14 +27,14 @@ type Pack struct {
 
 	mu       sync.Mutex
 	closed   bool
-	portions map[workspace.Sum]*portion
+	portions map[workspace.Sum]*packedPart
 	made     int
 }
 
 // NewPack returns a Pack with its files in dir, which it makes if needed. The caller closes it
 // after the sessions that use it.
 func NewPack(dir string) *Pack {
-	return &Pack{dir: dir, portions: make(map[workspace.Sum]*portion)}
+	return &Pack{dir: dir, portions: make(map[workspace.Sum]*packedPart)}
 }
 
 // Made returns how many lists and contents were packed so far.
@@ -67,7 +67,7 @@ const spare = 64 << 20
 
 // portion returns the packed data of a key, and has fill write it if there is none. Before packing
 // it has at most size bytes. It returns nil if the session must pack for itself.
-func (p *Pack) portion(key workspace.Sum, size int64, pack func(dst, src []byte) []byte, fill func(*workspace.Writer) error) *portion {
+func (p *Pack) portion(key workspace.Sum, size int64, pack func(dst, src []byte) []byte, fill func(*workspace.Writer) error) *packedPart {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -76,11 +76,11 @@ func (p *Pack) portion(key workspace.Sum, size int64, pack func(dst, src []byte)
 	if one := p.portions[key]; one != nil {
 		return one
 	}
-	file, err := spool(p.dir, size)
+	file, err := tempFile(p.dir, size)
 	if err != nil {
 		return nil
 	}
-	one := &portion{file: file}
+	one := &packedPart{file: file}
 	one.more.L = &one.mu
 	p.portions[key] = one
 	p.made++
@@ -101,7 +101,7 @@ func (p *Pack) portion(key workspace.Sum, size int64, pack func(dst, src []byte)
 }
 
 // forget makes the next use of a key pack again. Readers of the old portion keep its file.
-func (p *Pack) forget(key workspace.Sum, one *portion) {
+func (p *Pack) forget(key workspace.Sum, one *packedPart) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.portions[key] == one {
@@ -109,8 +109,8 @@ func (p *Pack) forget(key workspace.Sum, one *portion) {
 	}
 }
 
-// spool makes an unnamed file if the disk has room for so many bytes.
-func spool(dir string, size int64) (*os.File, error) {
+// tempFile makes an unnamed file if the disk has room for so many bytes.
+func tempFile(dir string, size int64) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -129,9 +129,9 @@ func spool(dir string, size int64) (*os.File, error) {
 	return f, nil
 }
 
-// portion is a list or some contents in packed blocks. One goroutine writes it. Any number may read
-// it, even before it is complete.
-type portion struct {
+// packedPart is a list or some contents in packed blocks. One goroutine writes it. Any number
+// may read it, even before it is complete.
+type packedPart struct {
 	file *os.File // the garbage collector closes it once the Pack forgets it
 
 	mu   sync.Mutex
@@ -141,7 +141,7 @@ type portion struct {
 }
 
 // Write implements io.Writer. Only the goroutine that makes the portion calls it.
-func (o *portion) Write(b []byte) (int, error) {
+func (o *packedPart) Write(b []byte) (int, error) {
 	o.mu.Lock()
 	at, end := o.size, o.end
 	o.mu.Unlock()
@@ -161,7 +161,7 @@ func (o *portion) Write(b []byte) (int, error) {
 }
 
 // stop ends the portion. Only the first call counts.
-func (o *portion) stop(why error) {
+func (o *packedPart) stop(why error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.end == nil {
@@ -171,7 +171,7 @@ func (o *portion) stop(why error) {
 }
 
 // copyTo sends the whole portion, and waits for the rest of it.
-func (o *portion) copyTo(w *workspace.Writer) error {
+func (o *packedPart) copyTo(w *workspace.Writer) error {
 	buf := make([]byte, 128<<10)
 	for at := int64(0); ; {
 		o.mu.Lock()

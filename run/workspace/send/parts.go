@@ -13,8 +13,8 @@ import (
 // mostChunks bounds the chunks that the other side may announce in a session: those of some 50 GiB.
 const mostChunks = 1 << 20
 
-// partly reads which chunks of wanted contents the other side has.
-func (s *Session) partly() error {
+// readParts reads which chunks of wanted contents the other side has.
+func (s *Session) readParts() error {
 	sum, have, err := s.r.WantParts()
 	if err != nil {
 		return err
@@ -34,7 +34,7 @@ func (s *Session) parts(f *os.File, e *scan.Entry, have []workspace.Chunk) error
 		index[c] = i
 	}
 	if err := s.w.Parts(e.Sum, e.Size); err != nil {
-		return s.why(err)
+		return s.breakReason(err)
 	}
 	h := sha256.New()
 	err := workspace.Cut(io.LimitReader(f, e.Size), func(b []byte) error {
@@ -44,7 +44,7 @@ func (s *Session) parts(f *os.File, e *scan.Entry, have []workspace.Chunk) error
 			write = func() error { return s.w.Part(i) }
 		}
 		if err := write(); err != nil {
-			return s.why(err)
+			return s.breakReason(err)
 		}
 		return nil
 	})

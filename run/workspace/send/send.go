@@ -29,10 +29,10 @@ type Options struct {
 	Compress bool
 	Limits   workspace.Limits // for unused workspaces
 	// the file that remembers the workspace's list; "" remembers nothing
-	State   string
-	Pack    *Pack            // shared with other sessions of this root; nil: none
-	Waiting func(who string) // is told which user has the workspace now; may be nil
-	Said    func()           // called once, when the command may be sent; may be nil
+	State     string
+	Pack      *Pack            // shared with other sessions of this root; nil: none
+	Waiting   func(who string) // is told which user has the workspace now; may be nil
+	Announced func()           // called once, when the command may be sent; may be nil
 }
 
 // Result sums up a sync.
@@ -135,7 +135,7 @@ func (s *Session) Sync(ctx context.Context, t *scan.Tree) (Result, error) {
 }
 
 func (s *Session) sync(t *scan.Tree) error {
-	msg, small, complete := s.opening(t)
+	msg, small, complete := s.firstMessage(t)
 	err := s.tree(msg)
 	if err == nil {
 		err = s.contents(t, small)
@@ -144,11 +144,11 @@ func (s *Session) sync(t *scan.Tree) error {
 		err = s.turn()
 	}
 	if err != nil {
-		return s.why(err)
+		return s.breakReason(err)
 	}
 	said := sync.OnceFunc(func() {
-		if s.opt.Said != nil {
-			s.opt.Said()
+		if s.opt.Announced != nil {
+			s.opt.Announced()
 		}
 	})
 	if complete {
@@ -157,7 +157,7 @@ func (s *Session) sync(t *scan.Tree) error {
 	for {
 		kind, err := s.r.Kind()
 		if err != nil {
-			return s.why(err)
+			return s.breakReason(err)
 		}
 		switch kind {
 		case workspace.KindWaiting:
@@ -173,7 +173,7 @@ func (s *Session) sync(t *scan.Tree) error {
 				err = s.turn()
 			}
 		case workspace.KindWantParts: // KindWant follows
-			err = s.partly()
+			err = s.readParts()
 		case workspace.KindWant:
 			var sums []workspace.Sum
 			if sums, err = s.r.Want(); err == nil {
@@ -197,7 +197,7 @@ func (s *Session) sync(t *scan.Tree) error {
 			return lost(fmt.Errorf("the other side says something of kind %d", kind))
 		}
 		if err != nil {
-			return s.why(err)
+			return s.breakReason(err)
 		}
 	}
 }
@@ -211,8 +211,8 @@ func lost(err error) error {
 	return &compute.Error{Op: "sync", Kind: compute.ErrLost, Err: err}
 }
 
-// why returns the reason why the stream broke: the other side's error, if it sent one.
-func (s *Session) why(err error) error {
+// breakReason returns the reason why the stream broke: the other side's error, if it sent one.
+func (s *Session) breakReason(err error) error {
 	var told *compute.Error
 	if errors.Is(err, ErrChanged) || errors.As(err, &told) {
 		return err
@@ -240,9 +240,9 @@ func (s *Session) why(err error) error {
 	return lost(fmt.Errorf("the other side ended while the workspace was being synchronised: %w", err))
 }
 
-// opening returns the first message and the files whose contents go with it. complete says that the
-// other side will most likely need no more.
-func (s *Session) opening(t *scan.Tree) (msg *workspace.Tree, small []*scan.Entry, complete bool) {
+// firstMessage returns the first message and the files whose contents go with it. complete says
+// that the other side will most likely need no more.
+func (s *Session) firstMessage(t *scan.Tree) (msg *workspace.Tree, small []*scan.Entry, complete bool) {
 	msg = &workspace.Tree{ID: t.ID, Form: workspace.Whole, Entries: t.Entries, Hidden: t.Hidden}
 	var base []scan.Entry
 	if !s.opt.Fresh {

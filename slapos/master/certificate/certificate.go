@@ -62,7 +62,7 @@ func Revoke(b ledger.View, holder string) error {
 		return err
 	}
 	for _, c := range all {
-		if err := b.Save(ledger.Gone(record.KindOther, ledger.Key("certificate", c.Serial))); err != nil {
+		if err := b.Save(ledger.Deletion(record.KindOther, ledger.Key("certificate", c.Serial))); err != nil {
 			return err
 		}
 	}
@@ -78,7 +78,7 @@ func (m *Certificates) certify(ctx context.Context, c *record.Certificate, may f
 	if !plainName().MatchString(c.Name) {
 		return nil, badName(c.Name)
 	}
-	if err := m.ledger.Fresh(ctx); err != nil {
+	if err := m.ledger.Refresh(ctx); err != nil {
 		return nil, err
 	}
 	// before there is a key
@@ -104,7 +104,7 @@ func (m *Certificates) certify(ctx context.Context, c *record.Certificate, may f
 		}
 		for _, old := range all {
 			if now.After(old.Until) {
-				if err := b.Save(ledger.Gone(record.KindOther, ledger.Key("certificate", old.Serial))); err != nil {
+				if err := b.Save(ledger.Deletion(record.KindOther, ledger.Key("certificate", old.Serial))); err != nil {
 					return err
 				}
 			}
@@ -123,6 +123,8 @@ func (m *Certificates) ComputerCertificate(ctx context.Context, who access.Who, 
 	return m.certify(ctx, &record.Certificate{Of: record.CertifiedComputer, Name: guid}, m.mayCertify(who, guid))
 }
 
+// mayCertify checks that who owns the computer. An unknown computer is refused to all but a
+// caller with every right.
 func (m *Certificates) mayCertify(who access.Who, guid string) func(b ledger.View) error {
 	return func(b ledger.View) error {
 		c, err := b.Computer(guid)
@@ -192,7 +194,7 @@ func (m *Certificates) InstanceCertificate(ctx context.Context, who access.Who, 
 	if m.authority == nil {
 		return &proto.Certificate{}, nil // as the reference's micro-master answers
 	}
-	if err := cmp.Or(who.Holds(n), m.ledger.Fresh(ctx)); err != nil {
+	if err := cmp.Or(who.Holds(n), m.ledger.Refresh(ctx)); err != nil {
 		return nil, err
 	}
 	var last *record.Certificate
@@ -223,10 +225,10 @@ const renewBefore = 120 * 24 * time.Hour
 // Certified is the holder of the certificate with a serial number, which the master's authority has
 // signed. compute.ErrDenied: it is revoked, or this master's store does not know it.
 func (m *Certificates) Certified(ctx context.Context, serial string) (who access.Who, err error) {
-	if err := m.ledger.Fresh(ctx); err != nil {
+	if err := m.ledger.Refresh(ctx); err != nil {
 		return access.Who{}, err
 	}
-	mem, done := m.ledger.Look()
+	mem, done := m.ledger.RLock()
 	defer done()
 	c := mem.BySerial[serial]
 	if c == nil || time.Now().After(c.Until) {

@@ -55,7 +55,7 @@ func (m *Certificates) NewToken(ctx context.Context, who access.Who, t record.To
 		return "", until, badName(t.Computer)
 	}
 	if t.Computer != "" && !who.All {
-		if err := cmp.Or(m.ledger.Fresh(ctx), m.ledger.Read(has(who.User, t.Computer))); err != nil {
+		if err := cmp.Or(m.ledger.Refresh(ctx), m.ledger.Read(has(who.User, t.Computer))); err != nil {
 			return "", until, err
 		}
 	}
@@ -72,7 +72,7 @@ func (m *Certificates) NewToken(ctx context.Context, who access.Who, t record.To
 		}
 		for i, o := range old {
 			if now.After(o.Until) || len(old)-i >= maxTokens {
-				if err := p.Save(ledger.Gone(record.KindOther, ledger.Key("token", o.Hash))); err != nil {
+				if err := p.Save(ledger.Deletion(record.KindOther, ledger.Key("token", o.Hash))); err != nil {
 					return err
 				}
 			}
@@ -97,8 +97,8 @@ func has(user, computer string) func(b ledger.View) error {
 	}
 }
 
-// spend uses up the token that a caller shows. may checks it and does what the token allows.
-func spend(token, of string, may func(b ledger.View, t *record.Token) error) func(b ledger.View) error {
+// useToken uses up the token that a caller shows. may checks it and does what the token allows.
+func useToken(token, of string, may func(b ledger.View, t *record.Token) error) func(b ledger.View) error {
 	hash := hashOf(token)
 	return func(b ledger.View) error {
 		t, err := b.Token(hash)
@@ -108,24 +108,25 @@ func spend(token, of string, may func(b ledger.View, t *record.Token) error) fun
 		if t == nil || t.Of != of || time.Now().After(t.Until) {
 			return access.Denied("The token is not known, was used, or is older than a day.")
 		}
-		return cmp.Or(may(b, t), b.Save(ledger.Gone(record.KindOther, ledger.Key("token", hash))))
+		return cmp.Or(may(b, t), b.Save(ledger.Deletion(record.KindOther, ledger.Key("token", hash))))
 	}
 }
 
 // IsToken says whether a text is a token of a master.
 func IsToken(text string) bool { return strings.HasPrefix(text, tokenPrefix) }
 
-// offered is what a token is good for, as far as the memory knows.
-func (m *Certificates) offered(ctx context.Context, token, of string) (t record.Token, err error) {
-	if err := m.ledger.Fresh(ctx); err != nil {
+// tokenFor is what a token is good for, as far as the memory knows.
+func (m *Certificates) tokenFor(ctx context.Context, token, of string) (t record.Token, err error) {
+	if err := m.ledger.Refresh(ctx); err != nil {
 		return t, err
 	}
-	err = m.ledger.Read(spendless(token, of, &t))
+	err = m.ledger.Read(checkToken(token, of, &t))
 	return t, err
 }
 
-func spendless(token, of string, into *record.Token) func(b ledger.View) error {
-	look := spend(token, of, func(_ ledger.View, t *record.Token) error {
+// checkToken checks a token as useToken does, and copies it to into, but writes nothing.
+func checkToken(token, of string, into *record.Token) func(b ledger.View) error {
+	look := useToken(token, of, func(_ ledger.View, t *record.Token) error {
 		*into = *t
 		return ledger.ErrWrites // before anything is written
 	})
@@ -139,12 +140,12 @@ func spendless(token, of string, into *record.Token) func(b ledger.View) error {
 
 // PersonCertificate is the certificate of the user that a token is for.
 func (m *Certificates) PersonCertificate(ctx context.Context, token string) (*proto.Certificate, error) {
-	t, err := m.offered(ctx, token, record.CertifiedUser)
+	t, err := m.tokenFor(ctx, token, record.CertifiedUser)
 	if err != nil {
 		return nil, err
 	}
 	return m.certify(ctx, &record.Certificate{Of: record.CertifiedUser, Name: t.User, Admin: t.Admin, Project: t.Project},
-		spend(token, record.CertifiedUser, func(ledger.View, *record.Token) error { return nil }))
+		useToken(token, record.CertifiedUser, func(ledger.View, *record.Token) error { return nil }))
 }
 
 // RegisterBy makes a computer of a title for the user of a token, and returns its name and its
@@ -152,13 +153,13 @@ func (m *Certificates) PersonCertificate(ctx context.Context, token string) (*pr
 // good for an existing computer only if it names that. If another computer has the title, it is
 // compute.ErrConflict, and the token stays.
 func (m *Certificates) RegisterBy(ctx context.Context, token, title string) (guid string, pair *proto.Certificate, err error) {
-	t, err := m.offered(ctx, token, record.CertifiedComputer)
+	t, err := m.tokenFor(ctx, token, record.CertifiedComputer)
 	if err != nil {
 		return "", nil, err
 	}
 	c := &record.Computer{GUID: t.Computer, Title: title, Owner: t.User, Project: t.Project}
 	return m.register(ctx, c, false, func(may func(b ledger.View) error) func(b ledger.View) error {
-		return spend(token, record.CertifiedComputer, func(b ledger.View, _ *record.Token) error { return may(b) })
+		return useToken(token, record.CertifiedComputer, func(b ledger.View, _ *record.Token) error { return may(b) })
 	})
 }
 
@@ -177,7 +178,7 @@ func (m *Certificates) Register(ctx context.Context, who access.Who, title strin
 func (m *Certificates) register(
 	ctx context.Context, c *record.Computer, again bool, with func(may func(b ledger.View) error) func(b ledger.View) error,
 ) (string, *proto.Certificate, error) {
-	if err := cmp.Or(access.CheckName("title", c.Title, access.MaxTitle), m.ledger.Fresh(ctx)); err != nil {
+	if err := cmp.Or(access.CheckName("title", c.Title, access.MaxTitle), m.ledger.Refresh(ctx)); err != nil {
 		return "", nil, err
 	}
 	c.Created = time.Now().UTC()
@@ -213,7 +214,7 @@ func (m *Certificates) register(
 func dropTokens(b ledger.View, user string) error {
 	all, err := b.TokensOf(user)
 	for _, t := range all {
-		err = cmp.Or(err, b.Save(ledger.Gone(record.KindOther, ledger.Key("token", t.Hash))))
+		err = cmp.Or(err, b.Save(ledger.Deletion(record.KindOther, ledger.Key("token", t.Hash))))
 	}
 	return err
 }

@@ -46,7 +46,9 @@ func (h *documents) relativeURL(who access.Who, n *record.Instance) string {
 }
 
 // members are all instances of the trees of some roots.
-func (h *documents) members(ctx context.Context, who access.Who, roots []*master.Listed, err error) (all []*master.Listed, _ error) {
+func (h *documents) members(
+	ctx context.Context, who access.Who, roots []*master.ListedInstance, err error,
+) (all []*master.ListedInstance, _ error) {
 	for _, root := range roots {
 		some, err := h.master.Instances.Members(ctx, who, root.Record.ID)
 		if err != nil {
@@ -58,21 +60,21 @@ func (h *documents) members(ctx context.Context, who access.Who, roots []*master
 }
 
 // stateOf is the state that was asked for; a shared instance has none.
-func stateOf(n *master.Listed) string {
+func stateOf(n *master.ListedInstance) string {
 	if n.Record.Shared {
 		return "unused"
 	}
 	return n.State
 }
 
-func rootSlave(n *master.Listed) int {
+func rootSlave(n *master.ListedInstance) int {
 	if n.Record.Shared {
 		return 1
 	}
 	return 0
 }
 
-func kindOf(n *master.Listed) string {
+func kindOf(n *master.ListedInstance) string {
 	if n.Record.Shared {
 		return "Slave Instance"
 	}
@@ -111,7 +113,7 @@ func (h *documents) instanceForm(w http.ResponseWriter, r *http.Request, who acc
 	return answerForm(w, kindOf(n), instanceFields(n, "SoftwareInstance_viewAsHateoas"))
 }
 
-func instanceFields(n *master.Listed, form string) map[string]hypermedia.FormField {
+func instanceFields(n *master.ListedInstance, form string) map[string]hypermedia.FormField {
 	fields := map[string]hypermedia.FormField{
 		"form_id":       {Key: "form_id", Default: form, Type: "StringField"},
 		"my_root_slave": {Key: "field_my_root_slave", Default: rootSlave(n), Type: "IntegerField"},
@@ -146,6 +148,8 @@ func (h *documents) computerForm(w http.ResponseWriter, r *http.Request, who acc
 	})
 }
 
+// releaseForm answers with the form of a release that is wanted on a computer, or with
+// ErrNotFound.
 func (h *documents) releaseForm(w http.ResponseWriter, r *http.Request, who access.Who) error {
 	guid, of := r.PathValue("guid"), r.PathValue("url")
 	supplies, err := h.master.Computers.Supplies(r.Context(), who, guid)

@@ -160,7 +160,7 @@ func (h *documents) search(w http.ResponseWriter, r *http.Request, who access.Wh
 // are left out.
 func (h *documents) matches(r *http.Request, who access.Who, q hypermedia.Query) ([]found, error) {
 	ctx := r.Context()
-	var instances []*master.Listed
+	var instances []*master.ListedInstance
 	var err error
 	switch {
 	case q.Kind == hypermedia.QueryComputers:

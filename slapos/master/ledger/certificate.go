@@ -25,6 +25,8 @@ func (m *Memory) Certificates(holder string) (all []*record.Certificate, err err
 	return sorted(all), nil
 }
 
+// applyCertificate takes an entry in; one without data removes the certificate. Keys of another
+// prefix are passed over.
 func (m *Memory) applyCertificate(e record.Entry) error {
 	prefix, serial := CutKey(e.Key)
 	if prefix != "certificate" {

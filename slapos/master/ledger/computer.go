@@ -86,21 +86,21 @@ func (c *Computer) all() iter.Seq[*record.Instance] {
 	}
 }
 
-// runners are the computers on which something runs, in the order of their names, and how many
-// instances of it each has.
-type runners struct {
+// releaseComputers are the computers on which something runs, in the order of their names, and
+// how many instances of it each has.
+type releaseComputers struct {
 	GUIDs []string
 	count map[string]int
 }
 
-func (r *runners) add(guid string) {
+func (r *releaseComputers) add(guid string) {
 	if r.count[guid]++; r.count[guid] == 1 {
 		at, _ := slices.BinarySearch(r.GUIDs, guid)
 		r.GUIDs = slices.Insert(r.GUIDs, at, guid)
 	}
 }
 
-func (r *runners) drop(guid string) {
+func (r *releaseComputers) drop(guid string) {
 	if r.count[guid]--; r.count[guid] == 0 {
 		delete(r.count, guid)
 		at, _ := slices.BinarySearch(r.GUIDs, guid)
@@ -108,5 +108,5 @@ func (r *runners) drop(guid string) {
 	}
 }
 
-// Nobody is an unknown computer.
-func (m *Memory) Nobody() *Computer { return &Computer{} }
+// UnknownComputer is an unknown computer.
+func (m *Memory) UnknownComputer() *Computer { return &Computer{} }

@@ -4,16 +4,16 @@ import (
 	"encoding/json"
 	"strings"
 
-	slaprecord "github.com/hostler-project/hostler/slapos/record"
+	slaposrecord "github.com/hostler-project/hostler/slapos/record"
 )
 
 // ComputerEntry is a computer as it is stored.
-func ComputerEntry(c *slaprecord.Computer) slaprecord.Entry {
-	return slaprecord.Entry{Kind: slaprecord.KindComputer, Key: c.GUID, Name: computerName(c), Data: Pack(c)}
+func ComputerEntry(c *slaposrecord.Computer) slaposrecord.Entry {
+	return slaposrecord.Entry{Kind: slaposrecord.KindComputer, Key: c.GUID, Name: computerName(c), Data: Pack(c)}
 }
 
 // computerName is what may be there once, of a computer that has a title.
-func computerName(c *slaprecord.Computer) string {
+func computerName(c *slaposrecord.Computer) string {
 	if c.Title == "" {
 		return ""
 	}
@@ -21,7 +21,7 @@ func computerName(c *slaprecord.Computer) string {
 }
 
 // Placed says whether an instance is somewhere.
-func Placed(n *slaprecord.Instance) bool { return n.Partition != "" || n.Host != "" }
+func Placed(n *slaposrecord.Instance) bool { return n.Partition != "" || n.Host != "" }
 
 // sep stands between the parts of a key: no name may have it, as XML cannot carry it.
 const sep = "\x1f"
@@ -55,7 +55,7 @@ func WaitingFor(computer, release string) string { return Key("", computer, rele
 const nowhere = sep + "none"
 
 // NameOf is the name by which an instance may be there once.
-func NameOf(n *slaprecord.Instance) string {
+func NameOf(n *slaposrecord.Instance) string {
 	if n.Root == n.ID {
 		return RootName(n.Owner, n.Project, n.Title, n.Shared)
 	}
@@ -69,9 +69,9 @@ func titleIn(name string) string {
 }
 
 // entryOf is an instance as it is stored.
-func entryOf(n *slaprecord.Instance) slaprecord.Entry {
-	e := slaprecord.Entry{
-		Kind: slaprecord.KindInstance, Key: n.ID, Name: NameOf(n), Tree: n.Root, Host: hostOf(n), Computer: n.Computer, Data: Pack(n),
+func entryOf(n *slaposrecord.Instance) slaposrecord.Entry {
+	e := slaposrecord.Entry{
+		Kind: slaposrecord.KindInstance, Key: n.ID, Name: NameOf(n), Tree: n.Root, Host: hostOf(n), Computer: n.Computer, Data: Pack(n),
 	}
 	if takesPlace(n) {
 		e.Place = placeOf(n.Computer, n.Partition)
@@ -80,7 +80,7 @@ func entryOf(n *slaprecord.Instance) slaprecord.Entry {
 }
 
 // hostOf is where an instance is found that has no partition of its own.
-func hostOf(n *slaprecord.Instance) string {
+func hostOf(n *slaposrecord.Instance) string {
 	switch {
 	case n.Beyond: // no host that comes may have it
 		return nowhere
@@ -101,26 +101,26 @@ func Pack(record any) []byte {
 }
 
 // Unpack is the record of an entry.
-func Unpack[T any](e slaprecord.Entry) (*T, error) {
+func Unpack[T any](e slaposrecord.Entry) (*T, error) {
 	v := new(T)
 	return v, json.Unmarshal(e.Data, v)
 }
 
-func computerOf(e slaprecord.Entry) (*slaprecord.Computer, error) {
-	c, err := Unpack[slaprecord.Computer](e)
+func computerOf(e slaposrecord.Entry) (*slaposrecord.Computer, error) {
+	c, err := Unpack[slaposrecord.Computer](e)
 	c.Revision = e.Revision
 	return c, err
 }
 
 // SupplyOf is the supply of an entry.
-func SupplyOf(e slaprecord.Entry) (*slaprecord.Supply, error) {
-	s, err := Unpack[slaprecord.Supply](e)
+func SupplyOf(e slaposrecord.Entry) (*slaposrecord.Supply, error) {
+	s, err := Unpack[slaposrecord.Supply](e)
 	s.Revision = e.Revision
 	return s, err
 }
 
-func instanceOf(e slaprecord.Entry) (*slaprecord.Instance, error) {
-	n, err := Unpack[slaprecord.Instance](e)
+func instanceOf(e slaposrecord.Entry) (*slaposrecord.Instance, error) {
+	n, err := Unpack[slaposrecord.Instance](e)
 	n.Revision = e.Revision
 	return n, err
 }
@@ -143,6 +143,6 @@ func PlainType(t string) string {
 }
 
 // SupplyEntry is a supply as it is stored.
-func SupplyEntry(s *slaprecord.Supply) slaprecord.Entry {
-	return slaprecord.Entry{Kind: slaprecord.KindSupply, Key: Key(s.Computer, s.URL), Computer: s.Computer, Data: Pack(s)}
+func SupplyEntry(s *slaposrecord.Supply) slaposrecord.Entry {
+	return slaposrecord.Entry{Kind: slaposrecord.KindSupply, Key: Key(s.Computer, s.URL), Computer: s.Computer, Data: Pack(s)}
 }

@@ -21,7 +21,7 @@ import (
 type Ledger struct {
 	Store store.Transactor
 	Log   *slog.Logger
-	known remembered
+	cache cache
 	RunID string
 	noted func(ctx context.Context) // told that a transaction has changed something
 
@@ -33,7 +33,7 @@ type Ledger struct {
 // something.
 func New(store store.Transactor, log *slog.Logger, noted func(ctx context.Context)) *Ledger {
 	l := &Ledger{Store: store, Log: log, RunID: newRunID(), noted: noted}
-	l.known.memory, l.known.next = newMemory(), map[string]chan struct{}{}
+	l.cache.memory, l.cache.next = newMemory(), map[string]chan struct{}{}
 	return l
 }
 
@@ -51,7 +51,7 @@ func (m *Ledger) Do(ctx context.Context, fn func(b View) error) error {
 
 // Try is Do, and says whether it took a transaction: the memory lacks its changes then.
 func (m *Ledger) Try(ctx context.Context, fn func(b View) error) (wrote bool, err error) {
-	if err := m.Fresh(ctx); err != nil {
+	if err := m.Refresh(ctx); err != nil {
 		return false, err
 	}
 	if err := m.Read(fn); !errors.Is(err, ErrWrites) {
@@ -68,7 +68,7 @@ func (m *Ledger) Try(ctx context.Context, fn func(b View) error) (wrote bool, er
 }
 
 // TxView is a transaction as a view.
-func (m *Ledger) TxView(tx store.Tx) *TxView { return &TxView{Tx: tx.(Tx), known: &m.known} }
+func (m *Ledger) TxView(tx store.Tx) *TxView { return &TxView{Tx: tx.(Tx), known: &m.cache} }
 
 // Stamp is the time of a change: in microseconds, above those of all changes before that this
 // master made or that the record has.
@@ -79,28 +79,28 @@ func (m *Ledger) Stamp(before int64) int64 {
 	return m.last
 }
 
-// Look is the memory, to be read until done is called.
-func (m *Ledger) Look() (mem *Memory, done func()) {
-	m.known.mu.RLock()
-	return m.known.memory, m.known.mu.RUnlock
+// RLock returns the memory, to be read until done is called.
+func (m *Ledger) RLock() (mem *Memory, done func()) {
+	m.cache.mu.RLock()
+	return m.cache.memory, m.cache.mu.RUnlock
 }
 
 // Revision is that of the memory.
 func (m *Ledger) Revision() int64 {
-	mem, done := m.Look()
+	mem, done := m.RLock()
 	defer done()
 	return mem.revision
 }
 
-// Keep keeps the document of a computer, as long as there is room.
-func (m *Ledger) Keep(d *Document, body []byte) { m.known.shelf.Put(d, body) }
+// CacheDocument keeps the document of a computer, as long as there is room.
+func (m *Ledger) CacheDocument(d *Document, body []byte) { m.cache.documents.Put(d, body) }
 
 // ChangedAfter is the present revision if a computer has changed after one. Else it is 0, with a
 // channel that is closed at the next change. which finds the computer.
 func (m *Ledger) ChangedAfter(guid string, after int64, which func(mem *Memory) (*Computer, error)) (int64, <-chan struct{}, error) {
-	m.known.mu.Lock()
-	defer m.known.mu.Unlock()
-	mem := m.known.memory
+	m.cache.mu.Lock()
+	defer m.cache.mu.Unlock()
+	mem := m.cache.memory
 	of, err := which(mem)
 	if err != nil {
 		return 0, nil, err
@@ -108,27 +108,27 @@ func (m *Ledger) ChangedAfter(guid string, after int64, which func(mem *Memory) 
 	if of.changed > after || after > mem.revision {
 		return max(mem.revision, 1), nil, nil
 	}
-	next := m.known.next[guid]
+	next := m.cache.next[guid]
 	if next == nil {
 		next = make(chan struct{})
-		m.known.next[guid] = next
+		m.cache.next[guid] = next
 	}
 	return 0, next, nil
 }
 
-// Fresh sees that the memory has all that was committed before it is called. Callers that meet
+// Refresh brings into the memory all that was committed before it is called. Callers that meet
 // share a look at the store.
-func (m *Ledger) Fresh(ctx context.Context) error {
-	before := m.known.begun.Load()
-	m.known.look.Lock()
-	defer m.known.look.Unlock()
-	if m.known.done > before {
+func (m *Ledger) Refresh(ctx context.Context) error {
+	before := m.cache.refreshes.Load()
+	m.cache.look.Lock()
+	defer m.cache.look.Unlock()
+	if m.cache.done > before {
 		return nil
 	}
-	this := m.known.begun.Add(1)
+	this := m.cache.refreshes.Add(1)
 	err := m.catchUp(ctx)
 	if err == nil {
-		m.known.done = this
+		m.cache.done = this
 	}
 	return err
 }
@@ -136,7 +136,7 @@ func (m *Ledger) Fresh(ctx context.Context) error {
 // catchUp brings the memory to the store's revision: by the changes since, or by reading all if
 // these are not remembered any more.
 func (m *Ledger) catchUp(ctx context.Context) error {
-	was := m.known.memory.revision // only written under look
+	was := m.cache.memory.revision // only written under look
 	var now int64
 	var changes []record.Entry
 	var anew *Memory // where all is read
@@ -159,27 +159,27 @@ func (m *Ledger) catchUp(ctx context.Context) error {
 	if err != nil || now == was {
 		return err
 	}
-	m.known.mu.Lock()
-	defer m.known.mu.Unlock()
-	defer func() { m.known.tell(anew != nil) }()
+	m.cache.mu.Lock()
+	defer m.cache.mu.Unlock()
+	defer func() { m.cache.wakeWaiters(anew != nil) }()
 	if anew != nil {
-		m.known.memory = anew
+		m.cache.memory = anew
 	}
-	m.known.memory.revision = -1 // until all of it is there
-	m.known.memory.applying = now
+	m.cache.memory.revision = -1 // until all of it is there
+	m.cache.memory.applying = now
 	for _, e := range changes {
-		if err := m.known.memory.take(e); err != nil {
-			m.known.memory = newMemory()
+		if err := m.cache.memory.take(e); err != nil {
+			m.cache.memory = newMemory()
 			return err
 		}
 	}
-	m.known.memory.revision = now
+	m.cache.memory.revision = now
 	return nil
 }
 
 // Read runs an operation on the memory.
 func (m *Ledger) Read(fn func(b View) error) error {
-	m.known.mu.RLock()
-	defer m.known.mu.RUnlock()
-	return fn(m.known.memory)
+	m.cache.mu.RLock()
+	defer m.cache.mu.RUnlock()
+	return fn(m.cache.memory)
 }

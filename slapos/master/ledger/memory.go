@@ -25,7 +25,7 @@ type Memory struct {
 	byName   map[string]*record.Instance
 	Trees    map[string]map[string]bool // of IDs, for trees of more than a root
 	hosts    map[string]map[string]bool
-	Releases map[string]*runners // by what has a partition runs (runs)
+	Releases map[string]*releaseComputers // by what has a partition runs (runs)
 	forwards map[string]bool
 	BySerial map[string]*record.Certificate
 	holders  map[string]map[string]bool // of serials
@@ -38,7 +38,7 @@ type Memory struct {
 func newMemory() *Memory {
 	return &Memory{Computers: map[string]*Computer{}, called: map[string]string{}, ByID: map[string]*record.Instance{},
 		byName: map[string]*record.Instance{},
-		Trees:  map[string]map[string]bool{}, hosts: map[string]map[string]bool{}, Releases: map[string]*runners{},
+		Trees:  map[string]map[string]bool{}, hosts: map[string]map[string]bool{}, Releases: map[string]*releaseComputers{},
 		forwards: map[string]bool{},
 		BySerial: map[string]*record.Certificate{}, holders: map[string]map[string]bool{},
 		tokens: map[string]*record.Token{}, Used: map[string]map[string]Used{}}
@@ -74,6 +74,8 @@ func (m *Memory) At(computer, partition string) (*record.Instance, error) {
 	return m.Computers[computer].At(partition), nil
 }
 
+// Instances returns those of a tree, a host or a computer, the oldest first; the first that is
+// not empty counts. The records are not copied.
 func (m *Memory) Instances(tree, host, computer string) ([]*record.Instance, error) {
 	var ids map[string]bool
 	switch {
@@ -138,6 +140,7 @@ func (m *Memory) apply(e record.Entry) error {
 	return nil
 }
 
+// applyComputer takes an entry in; one without data removes the record.
 func (m *Memory) applyComputer(e record.Entry) error {
 	of := m.on(e.Key)
 	if of.Record != nil {
@@ -159,6 +162,7 @@ func (m *Memory) applyComputer(e record.Entry) error {
 	return nil
 }
 
+// applySupply takes an entry in; one without data removes the supply.
 func (m *Memory) applySupply(e record.Entry) error {
 	computer, url := CutKey(e.Key)
 	on := m.on(computer)
@@ -198,7 +202,7 @@ func (m *Memory) applyInstance(e record.Entry) error {
 	m.byName[name] = n
 	if takesPlace(n) {
 		if m.Releases[Runs(n)] == nil {
-			m.Releases[Runs(n)] = &runners{count: map[string]int{}}
+			m.Releases[Runs(n)] = &releaseComputers{count: map[string]int{}}
 		}
 		m.Releases[Runs(n)].add(n.Computer)
 	}
@@ -210,7 +214,7 @@ func (m *Memory) applyInstance(e record.Entry) error {
 		add(m.hosts, host, n.ID)
 	}
 	m.on(n.Computer).put(n)
-	m.stale(n)
+	m.touchTree(n)
 	return nil
 }
 
@@ -258,8 +262,9 @@ func share(texts ...*string) {
 	}
 }
 
+// forget takes n out of every index. A tree of which only the root is left has no entry.
 func (m *Memory) forget(n *record.Instance) {
-	m.stale(n)
+	m.touchTree(n)
 	m.Count(n, -1)
 	delete(m.ByID, n.ID)
 	if name := NameOf(n); m.byName[name] == n { // another may have it by now
@@ -281,9 +286,9 @@ func (m *Memory) forget(n *record.Instance) {
 	m.touch(n.Computer)
 }
 
-// stale drops the documents in which an instance shows: that of its computer, and as its title and
-// state show in those of its tree, theirs.
-func (m *Memory) stale(n *record.Instance) {
+// touchTree drops the documents in which an instance shows: that of its computer, and as its
+// title and state show in those of its tree, theirs.
+func (m *Memory) touchTree(n *record.Instance) {
 	m.touch(n.Computer)
 	for id := range m.Trees[n.Root] {
 		if other := m.ByID[id]; other != nil {
@@ -309,12 +314,12 @@ func drop(sets map[string]map[string]bool, set, id string) {
 	}
 }
 
-// remembered is the memory of a master, with its locks and waiters.
-type remembered struct {
-	begun atomic.Int64 // so many comparisons with the store were begun
-	look  sync.Mutex   // held while one is made
-	done  int64        // the last that came out well; guarded by look
-	shelf Shelf
+// cache is the memory of a master, with its locks and waiters.
+type cache struct {
+	refreshes atomic.Int64 // so many comparisons with the store were begun
+	look      sync.Mutex   // held while one is made
+	done      int64        // the last that came out well; guarded by look
+	documents DocumentCache
 
 	mu     sync.RWMutex
 	memory *Memory // guarded by mu
@@ -324,7 +329,7 @@ type remembered struct {
 }
 
 // computer is what the memory has of a computer; nil: nothing.
-func (r *remembered) computer(guid string) *record.Computer {
+func (r *cache) computer(guid string) *record.Computer {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	c, _ := r.memory.Computer(guid)
@@ -342,9 +347,9 @@ func (m *Memory) take(e record.Entry) error {
 	return nil
 }
 
-// tell wakes the callers that wait for a change of a touched computer, or all callers. It is called
-// with mu held.
-func (r *remembered) tell(all bool) {
+// wakeWaiters wakes the callers that wait for a change of a touched computer, or all callers. It
+// is called with mu held.
+func (r *cache) wakeWaiters(all bool) {
 	if all || r.memory.revision <= 0 { // it was read anew, or could not be
 		r.memory.touched = slices.AppendSeq(r.memory.touched, maps.Keys(r.next))
 	}

@@ -31,6 +31,8 @@ func uses(n *record.Instance) (u Used) {
 // Count adds what an instance counts, sign times, to what its project's user has.
 func (m *Memory) Count(n *record.Instance, sign int) { tally(m.Used, n, sign) }
 
+// tally adds what n uses, times sign, to its owner in its project. Users and projects that use
+// nothing are removed.
 func tally(all map[string]map[string]Used, n *record.Instance, sign int) {
 	u := uses(n)
 	if u == (Used{}) {
@@ -64,9 +66,9 @@ func (m *Ledger) Usage(p *TxView, project string) (map[string]Used, error) {
 		return nil, err
 	}
 	for range 4 { // the memory comes as far as the store, which stands still
-		m.known.mu.RLock()
-		revision := m.known.memory.revision
-		m.known.mu.RUnlock()
+		m.cache.mu.RLock()
+		revision := m.cache.memory.revision
+		m.cache.mu.RUnlock()
 		var changes []record.Entry
 		err := p.Tx.SlapChanges(revision, func(e record.Entry) error { changes = append(changes, e); return nil })
 		if errors.Is(err, compute.ErrStale) {
@@ -84,9 +86,9 @@ func (m *Ledger) Usage(p *TxView, project string) (map[string]Used, error) {
 // since is the memory's use of a project, with the changes after a revision. ok: the memory is of
 // that revision.
 func (m *Ledger) since(revision int64, project string, changes []record.Entry) (_ map[string]Used, ok bool, err error) {
-	m.known.mu.RLock()
-	defer m.known.mu.RUnlock()
-	mem := m.known.memory
+	m.cache.mu.RLock()
+	defer m.cache.mu.RUnlock()
+	mem := m.cache.memory
 	if mem.revision != revision || revision < 0 {
 		return nil, false, nil
 	}

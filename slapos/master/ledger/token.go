@@ -16,6 +16,8 @@ func TokenEntry(t *record.Token) record.Entry {
 
 func (m *Memory) Token(hash string) (*record.Token, error) { return m.tokens[hash], nil }
 
+// applyToken takes an entry in; one without data removes the token. Keys of another prefix are
+// passed over.
 func (m *Memory) applyToken(e record.Entry) error {
 	prefix, hash := CutKey(e.Key)
 	if prefix != "token" {

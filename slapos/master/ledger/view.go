@@ -54,7 +54,7 @@ var ErrWrites = errors.New("there is something to write")
 // TxView is a transaction as a view.
 type TxView struct {
 	Tx       Tx
-	known    *remembered // decoded already
+	known    *cache // decoded already
 	revision int64
 	wrote    bool
 	// by ID, the instances with a partition, of each computer that was asked for
@@ -133,8 +133,8 @@ func (p *TxView) Query(q record.Query) ([]*record.Instance, error) {
 	return all, nil
 }
 
-// InOrder sorts, the oldest first.
-func InOrder(all []*record.Instance) []*record.Instance {
+// SortByAge sorts, the oldest first.
+func SortByAge(all []*record.Instance) []*record.Instance {
 	slices.SortFunc(all, older)
 	return all
 }
@@ -207,6 +207,7 @@ func (p *TxView) moved(e record.Entry) error {
 	return err
 }
 
+// Save writes e with the revision of the transaction. A status gets none.
 func (p *TxView) Save(e record.Entry) (err error) {
 	if e.Kind == record.KindStatus {
 		return p.Tx.SaveSlap(e)
@@ -227,8 +228,8 @@ func (p *TxView) advance() (err error) {
 	return err
 }
 
-// Gone is an entry that is no more.
-func Gone(kind record.Kind, key string) record.Entry { return record.Entry{Kind: kind, Key: key} }
+// Deletion is an entry that is no more.
+func Deletion(kind record.Kind, key string) record.Entry { return record.Entry{Kind: kind, Key: key} }
 
 // SaveInstance saves an instance.
 func SaveInstance(b View, n *record.Instance) error { return b.Save(entryOf(n)) }

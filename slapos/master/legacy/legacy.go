@@ -20,7 +20,7 @@ import (
 type endpoints struct {
 	master  *master.Master
 	opt     wire.Options
-	repeats repeats
+	answers answerCache
 }
 
 // call is a request to an endpoint.
@@ -29,7 +29,7 @@ type call struct {
 	w    http.ResponseWriter
 	who  access.Who
 	form url.Values // of the query, or of the body
-	key  repeatKey  // of a request for an instance that may be answered without a look at it
+	key  answerKey  // of a request for an instance that may be answered without a look at it
 }
 
 // endpoint answers a call: with a text, an unless, or a value that is written as one.
@@ -86,7 +86,7 @@ func (l *endpoints) serve(fn endpoint, kept bool) http.Handler {
 		c.who, err = l.opt.Who(r)
 		if err == nil && kept {
 			var done bool
-			if done, err = l.again(c); done {
+			if done, err = l.fromCache(c); done {
 				return
 			}
 		}

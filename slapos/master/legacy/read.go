@@ -25,6 +25,8 @@ var readEndpoints = map[string]endpoint{
 	"getSoftwareReleaseListFromSoftwareProduct": (*endpoints).products,
 }
 
+// information answers with the computer's document and its tag, or only with the tag if the
+// caller has it already.
 func (l *endpoints) information(c *call) (any, error) {
 	if err := c.need("computer_id"); err != nil {
 		return nil, err
@@ -120,6 +122,8 @@ func (l *endpoints) supplyStatus(c *call) (any, error) {
 	return c.status(s, err)
 }
 
+// status answers with a status that may be cached for a minute. The headers are those of the
+// reference.
 func (c *call) status(s *master.Status, err error) (any, error) {
 	if err != nil {
 		return nil, err

@@ -34,6 +34,7 @@ var writeEndpoints = map[string]endpoint{
 	"updateComputerPartitionRelatedInstanceList": (*endpoints).related,
 }
 
+// supply sets the state of a release on a computer; without one it is available.
 func (l *endpoints) supply(c *call) (any, error) {
 	if err := c.need("url", "computer_id"); err != nil {
 		return nil, err
@@ -78,6 +79,8 @@ func (l *endpoints) connection(c *call) (any, error) {
 	)
 }
 
+// destroyed takes a node's word that an instance is destroyed. Refusals are told in the text of
+// a success, as the reference does.
 func (l *endpoints) destroyed(c *call) (any, error) {
 	if err := c.need("computer_id", "computer_partition_id"); err != nil {
 		return nil, err
@@ -97,6 +100,7 @@ func (l *endpoints) destroyed(c *call) (any, error) {
 
 const ignored text = "Ignored"
 
+// instanceIs returns the endpoint where a node reports this state.
 func instanceIs(state string) endpoint {
 	return func(l *endpoints, c *call) (any, error) {
 		if err := c.need("computer_id", "computer_partition_id"); err != nil {
@@ -212,6 +216,7 @@ func (l *endpoints) noComputerCertificate(c *call) (any, error) {
 	return text("OK"), l.master.Certificates.RevokeComputer(c.r.Context(), c.who, c.get("computer_id"))
 }
 
+// request answers a request for an instance. The answer is cached if it is not too large.
 func (l *endpoints) request(c *call) (any, error) {
 	q, err := proto.ParseRequest(c.form)
 	if err != nil {
@@ -225,8 +230,8 @@ func (l *endpoints) request(c *call) (any, error) {
 	if err != nil {
 		return nil, access.Malformed(err)
 	}
-	if c.key.form != "" && a.Basis != nil && len(body) <= maxRepeat {
-		l.repeats.add(c.key, &repeat{basis: a.Basis, body: body, thing: c.about()})
+	if c.key.form != "" && a.CacheKey != nil && len(body) <= maxCachedAnswer {
+		l.answers.add(c.key, &cachedAnswer{key: a.CacheKey, body: body, thing: c.about()})
 	}
 	return written(body), nil
 }

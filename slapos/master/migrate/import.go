@@ -47,7 +47,7 @@ func Import(ctx context.Context, m *master.Master, in Records, opt ImportOptions
 			return err
 		}
 		for _, guid := range in.computers() {
-			if err := m.Tellable(p, guid); err != nil {
+			if err := m.CheckDocument(p, guid); err != nil {
 				return err
 			}
 		}
@@ -207,7 +207,7 @@ func clearComputer(p *ledger.TxView, guid string, computers []string, going bool
 	for _, e := range supplies {
 		computer, url := ledger.CutKey(e.Key)
 		status := master.SupplyStatusKey(computer, url)
-		if err := cmp.Or(p.Save(ledger.Gone(record.KindSupply, e.Key)), master.DropStatus(p, status)); err != nil {
+		if err := cmp.Or(p.Save(ledger.Deletion(record.KindSupply, e.Key)), master.DropStatus(p, status)); err != nil {
 			return nil, false, err
 		}
 	}

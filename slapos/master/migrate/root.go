@@ -145,7 +145,7 @@ func move(m *master.Master, p *ledger.TxView, moved map[string]string) error {
 			continue
 		}
 		status := master.SupplyStatusKey(s.Computer, s.URL)
-		if err := cmp.Or(p.Save(ledger.Gone(record.KindSupply, e.Key)), master.DropStatus(p, status)); err != nil {
+		if err := cmp.Or(p.Save(ledger.Deletion(record.KindSupply, e.Key)), master.DropStatus(p, status)); err != nil {
 			return err
 		}
 		if there, err := p.Supply(s.Computer, to); err != nil {

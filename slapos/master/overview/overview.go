@@ -33,7 +33,7 @@ type Page struct {
 func Computers(
 	ctx context.Context, m *master.Master, who access.Who, match string, page Page,
 ) (all []ComputerSummary, next string, err error) {
-	if err := m.Ledger.Fresh(ctx); err != nil {
+	if err := m.Ledger.Refresh(ctx); err != nil {
 		return nil, "", err
 	}
 	match = strings.ToLower(match)
@@ -96,7 +96,7 @@ type SupplyView struct {
 
 // Computer is a computer of the caller's, with all that is on it.
 func Computer(ctx context.Context, m *master.Master, who access.Who, guid string) (*ComputerView, error) {
-	if err := m.Ledger.Fresh(ctx); err != nil {
+	if err := m.Ledger.Refresh(ctx); err != nil {
 		return nil, err
 	}
 	out := &ComputerView{At: map[string]*InstanceSummary{}}
@@ -155,6 +155,8 @@ type InstanceSummary struct {
 	Said        *record.Status
 }
 
+// instanceSummary returns n with its titles; a shared instance shows the place of its host.
+// Members and Unplaced are counted for a root alone.
 func instanceSummary(m *ledger.Memory, n *record.Instance) *InstanceSummary {
 	s := &InstanceSummary{Record: n, RootTitle: n.Title, Computer: n.Computer, Partition: n.Partition}
 	if root := m.ByID[n.Root]; root != nil {
@@ -193,6 +195,8 @@ type InstanceQuery struct {
 	Match string // a text that is in the title, the release or the owner's name
 }
 
+// selects reports whether n meets every condition that is set. Match is looked for in the title,
+// the release and the owner.
 func (q *InstanceQuery) selects(n *record.Instance) bool {
 	switch {
 	case q.Roots && n.Root != n.ID, q.Root != "" && n.Root != q.Root, q.Host != "" && n.Host != q.Host:
@@ -208,7 +212,7 @@ func (q *InstanceQuery) selects(n *record.Instance) bool {
 func Instances(
 	ctx context.Context, m *master.Master, who access.Who, q InstanceQuery, page Page,
 ) (all []*InstanceSummary, next string, err error) {
-	if err := m.Ledger.Fresh(ctx); err != nil {
+	if err := m.Ledger.Refresh(ctx); err != nil {
 		return nil, "", err
 	}
 	q.Match = strings.ToLower(q.Match)
@@ -272,7 +276,7 @@ type InstanceView struct {
 
 // Instance is an instance of the caller's.
 func Instance(ctx context.Context, m *master.Master, who access.Who, id string) (*InstanceView, error) {
-	if err := m.Ledger.Fresh(ctx); err != nil {
+	if err := m.Ledger.Refresh(ctx); err != nil {
 		return nil, err
 	}
 	out := &InstanceView{}
@@ -300,7 +304,7 @@ func Instance(ctx context.Context, m *master.Master, who access.Who, id string) 
 
 // Offered says whether a release is supplied on a computer without an owner.
 func Offered(ctx context.Context, m *master.Master, release string) (ok bool, err error) {
-	if err := m.Ledger.Fresh(ctx); err != nil {
+	if err := m.Ledger.Refresh(ctx); err != nil {
 		return false, err
 	}
 	err = m.Ledger.Read(func(b ledger.View) error {

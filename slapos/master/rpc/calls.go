@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/proto/jsonapi"
-	slaprecord "github.com/hostler-project/hostler/slapos/record"
+	slaposrecord "github.com/hostler-project/hostler/slapos/record"
 )
 
 // methods implement the JSON API; proto.Methods describes their inputs.
@@ -57,13 +57,15 @@ func (s *api) hateoasURL(c *message) (any, error) {
 	}{s.opt.Base(c.r) + strings.TrimPrefix(wire.HateoasPath, "/")}, nil
 }
 
+// format records the computer's partitions and addresses. An address without an interface gets
+// the name of its partition.
 func (s *api) format(c *message) (any, error) {
-	now := &slaprecord.Computer{GUID: c.Computer}
+	now := &slaposrecord.Computer{GUID: c.Computer}
 	if err := access.CheckName("computer_guid", c.Computer, access.MaxID); err != nil {
 		return nil, err
 	}
 	for _, p := range c.Partitions {
-		record := slaprecord.Partition{ID: p.ID}
+		record := slaposrecord.Partition{ID: p.ID}
 		if err := access.CheckName("partition_id in compute_partition_list", p.ID, access.MaxID); err != nil {
 			return nil, err
 		}
@@ -74,7 +76,7 @@ func (s *api) format(c *message) (any, error) {
 			}
 			record.Addresses = append(
 				record.Addresses,
-				slaprecord.PartitionAddress{Interface: at, IP: a.IP, Netmask: a.Netmask, Gateway: a.Gateway, Network: a.Network},
+				slaposrecord.PartitionAddress{Interface: at, IP: a.IP, Netmask: a.Netmask, Gateway: a.Gateway, Network: a.Network},
 			)
 		}
 		now.Partitions = append(now.Partitions, record)
@@ -116,6 +118,7 @@ func (s *api) noNodeCertificate(c *message) (any, error) {
 	return done("Ignored", s.master.Certificates.RevokeComputer(c.r.Context(), c.who, c.Computer))
 }
 
+// supply sets the state of a release on a computer; without one it is available.
 func (s *api) supply(c *message) (any, error) {
 	if err := cmp.Or(
 		access.CheckName("software_release_uri", c.Release, access.MaxURL),
@@ -152,7 +155,7 @@ func (s *api) supplies(c *message) (any, error) {
 		keys[i] = master.SupplyStatusKey(c.Computer, supply.URL)
 		list.Results = append(list.Results, jsonapi.Listed{Release: supply.URL, State: supply.State})
 	}
-	return list, s.master.Statuses.Each(c.r.Context(), keys, func(i int, said *slaprecord.Status) {
+	return list, s.master.Statuses.Each(c.r.Context(), keys, func(i int, said *slaposrecord.Status) {
 		list.Results[i].Trouble = master.Trouble(said)
 	})
 }
@@ -171,7 +174,7 @@ func (s *api) instancesOn(c *message) (any, error) {
 			jsonapi.Listed{Title: n.Record.Title, Instance: n.Record.ID, State: n.Shown, Partition: n.Partition, Release: n.Release},
 		)
 	}
-	return list, s.master.Statuses.Each(c.r.Context(), keys, func(i int, said *slaprecord.Status) {
+	return list, s.master.Statuses.Each(c.r.Context(), keys, func(i int, said *slaposrecord.Status) {
 		list.Results[i].Trouble = master.Trouble(said)
 	})
 }
@@ -216,7 +219,7 @@ func (s *api) partition(c *message) (any, error) {
 }
 
 // toNode is an instance with the state that its node is to bring about.
-func (s *api) toNode(ctx context.Context, n *master.Listed, err error) (any, error) {
+func (s *api) toNode(ctx context.Context, n *master.ListedInstance, err error) (any, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -240,7 +243,7 @@ func (s *api) tree(c *message) (any, error) {
 		return d, nil
 	}
 	of := []string{master.SupplyStatusKey(n.Computer, n.Release)}
-	return d, s.master.Statuses.Each(c.r.Context(), of, func(_ int, said *slaprecord.Status) {
+	return d, s.master.Statuses.Each(c.r.Context(), of, func(_ int, said *slaposrecord.Status) {
 		if master.Trouble(said) != "" { // nothing can be told of it before its software is there
 			d.AccessStatus = "#error its software is not there: " + said.Message
 		}
@@ -273,6 +276,8 @@ func (s *api) sharedOf(c *message) (any, error) {
 	return list, nil
 }
 
+// instanceIs takes a node's word on the state of an instance. Only destroyed changes anything,
+// and it is refused while children are placed.
 func (s *api) instanceIs(c *message) (any, error) {
 	if c.ReportedState != proto.Destroyed {
 		return done("Ignored", s.master.Statuses.ReportedOf(c.r.Context(), c.who, c.Instance, c.ReportedState))

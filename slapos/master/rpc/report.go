@@ -48,6 +48,7 @@ func (s *api) report(w http.ResponseWriter, r *http.Request, who access.Who) (an
 	return done("Reported", s.master.Computers.ReportNode(r.Context(), who, n))
 }
 
+// reported returns the last report of a node, or ErrNotFound.
 func (s *api) reported(r *http.Request, who access.Who) (any, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {

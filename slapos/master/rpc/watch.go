@@ -59,6 +59,7 @@ func (s *api) watch(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// watched reads the caller and the parameters of a watch. Without "after" it begins at zero.
 func (s *api) watched(r *http.Request) (guid string, after int64, who access.Who, err error) {
 	if who, err = s.opt.Who(r); err != nil {
 		return "", 0, who, err

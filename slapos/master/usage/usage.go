@@ -41,7 +41,7 @@ func (r *Reports) Keep(ctx context.Context, who access.Who, computer, report str
 	if err != nil {
 		return access.Malformed(err)
 	}
-	if err := r.ledger.Fresh(ctx); err != nil {
+	if err := r.ledger.Refresh(ctx); err != nil {
 		return err
 	}
 	var known *record.Computer
@@ -64,7 +64,7 @@ func (r *Reports) Keep(ctx context.Context, who access.Who, computer, report str
 				return err
 			}
 			if now.Sub(u.At) > usageKept {
-				if err := t.SaveSlap(ledger.Gone(record.KindUsage, e.Key)); err != nil {
+				if err := t.SaveSlap(ledger.Deletion(record.KindUsage, e.Key)); err != nil {
 					return err
 				}
 			}
@@ -158,7 +158,7 @@ func (r *Reports) each(ctx context.Context, computer string, each func(*record.U
 // The computer's owner sees all of it. The owner of a partition's instance sees that partition's,
 // since the instance came. Use from before, also of the same day, is not shown.
 func (r *Reports) Sums(ctx context.Context, who access.Who, computer, partition string, each func(Sum)) error {
-	if err := r.ledger.Fresh(ctx); err != nil {
+	if err := r.ledger.Refresh(ctx); err != nil {
 		return err
 	}
 	var since time.Time

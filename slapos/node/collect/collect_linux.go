@@ -52,8 +52,8 @@ type Collector struct {
 	Now func() time.Time  // nil: time.Now
 }
 
-// last is what the sample before has left, for the differences.
-type last struct {
+// lastSample is what the sample before has left, for the differences.
+type lastSample struct {
 	Time      time.Time            `json:"time"`
 	Run       string               `json:"run"` // of the machine
 	Busy, All float64              // seconds of its cores
@@ -103,7 +103,7 @@ func (c *Collector) Run(ctx context.Context) error {
 	if err := c.sample(ctx, db, dir, now); err != nil {
 		return err
 	}
-	return c.finished(ctx, db, dir, now)
+	return c.completeDays(ctx, db, dir, now)
 }
 
 func (c *Collector) log(format string, args ...any) {
@@ -145,9 +145,9 @@ func (c *Collector) partitions() ([]place, error) {
 	return all, nil
 }
 
-// whose maps a process to its partition: by its user, and if several have one user by its working
-// directory.
-func whose(all []place) func(uint32, func() string) string {
+// partitionOf maps a process to its partition: by its user, and if several have one user by its
+// working directory.
+func partitionOf(all []place) func(uint32, func() string) string {
 	users := map[uint32][]place{}
 	for _, p := range all {
 		users[p.uid] = append(users[p.uid], p)
@@ -176,7 +176,7 @@ func (c *Collector) sample(ctx context.Context, db *sql.DB, dir string, now time
 	if err != nil {
 		return err
 	}
-	seen, err := processes(whose(all))
+	seen, err := processes(partitionOf(all))
 	if err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func (c *Collector) sample(ctx context.Context, db *sql.DB, dir string, now time
 		return err
 	}
 	before := readLast(dir)
-	next := &last{
+	next := &lastSample{
 		Time: now, Run: run, Busy: m.busy, All: m.all, CPU: map[string]float64{}, Folders: map[string]time.Time{},
 		Disk: map[string]int64{},
 	}
@@ -214,11 +214,11 @@ func (c *Collector) sample(ctx context.Context, db *sql.DB, dir string, now time
 	if err != nil {
 		return err
 	}
-	if err := change(ctx, db, func(tx *sql.Tx) error { return note(ctx, tx, now, all, seen, measured, &m) }); err != nil {
+	if err := change(ctx, db, func(tx *sql.Tx) error { return insertSample(ctx, tx, now, all, seen, measured, &m) }); err != nil {
 		return err
 	}
 	for _, p := range all {
-		if err := tell(p, now, seen[p.id], next.Disk[p.id]); err != nil {
+		if err := writeUsage(p, now, seen[p.id], next.Disk[p.id]); err != nil {
 			c.log("%s: what it used cannot be told there: %v", p.id, err)
 		}
 	}
@@ -233,7 +233,7 @@ func percent(part, whole float64) float64 {
 }
 
 // measure is how much disk those partitions take that were not measured for a while.
-func (c *Collector) measure(ctx context.Context, all []place, before, next *last, now time.Time) (map[string]int64, error) {
+func (c *Collector) measure(ctx context.Context, all []place, before, next *lastSample, now time.Time) (map[string]int64, error) {
 	out := map[string]int64{}
 	for _, p := range all {
 		at, known := before.Folders[p.id]
@@ -256,8 +256,8 @@ func (c *Collector) measure(ctx context.Context, all []place, before, next *last
 	return out, nil
 }
 
-// note writes the rows of a sample.
-func note(
+// insertSample writes the rows of a sample.
+func insertSample(
 	ctx context.Context, tx *sql.Tx, now time.Time, all []place, seen map[string][]process, measured map[string]int64,
 	m *machine,
 ) error {
@@ -310,18 +310,18 @@ func note(
 	return nil
 }
 
-// told is a partition's own data, as written into it.
-type told struct {
-	At        time.Time     `json:"at"`
-	CPU       float64       `json:"cpu_percent"`
-	Memory    int64         `json:"memory"`
-	Threads   int64         `json:"threads"`
-	IO        int64         `json:"io"`
-	Disk      int64         `json:"disk,omitempty"`
-	Processes []toldProcess `json:"processes"`
+// partitionUsage is a partition's own data, as written into it.
+type partitionUsage struct {
+	At        time.Time      `json:"at"`
+	CPU       float64        `json:"cpu_percent"`
+	Memory    int64          `json:"memory"`
+	Threads   int64          `json:"threads"`
+	IO        int64          `json:"io"`
+	Disk      int64          `json:"disk,omitempty"`
+	Processes []processUsage `json:"processes"`
 }
 
-type toldProcess struct {
+type processUsage struct {
 	PID     int     `json:"pid"`
 	Name    string  `json:"name"`
 	CPU     float64 `json:"cpu_percent"`
@@ -330,20 +330,20 @@ type toldProcess struct {
 	Threads int64   `json:"threads"`
 }
 
-// tell writes a partition's use into it, for programs that watch it from inside.
-func tell(p place, now time.Time, seen []process, disk int64) error {
+// writeUsage writes a partition's use into it, for programs that watch it from inside.
+func writeUsage(p place, now time.Time, seen []process, disk int64) error {
 	d, err := home.Open(p.path)
 	if err != nil {
 		return err
 	}
 	defer d.Close()
-	t := told{At: now, Disk: disk, Processes: []toldProcess{}}
+	t := partitionUsage{At: now, Disk: disk, Processes: []processUsage{}}
 	for _, q := range seen {
 		t.CPU += q.percent
 		t.Memory += q.rss
 		t.Threads += q.threads
 		t.IO += q.rw
-		t.Processes = append(t.Processes, toldProcess{q.pid, q.name, q.percent, q.cpu, q.rss, q.threads})
+		t.Processes = append(t.Processes, processUsage{q.pid, q.name, q.percent, q.cpu, q.rss, q.threads})
 	}
 	text, err := json.MarshalIndent(t, "", " ")
 	if err != nil {
@@ -356,25 +356,26 @@ func tell(p place, now time.Time, seen []process, disk int64) error {
 }
 
 // readLast reads the state of the last sample; an unreadable one counts as none.
-func readLast(dir string) *last {
-	l := &last{}
+func readLast(dir string) *lastSample {
+	l := &lastSample{}
 	text, err := os.ReadFile(filepath.Join(dir, lastFile))
 	if err != nil || json.Unmarshal(text, l) != nil {
-		return &last{}
+		return &lastSample{}
 	}
 	return l
 }
 
-func writeLast(dir string, l *last) error {
+func writeLast(dir string, l *lastSample) error {
 	text, err := json.Marshal(l)
 	if err != nil {
 		return err
 	}
-	return whole(dir, filepath.Join(dir, lastFile), text)
+	return writeAtomically(dir, filepath.Join(dir, lastFile), text)
 }
 
-// whole writes a file of ours, whole or not at all. Until then it is in dir, out of sight.
-func whole(dir, path string, data []byte) (err error) {
+// writeAtomically writes a file of ours, whole or not at all. Until then it is in dir, out of
+// sight.
+func writeAtomically(dir, path string, data []byte) (err error) {
 	temp := filepath.Join(dir, filepath.Base(path)+".tmp") // there is one collector
 	defer func() {
 		if err != nil {
@@ -401,9 +402,9 @@ func exists(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// finished completes past days: their tables as text, and a journal of each for the master. It
+// completeDays completes past days: their tables as text, and a journal of each for the master. It
 // deletes old data.
-func (c *Collector) finished(ctx context.Context, db *sql.DB, dir string, now time.Time) error {
+func (c *Collector) completeDays(ctx context.Context, db *sql.DB, dir string, now time.Time) error {
 	today := now.Format(time.DateOnly)
 	all, err := days(ctx, db, today, false)
 	if err != nil {
@@ -442,7 +443,7 @@ func (c *Collector) finished(ctx context.Context, db *sql.DB, dir string, now ti
 			// marked as reported afterwards: should we end between, the same names are written
 			// again
 			if err == nil {
-				err = whole(dir, filepath.Join(out, name), []byte(text))
+				err = writeAtomically(dir, filepath.Join(out, name), []byte(text))
 			}
 		}
 		if err == nil {

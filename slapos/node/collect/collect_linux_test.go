@@ -161,7 +161,7 @@ func TestCollect(t *testing.T) {
 	if got := l.ask(`SELECT count(*) > 0, min(used + free) > 0, max(typeof(used)) FROM disk`); got[0] != "1 1 text" {
 		t.Error(got)
 	}
-	var seen told
+	var seen partitionUsage
 	text, err := os.ReadFile(l.at("p0", seenFile))
 	do(t, err)
 	do(t, json.Unmarshal(text, &seen))

@@ -152,6 +152,7 @@ func reported(ctx context.Context, db *sql.DB, day string) error {
 	})
 }
 
+// forget deletes the rows of days before the given one that have been reported.
 func forget(ctx context.Context, db *sql.DB, before string) error {
 	return change(ctx, db, func(tx *sql.Tx) error {
 		for _, t := range schema {

@@ -188,6 +188,7 @@ func journal(ctx context.Context, db *sql.DB, computer, day string, names map[st
 	return texts, nil
 }
 
+// each calls is with each row of the query; a quantity may be null.
 func each(ctx context.Context, db *sql.DB, query, day string, is func(string, sql.NullFloat64)) error {
 	rows, err := db.QueryContext(ctx, query, day)
 	if err != nil {

@@ -52,17 +52,17 @@ func shifted(a netip.Addr, n uint64, left int) netip.Addr {
 	}
 }
 
-// book gives out addresses, and none twice.
-type book struct {
+// addressPool gives out addresses, and none twice.
+type addressPool struct {
 	used   map[netip.Addr]bool // by another interface, or given out
 	held   map[netip.Addr]bool // by an earlier run, reserved for its former user
 	random func(n int) int     // less than n
 }
 
-func (b *book) free(a netip.Addr) bool { return !b.used[a] && !b.held[a] }
+func (b *addressPool) free(a netip.Addr) bool { return !b.used[a] && !b.held[a] }
 
 // keep gives out an earlier address again, if it is still in a network and free.
-func (b *book) keep(was netip.Addr, in netip.Prefix) bool {
+func (b *addressPool) keep(was netip.Addr, in netip.Prefix) bool {
 	if !was.IsValid() || !in.IsValid() || !in.Contains(was) || b.used[was] {
 		return false
 	}
@@ -70,8 +70,8 @@ func (b *book) keep(was netip.Addr, in netip.Prefix) bool {
 	return true
 }
 
-// four gives out an address of a network of IPv4.
-func (b *book) four(in netip.Prefix) (netip.Addr, error) {
+// ipv4 gives out an address of a network of IPv4.
+func (b *addressPool) ipv4(in netip.Prefix) (netip.Addr, error) {
 	first, n := 1, 1<<(32-in.Bits())-2 // without the network's own and the one of all
 	if in.Bits() >= 31 {
 		first, n = 0, 1<<(32-in.Bits())
@@ -91,9 +91,9 @@ func (b *book) four(in netip.Prefix) (netip.Addr, error) {
 	return netip.Addr{}, fmt.Errorf("no address is free in %s", in)
 }
 
-// six gives out the n-th address of an IPv6 network. If that is taken and random allows it, it
+// ipv6 gives out the n-th address of an IPv6 network. If that is taken and random allows it, it
 // gives out a random one.
-func (b *book) six(in netip.Prefix, n uint64, random bool) (netip.Addr, error) {
+func (b *addressPool) ipv6(in netip.Prefix, n uint64, random bool) (netip.Addr, error) {
 	a := host(in, n)
 	if !in.Contains(a) {
 		return a, fmt.Errorf("%s has no room for the address of number %d", in.Masked(), n)
@@ -114,9 +114,9 @@ func (b *book) six(in netip.Prefix, n uint64, random bool) (netip.Addr, error) {
 	return a, fmt.Errorf("the address %s is taken, and %d others of %s at random are so too", a, tries, in.Masked())
 }
 
-// base is the address of a computer. Of the interface's global addresses, without those of
-// partitions, it takes one in the largest network: the earlier one, else the lowest.
-func base(m *machine, link string, ours map[netip.Addr]bool, was netip.Prefix) (netip.Prefix, bool) {
+// computerAddress is the address of a computer. Of the interface's global addresses, without
+// those of partitions, it takes one in the largest network: the earlier one, else the lowest.
+func computerAddress(m *machine, link string, ours map[netip.Addr]bool, was netip.Prefix) (netip.Prefix, bool) {
 	var all []netip.Prefix
 	for _, a := range m.Addresses {
 		if ip := a.Prefix.Addr(); a.Link == link && ip.Is6() && ip.IsGlobalUnicast() && !a.Temporary && !a.Failed && !ours[ip] {

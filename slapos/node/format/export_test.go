@@ -3,7 +3,7 @@ package format
 // What the tests outside of the package see of it.
 
 type (
-	Team     = team
+	Team     = unixGroup
 	Step     = step
 	Machine  = machine
 	Link     = link

@@ -39,7 +39,7 @@ func (f *Formatter) Run(ctx context.Context) (*Computer, error) {
 		if err != nil {
 			return nil, err
 		}
-		m, err := survey(ctx, &f.Options, f.Definition)
+		m, err := readMachine(ctx, &f.Options, f.Definition)
 		if err != nil {
 			return nil, failed("format.Survey", err)
 		}
@@ -62,7 +62,7 @@ func (f *Formatter) Run(ctx context.Context) (*Computer, error) {
 
 // take does the steps in their order, up to the first that fails.
 func (f *Formatter) take(ctx context.Context, steps []step) error {
-	h := newHand()
+	h := newExecutor()
 
 	for _, s := range steps {
 		if err := ctx.Err(); err != nil {

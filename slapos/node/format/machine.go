@@ -9,7 +9,7 @@ import (
 type machine struct {
 	UID          int // of the process that looked
 	Users        map[string]account
-	Groups       map[string]team
+	Groups       map[string]unixGroup
 	Paths        map[string]entry  // the state of each path that was asked for
 	Files        map[string][]byte // the content of each file that was asked for
 	Storage      []string          // the directories of the storage home, their paths
@@ -26,8 +26,8 @@ type account struct {
 	Locked      bool // password login is disabled
 }
 
-// A team is a group.
-type team struct {
+// A unixGroup is a group.
+type unixGroup struct {
 	GID     int
 	Members []string // without those whose primary group it is
 }

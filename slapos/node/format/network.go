@@ -32,7 +32,7 @@ func (p *planner) network() {
 	}
 	six, found := p.d.Address, p.d.Address.IsValid()
 	if !found {
-		six, found = base(p.m, p.o.interface6(), p.ours, p.was.Address)
+		six, found = computerAddress(p.m, p.o.interface6(), p.ours, p.was.Address)
 	}
 	if !found && !p.o.AlterNetwork {
 		six = p.was.Address
@@ -40,7 +40,7 @@ func (p *planner) network() {
 	p.c.Address = six
 	if !p.o.AlterNetwork {
 		for i := range p.c.Partitions {
-			p.untouched(i)
+			p.keepNetwork(i)
 		}
 		return
 	}
@@ -72,8 +72,9 @@ func (p *planner) network() {
 	}
 }
 
-// untouched describes a partition's network that is not ours to change: as defined, else as before.
-func (p *planner) untouched(i int) {
+// keepNetwork describes a partition's network that is not ours to change: as defined, else as
+// before.
+func (p *planner) keepNetwork(i int) {
 	part, d, was := &p.c.Partitions[i], p.d.Partitions[i], p.before(i)
 	part.Addresses, part.Range, part.Tap, part.Tun = addressesOf(d.Addresses), d.Range, Tunnel{Name: d.Interface}, was.Tun
 	if len(d.Addresses) == 0 {
@@ -121,10 +122,10 @@ func (p *planner) addresses(six netip.Prefix) {
 		}
 		var err error
 		if !kept[i][0].IsValid() {
-			kept[i][0], err = p.book.four(p.o.IPv4Network)
+			kept[i][0], err = p.book.ipv4(p.o.IPv4Network)
 		}
 		if err == nil && !kept[i][1].IsValid() {
-			kept[i][1], err = p.book.six(six, uint64(i+2), p.o.PrefixShift == 16)
+			kept[i][1], err = p.book.ipv6(six, uint64(i+2), p.o.PrefixShift == 16)
 		}
 		if err != nil {
 			p.fail("%s: %w", part.Reference, err)
@@ -183,7 +184,7 @@ func (p *planner) tap4(part *Partition, was Tunnel) {
 	}
 	a, err := netip.ParseAddr(was.IPv4Addr)
 	if err != nil || !p.book.keep(a, in.Masked()) {
-		if a, err = p.book.four(in.Masked()); err != nil {
+		if a, err = p.book.ipv4(in.Masked()); err != nil {
 			p.fail("%s: %w", part.Tap.Name, err)
 			return
 		}
@@ -201,9 +202,9 @@ func (p *planner) links() {
 	}
 	for i := range p.c.Partitions {
 		part := &p.c.Partitions[i]
-		p.former(part.Tap.Name, part.Tap.IPv6Addr)
+		p.removeFormerAddresses(part.Tap.Name, part.Tap.IPv6Addr)
 		if part.Tun != nil {
-			p.former(part.Tun.Name, part.Tun.IPv4Addr, part.Tun.IPv6Addr)
+			p.removeFormerAddresses(part.Tun.Name, part.Tun.IPv4Addr, part.Tun.IPv6Addr)
 		}
 	}
 	for i := range p.c.Partitions {
@@ -233,9 +234,9 @@ func (p *planner) links() {
 	}
 }
 
-// former takes the addresses from a tunnel that it had in an earlier run and has no more: with
-// another number of partitions, say, they are another's.
-func (p *planner) former(link string, now ...string) {
+// removeFormerAddresses takes the addresses from a tunnel that it had in an earlier run and has
+// no more: with another number of partitions, say, they are another's.
+func (p *planner) removeFormerAddresses(link string, now ...string) {
 	for _, a := range p.m.Addresses {
 		ip := a.Prefix.Addr()
 		if link != "" && a.Link == link && (p.ours[ip] || tuns.Contains(ip)) && !slices.Contains(now, ip.String()) {
@@ -254,6 +255,7 @@ func (p *planner) at(ip netip.Addr) string {
 	return ""
 }
 
+// route plans a route that is missing. It fails if the network is reached through another link.
 func (p *planner) route(r route) {
 	if p.m.Routes[r] {
 		return
@@ -291,6 +293,8 @@ func (p *planner) link(name, kind string, user string) {
 	}
 }
 
+// tap plans a partition's tap device and the routes to it. An address that cannot be parsed is
+// none.
 func (p *planner) tap(part *Partition) {
 	t := &part.Tap
 	p.link(t.Name, "tap", part.User.Name)

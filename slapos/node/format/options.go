@@ -112,6 +112,7 @@ type reader struct {
 	err error
 }
 
+// section returns the section that has one of the keys, or false and slapformat.
 func (r *reader) section(keys ...string) (string, bool) {
 	for _, section := range []string{"slapos", "slapformat"} {
 		for _, key := range keys {
@@ -130,6 +131,8 @@ func (r *reader) fail(key, format string, args ...any) {
 	}
 }
 
+// text returns an option, trimmed; an empty one is deft. The first error is kept in r.err, and
+// after it every option is deft.
 func (r *reader) text(key, deft string) string {
 	if r.err != nil {
 		return deft
@@ -146,6 +149,7 @@ func (r *reader) text(key, deft string) string {
 
 func (r *reader) path(key string) string { return cfg.Home(r.text(key, "")) }
 
+// number returns an option that is zero or more.
 func (r *reader) number(key string, deft int) int {
 	text := r.text(key, "")
 	if text == "" {

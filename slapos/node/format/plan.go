@@ -24,7 +24,7 @@ type planner struct {
 	d    *Definition
 	was  *Computer
 	m    *machine
-	book book
+	book addressPool
 	ours map[netip.Addr]bool // addresses that an earlier run chose
 
 	c     *Computer
@@ -45,7 +45,10 @@ func plan(o *Options, d *Definition, was *Computer, m *machine, random func(n in
 	if was == nil {
 		was = &Computer{}
 	}
-	p := &planner{o: o, d: d, was: was, m: m, book: book{map[netip.Addr]bool{}, map[netip.Addr]bool{}, random}, ours: map[netip.Addr]bool{}}
+	p := &planner{
+		o: o, d: d, was: was, m: m, book: addressPool{map[netip.Addr]bool{}, map[netip.Addr]bool{}, random},
+		ours: map[netip.Addr]bool{},
+	}
 	if n := len(was.Partitions); n > o.Partitions {
 		return nil, nil, &compute.Error{Op: "format.Plan", Kind: compute.ErrConflict,
 			Err:  fmt.Errorf("there are %d partitions, and partition_amount is %d: none is taken away", n, o.Partitions),
@@ -104,7 +107,7 @@ func (p *planner) describe() {
 		seen[name.dir], users[name.user] = true, true
 		part := Partition{Reference: filepath.Base(name.dir), Path: name.dir, Capabilities: p.d.Partitions[len(c.Partitions)].Capabilities,
 			User:   User{Name: name.user, Shell: shell, Home: name.dir, Groups: []string{c.SoftwareUser}},
-			Limits: p.d.Partitions[len(c.Partitions)].Limits.or(o.Limits)}
+			Limits: p.d.Partitions[len(c.Partitions)].Limits.withDefaults(o.Limits)}
 		for _, storage := range p.m.Storage {
 			part.Storage = append(part.Storage, filepath.Join(storage, part.Reference))
 		}
@@ -119,8 +122,8 @@ func (p *planner) describe() {
 	p.c = c
 }
 
-// or is the limits with unset ones taken from deft.
-func (l Limits) or(deft Limits) Limits {
+// withDefaults is the limits with unset ones taken from deft.
+func (l Limits) withDefaults(deft Limits) Limits {
 	if l.Memory == 0 {
 		l.Memory = deft.Memory
 	}
@@ -136,6 +139,8 @@ func (l Limits) or(deft Limits) Limits {
 // name is what a partition is called.
 type name struct{ dir, user string }
 
+// names returns the directory and the user of each partition. The definition's own, where set,
+// replace the numbered ones.
 func names(o *Options, d *Definition) []name {
 	out := make([]name, o.Partitions)
 	for i := range out {

@@ -312,7 +312,7 @@ func TestPlanRefuses(t *testing.T) {
 	}
 }
 
-// A user of a name that is not ours is used as he is, and made where he is missing.
+// An account whose name is not ours is used as it is, and made where it is missing.
 func TestPlanLeavesOthersAlone(t *testing.T) {
 	o, m := laboratory(), bare()
 	d := &format.Definition{Partitions: map[int]format.DefinedPartition{0: {User: "alice"}, 1: {User: "bob"}}}

@@ -86,6 +86,7 @@ func (d *Dir) Read(name string, most int64) ([]byte, error) {
 	return d.content(f, name, most)
 }
 
+// content reads a regular file of at most most bytes; a larger one is an error.
 func (d *Dir) content(f *os.File, name string, most int64) ([]byte, error) {
 	if i, err := f.Stat(); err != nil {
 		return nil, err
@@ -146,7 +147,7 @@ func (d *Dir) write(name string, data []byte, mode fs.FileMode, uid, gid int) (e
 	if i, err := d.root.Lstat(name); err == nil && i.IsDir() {
 		return &fs.PathError{Op: "write", Path: d.at(name), Err: errors.New("there is a directory")}
 	}
-	temp, done := d.half("write", name)
+	temp, done := d.tempPath("write", name)
 	defer done()
 	f, err := d.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
@@ -240,7 +241,7 @@ func (d *Dir) MakeDir(name string, mode fs.FileMode) error {
 	}
 	// It gets its name when the owner has it: so a killed process leaves no directory that only
 	// root can use.
-	temp, done := d.half("mkdir", name)
+	temp, done := d.tempPath("mkdir", name)
 	defer done()
 	err := d.root.Mkdir(temp, 0o700)
 	if err == nil {
@@ -285,7 +286,7 @@ func (d *Dir) Link(target, name string) error {
 	if now, err := d.root.Readlink(name); err == nil && now == target {
 		return nil
 	}
-	temp, done := d.half("link", name)
+	temp, done := d.tempPath("link", name)
 	defer done()
 	if err := d.root.Symlink(target, temp); err != nil {
 		return err
@@ -330,7 +331,7 @@ func (d *Dir) List(name string, most int) ([]string, error) {
 	if len(names) > most {
 		return nil, &fs.PathError{Op: "list", Path: d.at(name), Err: fmt.Errorf("there are more than %d names", most)}
 	}
-	names = slices.DeleteFunc(names, func(name string) bool { return strings.HasPrefix(name, unfinished) })
+	names = slices.DeleteFunc(names, func(name string) bool { return strings.HasPrefix(name, tempPrefix) })
 	slices.Sort(names)
 	return names, nil
 }

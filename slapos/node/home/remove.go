@@ -70,6 +70,8 @@ func (d *Dir) flatten(name string) (moved []string) {
 	return moved
 }
 
+// removeAll removes name and all below it. If a directory's mode forbids that, it makes them
+// writable and tries once more.
 func (d *Dir) removeAll(name string) error {
 	err := d.root.RemoveAll(name)
 	if err == nil || !errors.Is(err, fs.ErrPermission) {

@@ -130,6 +130,7 @@ func cores(path string) (all []int, err error) {
 	return parseCores(strings.TrimSpace(string(text)))
 }
 
+// parseCores reads the kernel's list of cores, such as 0-3,8.
 func parseCores(text string) (all []int, err error) {
 	for part := range strings.SplitSeq(text, ",") {
 		first, last, ok := strings.Cut(part, "-")

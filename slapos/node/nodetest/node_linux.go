@@ -26,6 +26,7 @@ import (
 // which run beside, have others: this process' and those of the processes that it starts.
 var FirstUser = users()
 
+// users returns the first user number of this process and of those it starts.
 func users() int {
 	const key = "HOSTLER_TEST_FIRST_USER"
 	if n, err := strconv.Atoi(os.Getenv(key)); err == nil {

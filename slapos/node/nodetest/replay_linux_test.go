@@ -285,7 +285,7 @@ func TestRecorded(t *testing.T) {
 				Config: promise.Config{Master: w.URL, Computer: computer, Partition: pl.ID},
 			}
 			results, err := r.Run(ctx, mode, mode == promise.Test)
-			return promise.News(results), errors.Join(err, promise.Failed(results))
+			return promise.AnyNew(results), errors.Join(err, promise.Failed(results))
 		}}
 	reporter := &report.Pass{
 		Master: w.Client, Supervisor: n.Supervisor, Computer: computer, InstanceRoot: n.Root, Timeout: time.Minute,

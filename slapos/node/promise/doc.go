@@ -81,8 +81,8 @@ func Failed(results []Result) error {
 	return nil
 }
 
-// News says whether results are new: some promise was asked now, or there is none any more.
-func News(results []Result) bool {
+// AnyNew says whether results are new: some promise was asked now, or there is none any more.
+func AnyNew(results []Result) bool {
 	return len(results) == 0 || slices.ContainsFunc(results, func(r Result) bool { return r.Ran })
 }
 
@@ -96,9 +96,10 @@ const (
 	Well           // it runs
 )
 
-// Tell chooses the report after the check for anomalies of an instance. access is the last status
-// as the master repeats it, and only a change is reported. If it is "" the report is always made.
-func Tell(failed bool, access string) Report {
+// ReportFor chooses the report after the check for anomalies of an instance. access is the last
+// status as the master repeats it, and only a change is reported. If it is "" the report is
+// always made.
+func ReportFor(failed bool, access string) Report {
 	known := strings.HasPrefix(access, "#error")
 	switch {
 	case failed && !known:

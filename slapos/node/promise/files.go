@@ -50,7 +50,7 @@ func (s *state) period() time.Duration {
 func (s *state) next() time.Time { return moment(s.Next) }
 
 // of says whether a state is of the promise as it is now.
-func (s *state) of(p *one) bool {
+func (s *state) of(p *foundPromise) bool {
 	return strings.HasSuffix(s.File, "/"+p.file) && math.Abs(s.MTime-seconds(p.mtime)) < 1e-3
 }
 
@@ -79,8 +79,8 @@ type statusInner struct {
 	Message string `json:"message"`
 }
 
-// keptIn opens the directory base; nil: nothing is kept yet.
-func keptIn(d *home.Dir) (*home.Dir, error) {
+// openStateDir opens the directory base; nil: nothing is kept yet.
+func openStateDir(d *home.Dir) (*home.Dir, error) {
 	kept, err := d.Sub(base)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -90,7 +90,7 @@ func keptIn(d *home.Dir) (*home.Dir, error) {
 
 // remember reads the stored state of a promise, in the directory base. An unreadable state is
 // unknown.
-func (p *one) remember(d, kept *home.Dir) {
+func (p *foundPromise) remember(d, kept *home.Dir) {
 	if text, err := kept.Read("cache/"+p.title, maxFile); err == nil {
 		p.state.known = json.Unmarshal(text, &p.state) == nil
 	}
@@ -108,10 +108,10 @@ func (p *one) remember(d, kept *home.Dir) {
 	p.last = &r
 }
 
-func (p *one) statusFile() string { return path.Join(resultDir, p.title+".status.json") }
+func (p *foundPromise) statusFile() string { return path.Join(resultDir, p.title+".status.json") }
 
 // result is one without what the promise said.
-func (p *one) result(d *home.Dir) Result {
+func (p *foundPromise) result(d *home.Dir) Result {
 	return Result{Title: p.title, Name: p.name, Path: path.Join(d.Path(), p.file)}
 }
 
@@ -139,7 +139,7 @@ func last(message string) string {
 }
 
 // keep stores the result of a promise, and its state.
-func (p *one) keep(d *home.Dir, r *Result) error {
+func (p *foundPromise) keep(d *home.Dir, r *Result) error {
 	text, err := json.Marshal(status{
 		r.Title, r.Name, r.Path, r.Took.Seconds(),
 		&statusInner{r.Kind, r.Failed, r.Date.UTC().Format("2006-01-02T15:04:05+0000"), r.Message},
@@ -161,7 +161,7 @@ func (p *one) keep(d *home.Dir, r *Result) error {
 }
 
 // keepState stores the state.
-func (p *one) keepState(d *home.Dir, now time.Time) error {
+func (p *foundPromise) keepState(d *home.Dir, now time.Time) error {
 	s := &p.state
 	s.known = true
 	s.Stamp, s.File, s.MTime = seconds(now), path.Join(d.Path(), p.file), seconds(p.mtime)
@@ -185,10 +185,10 @@ func replace(d *home.Dir, name string, text []byte) error {
 	return d.Write(name, text, 0o644)
 }
 
-func (p *one) historyFile() string { return path.Join(historyDir, p.title+".jsonl") }
+func (p *foundPromise) historyFile() string { return path.Join(historyDir, p.title+".jsonl") }
 
 // failedBefore counts how many of the latest results failed in turn, up to n.
-func (p *one) failedBefore(d *home.Dir, n int) (count int) {
+func (p *foundPromise) failedBefore(d *home.Dir, n int) (count int) {
 	for _, name := range []string{p.historyFile(), p.historyFile() + ".1"} {
 		text, err := d.Read(name, 2*maxFile)
 		if err != nil {
@@ -208,7 +208,7 @@ func (p *one) failedBefore(d *home.Dir, n int) (count int) {
 }
 
 // write adds a line to a promise's log, as the base class of plugins does.
-func (p *one) write(d *home.Dir, transaction string, r *Result) error {
+func (p *foundPromise) write(d *home.Dir, transaction string, r *Result) error {
 	level := "INFO"
 	if r.Failed {
 		level = "ERROR"

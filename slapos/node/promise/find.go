@@ -17,8 +17,8 @@ const (
 	scriptDir = "etc/promise"
 )
 
-// one is a promise as it is found.
-type one struct {
+// foundPromise is a promise as it is found.
+type foundPromise struct {
 	title, name string
 	file        string // in the partition
 	plugin      bool
@@ -30,15 +30,15 @@ type one struct {
 
 // find lists the promises of a partition, plugins first, each kind by name. Other files are
 // reported to log.
-func find(d *home.Dir, log func(string, ...any)) ([]one, error) {
-	var all []one
+func find(d *home.Dir, log func(string, ...any)) ([]foundPromise, error) {
+	var all []foundPromise
 	plugins, err := d.List(pluginDir, maxNames)
 	scripts, more := d.List(scriptDir, maxNames)
 	if err := errors.Join(err, more); err != nil {
 		return nil, err
 	}
 	for i, name := range append(plugins, scripts...) {
-		p := one{name: name, plugin: i < len(plugins), title: Title(name), file: path.Join(scriptDir, name)}
+		p := foundPromise{name: name, plugin: i < len(plugins), title: Title(name), file: path.Join(scriptDir, name)}
 		if p.plugin {
 			if !strings.HasSuffix(name, ".py") || strings.HasPrefix(name, "__init__") {
 				continue
@@ -73,7 +73,7 @@ func Title(name string) string {
 }
 
 // due says whether a promise is to run now, by its stored state.
-func (p *one) due(now time.Time, mode Mode, force bool) bool {
+func (p *foundPromise) due(now time.Time, mode Mode, force bool) bool {
 	s := &p.state
 	if !s.known || !s.of(p) {
 		return true
@@ -85,8 +85,8 @@ func (p *one) due(now time.Time, mode Mode, force bool) bool {
 	return force || p.last == nil || until <= 0 || until > s.period() // the clock was set back
 }
 
-// counts says whether what a promise that is not run now said last counts in a mode.
-func (p *one) counts(mode Mode) bool {
+// countsIn says whether what a promise that is not run now said last counts in a mode.
+func (p *foundPromise) countsIn(mode Mode) bool {
 	return p.last != nil && (mode == Anomaly && p.state.Anomaly || mode == Test && p.state.Tested)
 }
 

@@ -22,7 +22,7 @@ type Entry struct {
 // History is what a promise of a title has said since a time, oldest first, as far as it is kept:
 // about 700 results, and as many again. A line that cannot be read is passed over.
 func History(d *home.Dir, title string, since time.Time) (all []Entry, err error) {
-	p := one{title: title}
+	p := foundPromise{title: title}
 	for _, name := range []string{p.historyFile() + ".1", p.historyFile()} {
 		text, err := d.Read(name, 2*maxFile)
 		if errors.Is(err, fs.ErrNotExist) {

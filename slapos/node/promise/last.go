@@ -9,7 +9,7 @@ func Last(d *home.Dir) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	kept, err := keptIn(d)
+	kept, err := openStateDir(d)
 	if err != nil || kept == nil {
 		return nil, err
 	}

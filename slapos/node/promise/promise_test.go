@@ -18,7 +18,7 @@ func TestTell(t *testing.T) {
 		{true, "", Broken}, {true, "#access started", Broken}, {true, "#error no data found for P", Nothing}, {true, "#error x", Nothing},
 		{false, "", Well}, {false, "#error x", Well}, {false, "#access started", Nothing},
 	} {
-		if got := Tell(c.failed, c.access); got != c.want {
+		if got := ReportFor(c.failed, c.access); got != c.want {
 			t.Errorf("failed %t, heard %q: %d, want %d", c.failed, c.access, got, c.want)
 		}
 	}
@@ -65,34 +65,36 @@ func TestDue(t *testing.T) {
 		Tested: true, Anomaly: true, Period: 2, File: "/srv/p0/etc/promise/a", MTime: seconds(was), known: true,
 		Next: seconds(now.Add(time.Minute)),
 	}
-	p := func(change func(*one)) one {
-		o := one{title: "a", name: "a", file: "etc/promise/a", mtime: was, state: known, last: &Result{}}
+	p := func(change func(*foundPromise)) foundPromise {
+		o := foundPromise{title: "a", name: "a", file: "etc/promise/a", mtime: was, state: known, last: &Result{}}
 		change(&o)
 		return o
 	}
 	for name, c := range map[string]struct {
-		p             one
+		p             foundPromise
 		mode          Mode
 		force         bool
 		due, counting bool
 	}{
-		"not yet":          {p: p(func(*one) {}), mode: Anomaly, counting: true},
-		"forced":           {p: p(func(*one) {}), mode: Test, force: true, due: true, counting: true},
-		"period is over":   {p: p(func(o *one) { o.state.Next = seconds(now) }), mode: Test, due: true, counting: true},
-		"clock set back":   {p: p(func(o *one) { o.state.Next = seconds(now.Add(time.Hour)) }), mode: Test, due: true, counting: true},
-		"never run":        {p: p(func(o *one) { o.state, o.last = state{}, nil }), mode: Test, due: true},
-		"result is lost":   {p: p(func(o *one) { o.last = nil }), mode: Test, due: true},
-		"another file":     {p: p(func(o *one) { o.mtime = now }), mode: Test, due: true, counting: true},
-		"another promise":  {p: p(func(o *one) { o.file = "etc/plugin/a" }), mode: Test, due: true, counting: true},
-		"for tests only":   {p: p(func(o *one) { o.state.Anomaly, o.state.Next = false, 0 }), mode: Anomaly},
-		"for tests only 2": {p: p(func(o *one) { o.state.Anomaly = false }), mode: Test, force: true, due: true, counting: true},
-		"anomalies only":   {p: p(func(o *one) { o.state.Tested = false }), mode: Test, force: true},
+		"not yet":        {p: p(func(*foundPromise) {}), mode: Anomaly, counting: true},
+		"forced":         {p: p(func(*foundPromise) {}), mode: Test, force: true, due: true, counting: true},
+		"period is over": {p: p(func(o *foundPromise) { o.state.Next = seconds(now) }), mode: Test, due: true, counting: true},
+		"clock set back": {
+			p: p(func(o *foundPromise) { o.state.Next = seconds(now.Add(time.Hour)) }), mode: Test, due: true, counting: true,
+		},
+		"never run":        {p: p(func(o *foundPromise) { o.state, o.last = state{}, nil }), mode: Test, due: true},
+		"result is lost":   {p: p(func(o *foundPromise) { o.last = nil }), mode: Test, due: true},
+		"another file":     {p: p(func(o *foundPromise) { o.mtime = now }), mode: Test, due: true, counting: true},
+		"another promise":  {p: p(func(o *foundPromise) { o.file = "etc/plugin/a" }), mode: Test, due: true, counting: true},
+		"for tests only":   {p: p(func(o *foundPromise) { o.state.Anomaly, o.state.Next = false, 0 }), mode: Anomaly},
+		"for tests only 2": {p: p(func(o *foundPromise) { o.state.Anomaly = false }), mode: Test, force: true, due: true, counting: true},
+		"anomalies only":   {p: p(func(o *foundPromise) { o.state.Tested = false }), mode: Test, force: true},
 		"period of nonsense": {
-			p: p(func(o *one) { o.state.Period, o.state.Next = -5, seconds(now.Add(time.Minute)) }), mode: Test,
+			p: p(func(o *foundPromise) { o.state.Period, o.state.Next = -5, seconds(now.Add(time.Minute)) }), mode: Test,
 			counting: true,
 		},
 	} {
-		if due, counts := c.p.due(now, c.mode, c.force), c.p.counts(c.mode); due != c.due || counts != c.counting {
+		if due, counts := c.p.due(now, c.mode, c.force), c.p.countsIn(c.mode); due != c.due || counts != c.counting {
 			t.Errorf("%s: due %t, counts %t", name, due, counts)
 		}
 	}

@@ -61,7 +61,7 @@ func (r *Runner) Run(ctx context.Context, mode Mode, force bool) ([]Result, erro
 		return fail(fmt.Errorf("its promises cannot be listed: %w", err))
 	}
 	p := &pass{Runner: r, home: d, mode: mode, limit: cmp.Or(max(r.Timeout, 0), defaultTimeout)}
-	kept, err := keptIn(d)
+	kept, err := openStateDir(d)
 	if err != nil {
 		return fail(err)
 	}
@@ -80,7 +80,7 @@ func (r *Runner) Run(ctx context.Context, mode Mode, force bool) ([]Result, erro
 			turn = append(turn, i)
 		case due:
 			free = append(free, i)
-		case one.counts(mode):
+		case one.countsIn(mode):
 			results[i] = one.last
 		}
 	}
@@ -129,7 +129,7 @@ func (p *pass) prepare() (err error) {
 }
 
 // all runs the promises of some indexes.
-func (p *pass) all(ctx context.Context, all []one, turn, free []int, results []*Result) {
+func (p *pass) all(ctx context.Context, all []foundPromise, turn, free []int, results []*Result) {
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, atOnce)
 	do := func(i int) {
@@ -137,7 +137,7 @@ func (p *pass) all(ctx context.Context, all []one, turn, free []int, results []*
 			return
 		}
 		p.logf("Checking promise %s...", all[i].name)
-		results[i] = p.one(ctx, &all[i])
+		results[i] = p.runPromise(ctx, &all[i])
 	}
 	wg.Go(func() {
 		for _, i := range turn {
@@ -154,8 +154,8 @@ func (p *pass) all(ctx context.Context, all []one, turn, free []int, results []*
 	wg.Wait()
 }
 
-// one runs a promise and stores its result; nil: it has no result in this mode.
-func (p *pass) one(ctx context.Context, o *one) *Result {
+// runPromise runs a promise and stores its result; nil: it has no result in this mode.
+func (p *pass) runPromise(ctx context.Context, o *foundPromise) *Result {
 	r := o.result(p.home)
 	r.Kind, r.Ran, r.Date = p.mode, true, time.Now()
 	var said bool
@@ -187,7 +187,7 @@ func (p *pass) one(ctx context.Context, o *one) *Result {
 // mark and part are by what a promise is known: others of its partition run beside it.
 func (p *pass) mark() string { return runas.Partition(p.Config.Computer, p.Dir) }
 
-func (o *one) mark() string {
+func (o *foundPromise) mark() string {
 	if o.plugin {
 		return "plugin " + o.name
 	}
@@ -195,7 +195,7 @@ func (o *one) mark() string {
 }
 
 // script runs an executable.
-func (p *pass) script(ctx context.Context, o *one, r *Result) {
+func (p *pass) script(ctx context.Context, o *foundPromise, r *Result) {
 	o.state.Tested, o.state.Anomaly, o.state.Period = true, true, defaultPeriod.Minutes()
 	var out tail
 	err := runas.Run(
@@ -251,12 +251,12 @@ type answer struct {
 
 // plugin runs a plugin, and reports whether it said anything: it need not have a word to say in a
 // mode.
-func (p *pass) plugin(ctx context.Context, o *one, r *Result) bool {
+func (p *pass) plugin(ctx context.Context, o *foundPromise, r *Result) bool {
 	s := &o.state
 	s.Tested, s.Anomaly, s.Period = true, true, 0 // until it says so itself
 	python, err := p.interpreter()
 	if err != nil {
-		return p.broke(o, r, "Error: it cannot be run: "+err.Error())
+		return p.recordFailure(o, r, "Error: it cannot be run: "+err.Error())
 	}
 	folder := func(name string) string { return p.Dir + "/" + name }
 	config := map[string]any{
@@ -271,7 +271,7 @@ func (p *pass) plugin(ctx context.Context, o *one, r *Result) bool {
 	p.mu.Unlock()
 	input, err := json.Marshal(job{Config: config, Plugin: r.Path, Anomaly: p.mode == Anomaly, Bang: bang})
 	if err != nil {
-		return p.broke(o, r, "Error: "+err.Error())
+		return p.recordFailure(o, r, "Error: "+err.Error())
 	}
 	var out head
 	var printed tail
@@ -283,10 +283,10 @@ func (p *pass) plugin(ctx context.Context, o *one, r *Result) bool {
 		},
 	)
 	if errors.Is(err, runas.ErrLimit) {
-		return p.broke(o, r, p.timedOut())
+		return p.recordFailure(o, r, p.timedOut())
 	}
 	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
-		return p.broke(o, r, "Error: "+reason(err))
+		return p.recordFailure(o, r, "Error: "+reason(err))
 	}
 	var a answer
 	if err != nil || json.Unmarshal(out.text, &a) != nil {
@@ -294,18 +294,18 @@ func (p *pass) plugin(ctx context.Context, o *one, r *Result) bool {
 		if text := last(printed.String()); text != "" {
 			message += "\n" + text
 		}
-		return p.broke(o, r, message)
+		return p.recordFailure(o, r, message)
 	}
 	if a.Tested || a.Anomaly {
 		s.Tested, s.Anomaly, s.Period = a.Tested, a.Anomaly, a.Period
 	}
 	switch {
 	case a.Error != "":
-		return p.broke(o, r, "Error: "+a.Error)
+		return p.recordFailure(o, r, "Error: "+a.Error)
 	case !a.Ran:
 		return false
 	case a.Item == nil || a.Item.Result == nil:
-		return p.broke(o, r, "Error: No output returned by the promise")
+		return p.recordFailure(o, r, "Error: No output returned by the promise")
 	}
 	r.take(a.Item.Result)
 	r.Kind, o.failed = p.mode, r.Failed
@@ -317,9 +317,9 @@ func (p *pass) plugin(ctx context.Context, o *one, r *Result) bool {
 	return true
 }
 
-// broke is a result of a promise that could not say anything itself, so that its log has nothing of
-// it either.
-func (p *pass) broke(o *one, r *Result, message string) bool {
+// recordFailure is a result of a promise that could not say anything itself, so that its log has
+// nothing of it either.
+func (p *pass) recordFailure(o *foundPromise, r *Result, message string) bool {
 	r.Failed, r.Message, o.failed = true, last(message), true
 	if err := o.write(p.home, p.transaction, r); err != nil {
 		p.logf("the log of promise %q: %v", o.name, err)

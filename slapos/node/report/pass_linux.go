@@ -91,7 +91,7 @@ func (p *Pass) run(ctx context.Context, whole bool) (out Outcome, err error) {
 		busy = append(busy, one)
 	}
 	p.log("Reporting the use of %d partitions...", len(busy))
-	kept := p.tell(ctx, root, busy, bad)
+	kept := p.reportUsage(ctx, root, busy, bad)
 	if whole {
 		if err := p.journals(ctx, root); err != nil {
 			p.log("What %s used: %v", p.Computer, err)

@@ -70,7 +70,7 @@ func EndUser(ctx context.Context, uid uint32, spare func(session int) bool) (n i
 		if pid == os.Getpid() || !runs(at, uid) {
 			return false
 		}
-		st, err := proc.Look(pid)
+		st, err := proc.ReadStat(pid)
 		if err != nil || st.Ended() || spare != nil && spare(st.Session) {
 			return false
 		}

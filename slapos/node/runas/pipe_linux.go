@@ -26,6 +26,7 @@ type pipe struct {
 
 const fallback = 1 << 20 // bytes that a pipe may have in it, where the kernel does not say
 
+// newPipe returns a pipe that is copied to the writer until it is ended.
 func newPipe(to io.Writer) (*pipe, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -55,6 +56,8 @@ func (p *pipe) end() error {
 	return <-p.done
 }
 
+// copy reads until the pipe ends or, once it is ended, nothing comes for a lull. After an error
+// of the writer it still reads, so no program blocks.
 func (p *pipe) copy(to io.Writer) {
 	defer p.read.Close()
 	buf := make([]byte, 32<<10)

@@ -179,7 +179,7 @@ func reap(mark string, sig unix.Signal) {
 		}
 		n := 0
 		for _, h := range all {
-			st, err := proc.Look(h.PID)
+			st, err := proc.ReadStat(h.PID)
 			if err == nil && !st.Ended() && (sig != unix.SIGSTOP || st.State != 'T') {
 				n++
 				_ = h.Signal(sig)

@@ -6,7 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
-	slapnode "github.com/hostler-project/hostler/slapos/node"
+	slaposnode "github.com/hostler-project/hostler/slapos/node"
 	"github.com/hostler-project/hostler/slapos/node/promise"
 	"github.com/hostler-project/hostler/slapos/node/runas"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
@@ -22,10 +22,10 @@ func (n *Node) Instances(ctx context.Context, o InstanceOptions) (InstanceOutcom
 	defer sv.Close()
 	a := n.agent(sv)
 	a.Debug = o.Debug
-	if err := n.beside(ctx, a, sv); err != nil {
+	if err := n.addHooks(ctx, a, sv); err != nil {
 		return InstanceOutcome{}, err
 	}
-	out, err := a.Instances(ctx, slapnode.Options{Only: o.Only, Force: o.Force, Stop: o.Stop || n.Settings.ForceStop})
+	out, err := a.Instances(ctx, slaposnode.Options{Only: o.Only, Force: o.Force, Stop: o.Stop || n.Settings.ForceStop})
 	if err == nil && !out.Offline {
 		n.tell(ctx, sv, nil)
 	}
@@ -33,31 +33,31 @@ func (n *Node) Instances(ctx context.Context, o InstanceOptions) (InstanceOutcom
 }
 
 // agent returns the agent that makes passes, by the node's settings.
-func (n *Node) agent(sv slapnode.Supervisor) *slapnode.Agent {
+func (n *Node) agent(sv slaposnode.Supervisor) *slaposnode.Agent {
 	set := n.Settings
 	keep := supervise.Again
 	if !set.RestartServices {
 		keep = supervise.Watched
 	}
-	a := &slapnode.Agent{Master: n.master, Supervisor: sv, Say: n.Log.Say, Warn: n.Log.Warn, Config: slapnode.Config{
+	a := &slaposnode.Agent{Master: n.master, Supervisor: sv, Say: n.Log.Say, Warn: n.Log.Warn, Config: slaposnode.Config{
 		Computer: set.Computer, MasterURL: set.Master, InstanceRoot: set.InstanceRoot,
 		SoftwareRoot: set.SoftwareRoot, KeyFile: set.KeyFile, CertFile: set.CertFile,
 		Certificates: set.Certificates, SharedParts: set.SharedParts, BuildTimeParts: set.BuildTimeParts,
 		StorageHome: set.InstanceHome, GlobalIPv4: set.GlobalIPv4, Free: set.InstanceFree,
 		Limit: set.PartitionTimeout, Periodicity: set.Periodicity, Keep: keep, Limits: limitsOf(n.File, n.Log), Environ: os.Environ(),
 	}}
-	a.Promises = func(ctx context.Context, p *slapnode.PartitionDir, mode promise.Mode) (bool, error) {
+	a.Promises = func(ctx context.Context, p *slaposnode.PartitionDir, mode promise.Mode) (bool, error) {
 		return n.promises(ctx, p, mode)
 	}
 	if set.Certificates != "" {
-		a.Ask = func(id string) (slapnode.Asker, func(), error) { return n.clientOf(id) }
+		a.Ask = func(id string) (slaposnode.Asker, func(), error) { return n.clientOf(id) }
 	}
 	return a
 }
 
 // promises runs a partition's promises. It returns the errors of those that failed, and whether the
 // result is new.
-func (n *Node) promises(ctx context.Context, p *slapnode.PartitionDir, mode promise.Mode) (bool, error) {
+func (n *Node) promises(ctx context.Context, p *slaposnode.PartitionDir, mode promise.Mode) (bool, error) {
 	key, cert := n.Settings.KeyFile, n.Settings.CertFile
 	if dir := n.Settings.Certificates; dir != "" {
 		key, cert = filepath.Join(dir, p.ID+".key"), filepath.Join(dir, p.ID+".crt")
@@ -71,7 +71,7 @@ func (n *Node) promises(ctx context.Context, p *slapnode.PartitionDir, mode prom
 		},
 	}
 	results, err := r.Run(ctx, mode, mode == promise.Test)
-	return promise.News(results), errors.Join(err, promise.Failed(results))
+	return promise.AnyNew(results), errors.Join(err, promise.Failed(results))
 }
 
 // clientOf returns a client that acts as a partition's instance if these have certificates, else as

@@ -6,7 +6,7 @@ import (
 	"sync"
 
 	"github.com/hostler-project/hostler/api"
-	slapnode "github.com/hostler-project/hostler/slapos/node"
+	slaposnode "github.com/hostler-project/hostler/slapos/node"
 	"github.com/hostler-project/hostler/slapos/node/report"
 	"github.com/hostler-project/hostler/slapos/node/software"
 	"github.com/hostler-project/hostler/slapos/proto"
@@ -21,7 +21,7 @@ func (n *Node) Run(ctx context.Context, builds bool) error {
 	}
 	defer sv.Close()
 	a := n.agent(sv)
-	if err := n.beside(ctx, a, sv); err != nil {
+	if err := n.addHooks(ctx, a, sv); err != nil {
 		return err
 	}
 	pass, err := n.reportPass(sv)
@@ -34,7 +34,7 @@ func (n *Node) Run(ctx context.Context, builds bool) error {
 			n.Log.Warn("The report pass failed: %s", api.Text(err))
 		}
 	}
-	d := slapnode.Daemon{
+	d := slaposnode.Daemon{
 		Agent: a,
 		Watch: func(ctx context.Context, after int64) (int64, error) {
 			return n.master.Watch(ctx, n.Settings.Computer, after)
@@ -114,7 +114,7 @@ func (n *Node) Plan(ctx context.Context) ([]Step, error) {
 		}
 		steps = append(steps, s)
 	}
-	instances, err := n.agent(nil).Plan(c, slapnode.Options{Stop: n.Settings.ForceStop})
+	instances, err := n.agent(nil).Plan(c, slaposnode.Options{Stop: n.Settings.ForceStop})
 	for _, s := range instances {
 		steps = append(steps, Step{"instance", s.Partition.ID, s.Partition.State, string(s.Action), s.Reason, s.Partition.Title})
 	}

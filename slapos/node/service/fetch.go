@@ -31,7 +31,7 @@ func (n *Node) fetchRules() (out FetchRules, err error) {
 	}
 	ip, err := netip.ParseAddr(at.Hostname())
 	if len(out.Allow) == 0 && at.Scheme == "http" && (at.Hostname() == "localhost" || err == nil && ip.IsLoopback()) {
-		out.Allow = fetch.Words()
+		out.Allow = fetch.Keywords()
 	}
 	port := at.Port()
 	if port == "" {

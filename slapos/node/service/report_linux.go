@@ -44,8 +44,8 @@ func (n *Node) reportPass(sup *supervise.Client) (*report.Pass, error) {
 // tell reports to a hostler master what runs in partitions after a pass (nil: in all), if that is
 // new. A failure does not fail the pass.
 func (n *Node) tell(ctx context.Context, sup *supervise.Client, partitions []string) {
-	t := &statusreport.Teller{Master: n.master, Supervisor: sup, Computer: n.Settings.Computer, InstanceRoot: n.Settings.InstanceRoot}
-	if _, err := t.Tell(ctx, partitions); err != nil && ctx.Err() == nil {
+	t := &statusreport.Sender{Master: n.master, Supervisor: sup, Computer: n.Settings.Computer, InstanceRoot: n.Settings.InstanceRoot}
+	if _, err := t.Send(ctx, partitions); err != nil && ctx.Err() == nil {
 		n.Log.Note("The master could not be told what runs here: %s", api.Text(err))
 	}
 }

@@ -19,7 +19,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
-	slapnode "github.com/hostler-project/hostler/slapos/node"
+	slaposnode "github.com/hostler-project/hostler/slapos/node"
 	"github.com/hostler-project/hostler/slapos/node/supervise"
 )
 
@@ -119,7 +119,7 @@ func (n *Node) RunSupervisor(ctx context.Context, out io.Writer) error {
 		return fault.Invalid("", "instance_root: %w", err)
 	}
 	if out == os.Stderr { // a pass started it, and this is its log
-		out = supervise.Turning(os.Stderr, filepath.Join(root, SupervisorLog), supervisorMaxLog)
+		out = supervise.RotatingLog(os.Stderr, filepath.Join(root, SupervisorLog), supervisorMaxLog)
 	}
 	log := slog.New(slog.NewTextHandler(out, nil))
 	opt := supervise.Options{Dir: filepath.Join(root, supervisorState), Log: log}
@@ -128,8 +128,8 @@ func (n *Node) RunSupervisor(ctx context.Context, out io.Writer) error {
 	defer wg.Wait()
 	defer cancel()
 	if n.Settings.Master != "" && n.Settings.Computer != "" {
-		ask := func(id string) (slapnode.Banger, func(), error) { return n.clientOf(id) }
-		dog := &slapnode.Watchdog{Computer: n.Settings.Computer, InstanceRoot: root, Ask: ask, Log: log}
+		ask := func(id string) (slaposnode.Banger, func(), error) { return n.clientOf(id) }
+		dog := &slaposnode.Watchdog{Computer: n.Settings.Computer, InstanceRoot: root, Ask: ask, Log: log}
 		opt.Event = dog.Event
 		wg.Go(func() { dog.Run(ctx) })
 	} else {

@@ -158,7 +158,7 @@ func (b *Builder) untar(ctx context.Context, from io.Reader, url, dir string) er
 		}
 		plain = z
 	}
-	m := &maker{b: b, root: root, modes: map[string]fs.FileMode{}}
+	m := &extractor{b: b, root: root, modes: map[string]fs.FileMode{}}
 	for archive := tar.NewReader(plain); ; {
 		h, err := archive.Next()
 		if errors.Is(err, io.EOF) {
@@ -173,8 +173,8 @@ func (b *Builder) untar(ctx context.Context, from io.Reader, url, dir string) er
 	}
 }
 
-// A maker makes files in a directory, and none outside of it.
-type maker struct {
+// An extractor makes files in a directory, and none outside of it.
+type extractor struct {
 	b       *Builder
 	root    *os.Root
 	entries int
@@ -184,7 +184,7 @@ type maker struct {
 }
 
 // entry makes one entry of an archive.
-func (m *maker) entry(h *tar.Header, content io.Reader) error {
+func (m *extractor) entry(h *tar.Header, content io.Reader) error {
 	name := path.Clean(h.Name)
 	if m.entries++; m.entries > mostEntries {
 		return fmt.Errorf("it has more than %d entries", mostEntries)
@@ -205,7 +205,7 @@ func (m *maker) entry(h *tar.Header, content io.Reader) error {
 		if !filepath.IsLocal(target) {
 			return fmt.Errorf("%q is a link to %q, which leads out of the release", h.Name, h.Linkname)
 		}
-		if err := m.way(name); err != nil {
+		if err := m.makeParents(name); err != nil {
 			return err
 		}
 		return m.root.Link(target, name)
@@ -215,8 +215,8 @@ func (m *maker) entry(h *tar.Header, content io.Reader) error {
 	return fmt.Errorf("%q is neither a file nor a directory nor a link", h.Name)
 }
 
-// way makes the directories above a name, and removes a file of that name.
-func (m *maker) way(name string) error {
+// makeParents makes the directories above a name, and removes a file of that name.
+func (m *extractor) makeParents(name string) error {
 	if name == "." {
 		return errors.New("the release's directory can be nothing else")
 	}
@@ -229,7 +229,8 @@ func (m *maker) way(name string) error {
 	return nil
 }
 
-func (m *maker) directory(name string, mode fs.FileMode) error {
+// directory makes a directory and notes its mode, without writing for others.
+func (m *extractor) directory(name string, mode fs.FileMode) error {
 	if name == "." {
 		return nil
 	}
@@ -243,15 +244,17 @@ func (m *maker) directory(name string, mode fs.FileMode) error {
 	return nil
 }
 
-func (m *maker) link(name, target string) error {
-	if err := m.way(name); err != nil {
+func (m *extractor) link(name, target string) error {
+	if err := m.makeParents(name); err != nil {
 		return err
 	}
 	return m.root.Symlink(target, name) // wherever it leads: nothing is written through it
 }
 
-func (m *maker) file(name string, mode fs.FileMode, content io.Reader) error {
-	if err := m.way(name); err != nil {
+// file writes a new file, without writing for others. The free space is checked every lookEach
+// bytes.
+func (m *extractor) file(name string, mode fs.FileMode, content io.Reader) error {
+	if err := m.makeParents(name); err != nil {
 		return err
 	}
 	mode = mode.Perm() &^ 0o022
@@ -263,7 +266,7 @@ func (m *maker) file(name string, mode fs.FileMode, content io.Reader) error {
 		var n int64
 		n, err = io.CopyN(f, content, lookEach-m.written%lookEach)
 		if m.written += n; err == nil {
-			err = m.b.room()
+			err = m.b.checkSpace()
 		}
 	}
 	if errors.Is(err, io.EOF) {
@@ -276,7 +279,7 @@ func (m *maker) file(name string, mode fs.FileMode, content io.Reader) error {
 }
 
 // end gives directories their modes.
-func (m *maker) end() error {
+func (m *extractor) end() error {
 	for i := len(m.made) - 1; i >= 0; i-- {
 		if err := m.root.Chmod(m.made[i], m.modes[m.made[i]]); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -308,7 +311,7 @@ func (b *Builder) copy(ctx context.Context, from, dir string) error {
 		return err
 	}
 	defer root.Close()
-	m := &maker{b: b, root: root, modes: map[string]fs.FileMode{}}
+	m := &extractor{b: b, root: root, modes: map[string]fs.FileMode{}}
 	err = fs.WalkDir(source.FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if err == nil {
 			err = ctx.Err()

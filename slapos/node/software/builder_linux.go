@@ -90,7 +90,7 @@ func (b *Builder) Install(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	if err := b.room(); err != nil {
+	if err := b.checkSpace(); err != nil {
 		return err
 	}
 	dir := b.Dir(url)
@@ -101,7 +101,7 @@ func (b *Builder) Install(ctx context.Context, url string) error {
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fail(compute.ErrFailed, err)
 	}
-	if err := b.quiet(ctx, dir); err != nil {
+	if err := b.endLeftoverBuild(ctx, dir); err != nil {
 		return err
 	}
 	kind, err := u.kind(url)
@@ -138,8 +138,8 @@ func (b *Builder) complete(url string) error {
 	})
 }
 
-// room says whether there is enough of it.
-func (b *Builder) room() error {
+// checkSpace returns an error if there is too little free space.
+func (b *Builder) checkSpace() error {
 	var st unix.Statfs_t
 	if err := unix.Statfs(b.Root, &st); err != nil {
 		return &compute.Error{Op: "software.Install", Kind: compute.ErrNotFound, Err: fmt.Errorf("the software root %s: %w", b.Root, err)}

@@ -30,7 +30,7 @@ const (
 // attempt, as the reference does.
 func (b *Builder) buildout(ctx context.Context, u *User, url string) error {
 	dir := b.Dir(url)
-	err := u.as(func() error { return b.lay(u, url, dir) })
+	err := u.as(func() error { return b.startDirectory(u, url, dir) })
 	if err != nil {
 		return &compute.Error{Op: "software.Install", Kind: compute.ErrFailed, Err: err}
 	}
@@ -63,7 +63,7 @@ func (b *Builder) buildout(ctx context.Context, u *User, url string) error {
 		return err
 	}
 	skip := false
-	if err := u.as(func() error { skip, err = skips(dir); return err }); err != nil {
+	if err := u.as(func() error { skip, err = skipsBootstrap(dir); return err }); err != nil {
 		return &compute.Error{Op: "software.Install", Kind: compute.ErrFailed, Err: err}
 	}
 	if !skip {
@@ -90,8 +90,8 @@ func (b *Builder) buildout(ctx context.Context, u *User, url string) error {
 	})
 }
 
-// lay makes what a release's directory begins with.
-func (b *Builder) lay(u *User, url, dir string) error {
+// startDirectory makes what a release's directory begins with.
+func (b *Builder) startDirectory(u *User, url, dir string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
@@ -154,9 +154,10 @@ func (b *Builder) revision(ctx context.Context, u *User, url, dir string) error 
 	})
 }
 
-// skips says whether an existing buildout needs no bootstrap, and notes its use. If that note is
-// still there at the next attempt, this one has failed, possibly for want of a bootstrap.
-func skips(dir string) (bool, error) {
+// skipsBootstrap says whether an existing buildout needs no bootstrap, and notes its use. If
+// that note is still there at the next attempt, this one has failed, possibly for want of a
+// bootstrap.
+func skipsBootstrap(dir string) (bool, error) {
 	if _, err := os.Stat(filepath.Join(dir, program)); err != nil {
 		return false, nil
 	}

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/bundle"
+	"github.com/hostler-project/hostler/bundle/gotemplate"
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -36,7 +37,7 @@ func (b *Builder) bundle(ctx context.Context, u *User, name, dir string) error {
 	if err != nil {
 		return err
 	}
-	plan, err := set.Plan(ctx, []string{name}, bundle.PlanOptions{})
+	plan, err := set.Plan(ctx, []string{name}, bundle.PlanOptions{GoTemplate: gotemplate.Expand})
 	if err != nil {
 		return err
 	}
@@ -55,7 +56,7 @@ func (b *Builder) bundle(ctx context.Context, u *User, name, dir string) error {
 		return err
 	}
 	defer root.Close()
-	m := &maker{b: b, root: root, modes: map[string]fs.FileMode{}}
+	m := &extractor{b: b, root: root, modes: map[string]fs.FileMode{}}
 	file := func(name string, mode fs.FileMode, content io.Reader) error {
 		return u.as(func() error { return m.file(name, mode, content) })
 	}

@@ -7,7 +7,7 @@ func (b *Builder) LayAt(home, url string) error {
 		return err
 	}
 	u.Home = home
-	return u.as(func() error { return b.lay(u, url, b.Dir(url)) })
+	return u.as(func() error { return b.startDirectory(u, url, b.Dir(url)) })
 }
 
 type Failure = failure

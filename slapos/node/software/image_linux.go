@@ -104,7 +104,7 @@ func LayImage(ctx context.Context, name, dir string, guard *fetch.Guard) error {
 			err = fmt.Errorf("%s is a directory already, and can be a release as it is", name)
 		}
 		if err == nil {
-			err = over(ctx, root, from, rootfs)
+			err = overlayLayer(ctx, root, from, rootfs)
 		}
 		if err != nil {
 			return fail(err)
@@ -139,16 +139,16 @@ func LayImage(ctx context.Context, name, dir string, guard *fetch.Guard) error {
 	return errors.Join(h.Remove(puller), h.Close())
 }
 
-// over lays a layer's directory over another: files that it hides are removed, its own are moved
-// there.
-func over(ctx context.Context, root *os.Root, from, to string) error {
+// overlayLayer lays a layer's directory over another: files that it hides are removed, its own
+// are moved there.
+func overlayLayer(ctx context.Context, root *os.Root, from, to string) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
 	if err := root.Chmod(from, 0o700); err != nil {
 		return err
 	}
-	opaque, err := hides(root, from)
+	opaque, err := isOpaque(root, from)
 	if err != nil {
 		return err
 	}
@@ -176,7 +176,7 @@ func over(ctx context.Context, root *os.Root, from, to string) error {
 	for _, e := range entries {
 		was, is := path.Join(from, e.Name()), path.Join(to, e.Name())
 		if e.IsDir() {
-			if err := over(ctx, root, was, is); err != nil {
+			if err := overlayLayer(ctx, root, was, is); err != nil {
 				return err
 			}
 			continue
@@ -207,8 +207,8 @@ func over(ctx context.Context, root *os.Root, from, to string) error {
 	return nil
 }
 
-// hides says whether a layer's directory hides the content of the layers below it.
-func hides(root *os.Root, name string) (bool, error) {
+// isOpaque says whether a layer's directory hides the content of the layers below it.
+func isOpaque(root *os.Root, name string) (bool, error) {
 	d, err := root.Open(name)
 	if err != nil {
 		return false, err

@@ -52,7 +52,7 @@ func (b *Builder) Pass(ctx context.Context, m Master, c *proto.Computer, o PassO
 		} else if err != nil {
 			b.warn("%s: %s", r.URL, Brief(err))
 			failed = append(failed, Failed{r.URL, err})
-			if err := m.ReportReleaseError(ctx, r.URL, c.ID, told(err)); err != nil {
+			if err := m.ReportReleaseError(ctx, r.URL, c.ID, publicError(err)); err != nil {
 				b.warn("The master could not be told so: %v", err)
 			}
 		}
@@ -64,8 +64,9 @@ func (b *Builder) Pass(ctx context.Context, m Master, c *proto.Computer, o PassO
 	return failed, err
 }
 
-// told is an error as text for the master's users: of a build the message and the output alone.
-func told(err error) string {
+// publicError is an error as text for the master's users: of a build the message and the output
+// alone.
+func publicError(err error) string {
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f.Error()
 	}

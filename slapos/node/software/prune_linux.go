@@ -117,7 +117,7 @@ func (p *Pruner) Prune(ctx context.Context) (pruned []string, err error) {
 			continue
 		}
 		p.say("%s is not used, and is removed.", path)
-		if err := take(last, one); err != nil {
+		if err := removePart(last, one); err != nil {
 			return fail(err)
 		}
 	}
@@ -147,8 +147,8 @@ func unused(parts []part, from map[string]bool) (out []part) {
 	}
 }
 
-// take takes a part away, and the directory that it was in when it was the last one there.
-func take(root string, one part) error {
+// removePart takes a part away, and the directory that it was in when it was the last one there.
+func removePart(root string, one part) error {
 	root, err := filepath.EvalSymlinks(root)
 	if err != nil {
 		return err

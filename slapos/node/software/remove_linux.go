@@ -15,15 +15,15 @@ import (
 
 // Remove takes a release away, and ends what still builds it. One that is not there is fine.
 func (b *Builder) Remove(ctx context.Context, url string) error {
-	if err := b.quiet(ctx, b.Dir(url)); err != nil {
+	if err := b.endLeftoverBuild(ctx, b.Dir(url)); err != nil {
 		return err
 	}
-	next, old := b.beside(url)
+	next, old := b.tempNames(url)
 	return b.discard(b.Dir(url), next, old)
 }
 
-// quiet ends what a killed process left building in a release's directory.
-func (b *Builder) quiet(ctx context.Context, dir string) error {
+// endLeftoverBuild ends what a killed process left building in a release's directory.
+func (b *Builder) endLeftoverBuild(ctx context.Context, dir string) error {
 	var whose *runas.User
 	if u, err := b.user(); err == nil { // else nothing was built here
 		whose = u.Run
@@ -65,7 +65,7 @@ func (b *Builder) Collect(ctx context.Context, wanted []string) (removed []strin
 			break
 		}
 		b.say("Removing %s, which is of no release that is wanted.", dir)
-		if err := errors.Join(b.quiet(ctx, dir), b.discard(dir)); err != nil {
+		if err := errors.Join(b.endLeftoverBuild(ctx, dir), b.discard(dir)); err != nil {
 			failed = append(failed, err)
 			continue
 		}

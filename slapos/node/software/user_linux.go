@@ -75,6 +75,7 @@ func (u *User) as(f func() error) error {
 	return <-done
 }
 
+// become gives this thread the rights of u on files. A nil Run changes only the umask.
 func (u *User) become() error {
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return err

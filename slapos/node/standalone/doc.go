@@ -6,6 +6,6 @@
 //	defer s.Stop(0)
 //	err = s.Supply(ctx, release)
 //	err = s.WaitForSoftware(ctx, standalone.WaitOptions{})
-//	_, err = s.Request(ctx, &slap.Request{Title: "web", Release: release})
+//	_, err = s.Request(ctx, &proto.Request{Title: "web", Release: release})
 //	err = s.WaitForInstance(ctx, standalone.WaitOptions{Retries: 5})
 package standalone

@@ -231,7 +231,7 @@ func (o *Options) Check() error {
 		)
 	}
 	for _, all := range []netip.Prefix{o.IPv4, o.IPv6} {
-		if last := nth(all, o.Partitions-1); all.IsValid() && !last.IsValid() {
+		if last := partitionAddress(all, o.Partitions-1); all.IsValid() && !last.IsValid() {
 			return fail(compute.ErrInvalid, "", "%s has not an address for each of %d partitions", all, o.Partitions)
 		}
 	}
@@ -256,8 +256,8 @@ func plain(name string) bool {
 	return name != "" && name[0] != '-' && strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
 }
 
-// nth is the address of a partition; the invalid one without a network.
-func nth(all netip.Prefix, i int) netip.Addr {
+// partitionAddress is the address of a partition; the invalid one without a network.
+func partitionAddress(all netip.Prefix, i int) netip.Addr {
 	at := all.Addr()
 	if !all.IsValid() || all.IsSingleIP() {
 		return at
@@ -271,12 +271,13 @@ func nth(all netip.Prefix, i int) netip.Addr {
 	return at
 }
 
-// Lay lays a directory out. It completes the options by the earlier layout, makes missing parts,
-// and rewrites the settings and programs. The master's port stays, or is a free one the first time.
-func Lay(o *Options) (*Layout, error) { return lay(o, false) }
+// MakeLayout lays a directory out. It completes the options by the earlier layout, makes missing
+// parts, and rewrites the settings and programs. The master's port stays, or is a free one the
+// first time.
+func MakeLayout(o *Options) (*Layout, error) { return makeLayout(o, false) }
 
-// lay lays out; running: our master has its port.
-func lay(o *Options, running bool) (*Layout, error) {
+// makeLayout lays out; running: our master has its port.
+func makeLayout(o *Options, running bool) (*Layout, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
@@ -440,9 +441,9 @@ func (o *Options) definition() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "[computer]\naddress = %s/32\nsoftware_user = %s\n", o.IPv4.Addr(), o.User)
 	for i := range o.Partitions {
-		addresses := nth(o.IPv4, i).String() + "/32"
+		addresses := partitionAddress(o.IPv4, i).String() + "/32"
 		if o.IPv6.IsValid() {
-			addresses += " " + nth(o.IPv6, i).String() + "/128"
+			addresses += " " + partitionAddress(o.IPv6, i).String() + "/128"
 		}
 		fmt.Fprintf(
 			&b, "\n[partition_%d]\npathname = %s%d\naddress = %s\nuser = %s\nnetwork_interface = lo\n", i, o.Base, i,

@@ -39,7 +39,7 @@ func options(t *testing.T) *standalone.Options {
 
 func lay(t *testing.T, o *standalone.Options) *standalone.Layout {
 	t.Helper()
-	l, err := standalone.Lay(o)
+	l, err := standalone.MakeLayout(o)
 	do(t, err)
 	return l
 }
@@ -98,7 +98,7 @@ func TestLay(t *testing.T) {
 		again.IPv4 != o.IPv4 || again.IPv6 != o.IPv6 || again.NoIPv6 {
 		t.Errorf("port %d, was %d, %+v", l2.Port, l.Port, again)
 	}
-	if _, err := standalone.Lay(&standalone.Options{
+	if _, err := standalone.MakeLayout(&standalone.Options{
 		Dir: o.Dir, Program: o.Program, Computer: "else",
 	}); !errors.Is(err, compute.ErrConflict) {
 		t.Error(err)
@@ -112,7 +112,7 @@ func TestLay(t *testing.T) {
 	if before, err = os.ReadFile(l.At(standalone.Config)); err != nil || string(before) != small {
 		t.Errorf("what was written there is no more: %s, %v", before, err)
 	}
-	if _, err := standalone.Lay(&standalone.Options{
+	if _, err := standalone.MakeLayout(&standalone.Options{
 		Dir: o.Dir, Program: o.Program, Software: o.Program + "/soft",
 	}); !errors.Is(err, compute.ErrInvalid) {
 		t.Error(err)
@@ -151,7 +151,7 @@ func TestLay(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(l.Port))
 	do(t, err)
 	defer taken.Close()
-	if _, err := standalone.Lay(o); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), strconv.Itoa(l.Port)) {
+	if _, err := standalone.MakeLayout(o); !errors.Is(err, compute.ErrConflict) || !strings.Contains(err.Error(), strconv.Itoa(l.Port)) {
 		t.Error(err)
 	}
 }
@@ -181,7 +181,7 @@ func TestCheck(t *testing.T) {
 	} {
 		o := options(t)
 		c.bad(o)
-		if _, err := standalone.Lay(o); !errors.Is(err, c.kind) {
+		if _, err := standalone.MakeLayout(o); !errors.Is(err, c.kind) {
 			t.Errorf("%s: err = %v; want error c.kind", name, err)
 		}
 		if _, err := os.Stat(filepath.Join(o.Dir, "etc")); err == nil {

@@ -18,12 +18,12 @@ import (
 // supported says whether this machine can be a node.
 func supported() error { return nil }
 
-// tie has a process end when we are killed.
-func tie(a *syscall.SysProcAttr) { a.Pdeathsig = unix.SIGTERM }
+// endWithParent has a process end when we are killed.
+func endWithParent(a *syscall.SysProcAttr) { a.Pdeathsig = unix.SIGTERM }
 
-// alone makes us the only one that runs in a directory, and writes our process number to a file;
-// free ends that. The file stays, as waiting processes have it open.
-func alone(path string) (free func(), err error) {
+// lockDirectory makes us the only one that runs in a directory, and writes our process number to
+// a file; free ends that. The file stays, as waiting processes have it open.
+func lockDirectory(path string) (free func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, &compute.Error{Op: "standalone", Kind: compute.ErrInvalid, Err: err}
 	}

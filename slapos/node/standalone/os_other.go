@@ -14,8 +14,8 @@ func supported() error {
 	return &compute.Error{Op: "standalone", Kind: compute.ErrUnavailable, Err: errors.New("nodes of SlapOS are machines with Linux")}
 }
 
-func tie(*syscall.SysProcAttr) {}
+func endWithParent(*syscall.SysProcAttr) {}
 
-func alone(string) (func(), error) { return nil, supported() }
+func lockDirectory(string) (func(), error) { return nil, supported() }
 
 func endPartition(context.Context, string, string) error { return supported() }

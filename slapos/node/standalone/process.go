@@ -71,8 +71,8 @@ func (s *Standalone) end(p **process) {
 	}
 }
 
-// until waits until a process does its work.
-func (s *Standalone) until(ctx context.Context, p *process, is func(ctx context.Context) bool) error {
+// waitFor waits until a process does its work.
+func (s *Standalone) waitFor(ctx context.Context, p *process, is func(ctx context.Context) bool) error {
 	late, tick := time.After(patience), time.NewTicker(10*time.Millisecond)
 	defer tick.Stop()
 	for !is(ctx) {
@@ -116,7 +116,7 @@ func RunTied(cmd *exec.Cmd) error {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
-	tie(cmd.SysProcAttr)
+	endWithParent(cmd.SysProcAttr)
 	cmd.Cancel, cmd.WaitDelay = func() error { return cmd.Process.Signal(syscall.SIGTERM) }, grace
 	done := make(chan error, 1)
 	go func() {

@@ -73,7 +73,7 @@ func Start(ctx context.Context, o StartOptions) (_ *Standalone, err error) {
 	if err := check.Check(); err != nil {
 		return nil, err
 	}
-	free, err := alone(filepath.Join(o.Dir, runDir, "slapos-standalone.pid"))
+	free, err := lockDirectory(filepath.Join(o.Dir, runDir, "slapos-standalone.pid"))
 	if err != nil {
 		return nil, err
 	}
@@ -84,24 +84,24 @@ func Start(ctx context.Context, o StartOptions) (_ *Standalone, err error) {
 			err = errors.Join(err, s.Stop(0))
 		}
 	}()
-	if s.Layout, err = lay(&s.o.Options, false); err != nil {
+	if s.Layout, err = makeLayout(&s.o.Options, false); err != nil {
 		return nil, err
 	}
 	s.sv = supervise.NewClient(s.At(instancesDir + "/sv.sock"))
 	if s.Client, err = client.New(client.Options{URL: s.Master}); err != nil {
 		return nil, err
 	}
-	master := s.start("slapos-proxy", s.words("slapos", "proxy", "start"))
+	master := s.start("slapos-proxy", s.commandArgs("slapos", "proxy", "start"))
 	s.parts = append(s.parts, master)
-	if err := s.until(ctx, master, func(ctx context.Context) bool {
+	if err := s.waitFor(ctx, master, func(ctx context.Context) bool {
 		_, err := s.Client.Computer(ctx, s.o.Computer)
 		return err == nil || !errors.Is(err, client.ErrUnreachable)
 	}); err != nil {
 		return nil, err
 	}
-	supervisor := s.start("supervisord", s.words("slapos", "node", "supervisord", "--nodaemon"))
+	supervisor := s.start("supervisord", s.commandArgs("slapos", "node", "supervisord", "--nodaemon"))
 	s.parts = append(s.parts, supervisor)
-	if err := s.until(ctx, supervisor, func(ctx context.Context) bool { _, err := s.sv.Groups(ctx); return err == nil }); err != nil {
+	if err := s.waitFor(ctx, supervisor, func(ctx context.Context) bool { _, err := s.sv.Groups(ctx); return err == nil }); err != nil {
 		return nil, err
 	}
 	if err := s.format(ctx); err != nil {
@@ -115,8 +115,8 @@ func Start(ctx context.Context, o StartOptions) (_ *Standalone, err error) {
 	return s, nil
 }
 
-// words are those of a command with our settings.
-func (s *Standalone) words(all ...string) []string { return append(all, "--cfg", s.At(Config)) }
+// commandArgs are those of a command with our settings.
+func (s *Standalone) commandArgs(all ...string) []string { return append(all, "--cfg", s.At(Config)) }
 
 // Computer is the ID of the node.
 func (s *Standalone) Computer() string { return s.o.Computer }
@@ -130,7 +130,7 @@ func (s *Standalone) begin() {
 	if s.o.InstanceOnly {
 		words = append(words, "--instance-only")
 	}
-	s.node = s.start("slapos-node-auto", s.words(words...))
+	s.node = s.start("slapos-node-auto", s.commandArgs(words...))
 }
 
 // Done is closed when it has ended: by Stop, or as one of its processes does not stay, which
@@ -158,7 +158,7 @@ func (s *Standalone) Format(ctx context.Context, o Options) error {
 	if o.NoIPv6 || o.IPv6.IsValid() {
 		next.IPv6, next.NoIPv6 = o.IPv6, o.NoIPv6
 	}
-	l, err := lay(&next, true)
+	l, err := makeLayout(&next, true)
 	if err == nil {
 		s.Layout, s.o.Options = l, next
 		err = s.format(ctx)
@@ -170,7 +170,7 @@ func (s *Standalone) Format(ctx context.Context, o Options) error {
 // format removes surplus partitions with all that runs in them, makes the missing ones, and tells
 // the master.
 func (s *Standalone) format(ctx context.Context) error {
-	names, err := s.surplus()
+	names, err := s.surplusPartitions()
 	if err != nil {
 		return &compute.Error{Op: "standalone", Kind: compute.ErrFailed, Err: err}
 	}
@@ -186,7 +186,7 @@ func (s *Standalone) format(ctx context.Context) error {
 	if err := s.remove(names); err != nil {
 		return &compute.Error{Op: "standalone", Kind: compute.ErrFailed, Err: err}
 	}
-	if err := s.pass(ctx, Formatting, s.words("slapos", "node", "format", "--now"), WaitOptions{}); err != nil {
+	if err := s.pass(ctx, Formatting, s.commandArgs("slapos", "node", "format", "--now"), WaitOptions{}); err != nil {
 		return err
 	}
 	return nil

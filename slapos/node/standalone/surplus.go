@@ -13,9 +13,9 @@ import (
 	"github.com/hostler-project/hostler/slapos/node/home"
 )
 
-// surplus are the partitions that an earlier layout had and this one has not, and that are there or
-// known still.
-func (l *Layout) surplus() ([]string, error) {
+// surplusPartitions are the partitions that an earlier layout had and this one has not, and that
+// are there or known still.
+func (l *Layout) surplusPartitions() ([]string, error) {
 	var out []string
 	was, err := format.ReadState(l.At(state))
 	if err != nil {

@@ -56,7 +56,7 @@ func (s *Standalone) WaitForSoftware(ctx context.Context, o WaitOptions) error {
 		words = append(words, "--buildout-debug")
 	}
 	o.Lines = cmp.Or(o.Lines, 50)
-	return s.pass(ctx, Software, s.words(words...), o)
+	return s.pass(ctx, Software, s.commandArgs(words...), o)
 }
 
 // WaitForInstance makes passes over the partitions until all instances are in the wanted state and
@@ -69,13 +69,13 @@ func (s *Standalone) WaitForInstance(ctx context.Context, o WaitOptions) error {
 	if o.Debug {
 		words = append(words, "--buildout-debug")
 	}
-	return s.pass(ctx, Instance, s.words(words...), o)
+	return s.pass(ctx, Instance, s.commandArgs(words...), o)
 }
 
 // WaitForReport makes report passes until one succeeds: the use is reported, and instances to be
 // destroyed are. When retries are used up it returns a [*PassError].
 func (s *Standalone) WaitForReport(ctx context.Context, o WaitOptions) error {
-	return s.pass(ctx, Report, s.words("slapos", "node", "report", "--now"), o)
+	return s.pass(ctx, Report, s.commandArgs("slapos", "node", "report", "--now"), o)
 }
 
 // pass makes one until it succeeds.
@@ -112,14 +112,14 @@ func (s *Standalone) pass(ctx context.Context, of Pass, words []string, o WaitOp
 		case ended && try < o.Retries:
 			continue
 		case ended:
-			err = &PassError{Pass: of, Status: exit.ExitCode(), Output: s.said(name, at, cmp.Or(o.Lines, 30)), Log: s.log(name)}
+			err = &PassError{Pass: of, Status: exit.ExitCode(), Output: s.lastLogLines(name, at, cmp.Or(o.Lines, 30)), Log: s.log(name)}
 		}
 		return &compute.Error{Op: "standalone", Kind: compute.ErrFailed, Err: err, Hint: "its log is " + s.log(name)}
 	}
 }
 
-// said are the last lines of a log from a place on.
-func (s *Standalone) said(name string, from int64, lines int) string {
+// lastLogLines are the last lines of a log from a place on.
+func (s *Standalone) lastLogLines(name string, from int64, lines int) string {
 	f, err := os.Open(s.log(name))
 	if err != nil {
 		return ""

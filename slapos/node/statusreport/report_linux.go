@@ -24,7 +24,7 @@ const (
 
 // Report is the present state of partitions; nil: of all with anything in them. Unreadable parts
 // are left out.
-func (t *Teller) Report(ctx context.Context, partitions []string) (*nodereport.Report, error) {
+func (t *Sender) Report(ctx context.Context, partitions []string) (*nodereport.Report, error) {
 	status, err := t.Supervisor.Status(ctx)
 	if err != nil {
 		return nil, err
@@ -131,7 +131,7 @@ func promised(dir string, most int) (all []nodereport.Promise) {
 }
 
 // hours adds to a report what the promises in it said in the last day.
-func (t *Teller) hours(n *nodereport.Report, now time.Time) {
+func (t *Sender) hours(n *nodereport.Report, now time.Time) {
 	until, left := promise.HourEnd(now), maxDays
 	for i := range n.Partitions {
 		p := &n.Partitions[i]

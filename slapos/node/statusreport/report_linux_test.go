@@ -23,7 +23,7 @@ func do(t testing.TB, err error) {
 // lab is a computer with the partitions p and p-1, and who tells of them.
 type lab struct {
 	*nodetest.Rig
-	tell *statusreport.Teller
+	tell *statusreport.Sender
 	now  time.Time
 }
 
@@ -35,7 +35,7 @@ func newLab(t *testing.T) *lab {
 		do(t, os.MkdirAll(l.At(id, "etc/promise"), 0o750))
 		do(t, os.MkdirAll(l.At(id, ".slapgrid/promise/result"), 0o750))
 	}
-	l.tell = &statusreport.Teller{
+	l.tell = &statusreport.Sender{
 		Master: l.Client, Supervisor: l.Supervisor, Computer: nodetest.Computer, InstanceRoot: l.Root,
 		Now: func() time.Time { return l.now },
 	}
@@ -53,7 +53,7 @@ func (l *lab) promised(id, title, message string, failed bool) {
 // told says whether something is to be told, and the master to take it.
 func (l *lab) told(want bool) {
 	l.Helper()
-	if told, err := l.tell.Tell(l.Context(), ids); told != want || err != nil {
+	if told, err := l.tell.Send(l.Context(), ids); told != want || err != nil {
 		l.Errorf("told %t, %v; want %t", told, err, want)
 	}
 }

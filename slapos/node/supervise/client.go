@@ -79,6 +79,7 @@ func (c *Client) send(ctx context.Context, method, path string, in any) (io.Read
 	return nil, p.Err()
 }
 
+// call sends a request and decodes the answer into out; a nil out drops it.
 func (c *Client) call(ctx context.Context, method, path string, in, out any) error {
 	body, err := c.send(ctx, method, path, in)
 	if err != nil {

@@ -54,7 +54,7 @@ func (c *core) fork(p *program) error {
 		_, _ = child.Wait()
 		return errors.New("this kernel has no handles of processes (pidfd), of Linux 5.3 and later")
 	}
-	of, err := proc.Of(child.Pid)
+	of, err := proc.Identify(child.Pid)
 	if err != nil { // it cannot have been reaped: only we do
 		return fmt.Errorf("the process that was started cannot be seen: %w", err)
 	}

@@ -41,9 +41,9 @@ func (cg *cgroups) tree() (*cgroup.Tree, error) {
 	return cg.found, cg.none
 }
 
-// within is what the control group of a group is called: as the group, unless that has a dot, which
-// no control group of ours has.
-func within(group string) string {
+// cgroupName is what the control group of a group is called: as the group, unless that has a
+// dot, which no control group of ours has.
+func cgroupName(group string) string {
 	if !strings.Contains(group, ".") {
 		return group
 	}
@@ -56,7 +56,7 @@ func within(group string) string {
 func (cg *cgroups) confine(p *program) *cgroup.Group {
 	fail := func(err error) *cgroup.Group {
 		if p.Limits != nil {
-			cg.log.Warn("a program is not limited", "program", p.full(), "err", err)
+			cg.log.Warn("a program is not limited", "program", p.fullName(), "err", err)
 		}
 		return nil
 	}
@@ -70,7 +70,7 @@ func (cg *cgroups) confine(p *program) *cgroup.Group {
 	} else if err := t.Can().Gather; err != nil {
 		return fail(err)
 	}
-	name := within(p.g.name)
+	name := cgroupName(p.g.name)
 	others := slices.ContainsFunc(p.g.progs, func(q *program) bool { return q.run != nil })
 	g, err := t.Make(context.Background(), name, limits)
 	if errors.Is(err, compute.ErrConflict) {
@@ -106,9 +106,10 @@ func (c *core) clear(name string) bool {
 	if err != nil {
 		return true
 	}
-	return c.cgroups.end(t, within(name))
+	return c.cgroups.end(t, cgroupName(name))
 }
 
+// end kills what is left in a group and removes it. It reports whether the group is gone.
 func (cg *cgroups) end(t *cgroup.Tree, id string) bool {
 	g, err := t.Open(id)
 	if err != nil {
@@ -149,16 +150,17 @@ func (s *Supervisor) cleared(ctx context.Context, op string, names []string) err
 	}
 }
 
-// strays ends processes in control groups of removed groups, which a killed supervisor left. It
-// also removes empty control groups of supervisors that are gone for good: no other process would.
-func (c *core) strays() {
+// removeStrays ends processes in control groups of removed groups, which a killed supervisor
+// left. It also removes empty control groups of supervisors that are gone for good: no other
+// process would.
+func (c *core) removeStrays() {
 	t, err := c.cgroups.tree()
 	if err != nil {
 		return
 	}
 	known := map[string]bool{}
 	for name := range c.groups {
-		known[within(name)] = true
+		known[cgroupName(name)] = true
 	}
 	for _, id := range t.List() {
 		if !known[id] {

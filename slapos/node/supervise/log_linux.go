@@ -67,15 +67,16 @@ func (c *core) rotate() {
 		if unix.Lstat(p.Dir+"/"+p.Log, &st) != nil || st.Size <= c.o.LogBytes {
 			return
 		}
-		if err := turn(&p.Program, 10*c.o.LogBytes); err != nil {
-			c.o.Log.Warn("a log cannot be turned over", "program", p.full(), "err", err)
+		if err := rotateLog(&p.Program, 10*c.o.LogBytes); err != nil {
+			c.o.Log.Warn("a log cannot be turned over", "program", p.fullName(), "err", err)
 		}
 	})
 }
 
-// turn copies the end of a program's log, most bytes of it at most, to a second file and empties
-// it. The program has it open and goes on appending; its output between the two steps is lost.
-func turn(p *Program, most int64) error {
+// rotateLog copies the end of a program's log, most bytes of it at most, to a second file and
+// empties it. The program has it open and goes on appending; its output between the two steps is
+// lost.
+func rotateLog(p *Program, most int64) error {
 	in, err := openOwn(p, p.Log, unix.O_RDWR)
 	if err != nil {
 		return err

@@ -29,6 +29,7 @@ func newProcesses(mark string) *processes {
 	return &processes{mark: mark, poll: -1, bell: -1, runs: map[int]*run{}}
 }
 
+// open makes the epoll and the bell that wakes it.
 func (ps *processes) open() (err error) {
 	if ps.poll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return err
@@ -75,7 +76,7 @@ const markKey = "HOSTLER_SERVICE"
 
 // markOf is its value: the supervisor's id, the program, and when it was started.
 func (ps *processes) markOf(p *program, begun time.Time) string {
-	return ps.mark + " " + strconv.FormatInt(begun.UnixNano(), 36) + " " + p.full()
+	return ps.mark + " " + strconv.FormatInt(begun.UnixNano(), 36) + " " + p.fullName()
 }
 
 // watch has the end of a process be heard of.
@@ -89,9 +90,9 @@ func (ps *processes) watch(r *run) error {
 	return nil
 }
 
-// bury records the end of a process, and describes it. Unless its program may leave processes, the
-// rest of its process group is ended too.
-func (ps *processes) bury(r *run) (how string) {
+// recordEnd records the end of a process, and describes it. Unless its program may leave
+// processes, the rest of its process group is ended too.
+func (ps *processes) recordEnd(r *run) (how string) {
 	how = "unknown"
 	if r.child {
 		if r.p.state == Stopping || r.p.Keep != Once { // while its number is not another's
@@ -113,13 +114,13 @@ func (ps *processes) bury(r *run) (how string) {
 // signal sends a signal to a program's group of processes: that of its process, which leads it for
 // as long as it lives.
 func (ps *processes) signal(p *program, sig unix.Signal) {
-	if r := p.run; r != nil && ps.lead(p, 0) {
+	if r := p.run; r != nil && ps.signalLeader(p, 0) {
 		_ = unix.Kill(-r.proc.PID, sig)
 	}
 }
 
-// lead sends a signal to a program's process alone, and reports whether it is there.
-func (ps *processes) lead(p *program, sig unix.Signal) bool {
+// signalLeader sends a signal to a program's process alone, and reports whether it is there.
+func (ps *processes) signalLeader(p *program, sig unix.Signal) bool {
 	return unix.PidfdSendSignal(p.run.fd, sig, nil, 0) == nil
 }
 
@@ -203,5 +204,5 @@ func (p *program) status() Status {
 
 // generation names a run among all of its program.
 func (r *run) generation() string {
-	return strconv.FormatInt(r.begun.UnixNano(), 36) + " " + cmp.Or(r.p.full(), "")
+	return strconv.FormatInt(r.begun.UnixNano(), 36) + " " + cmp.Or(r.p.fullName(), "")
 }

@@ -20,14 +20,15 @@ import (
 
 // record is the stored state of a group.
 type record struct {
-	Group    Group          `json:"group"`
-	Gone     bool           `json:"gone,omitempty"`
-	Boot     string         `json:"boot,omitempty"` // of the machine, in which this was so
-	Programs map[string]was `json:"states"`
+	Group Group `json:"group"`
+	Gone  bool  `json:"gone,omitempty"`
+	// boot of the machine in which this was so
+	Boot     string                     `json:"boot,omitempty"`
+	Programs map[string]recordedProgram `json:"states"`
 }
 
-// was is how a program was.
-type was struct {
+// recordedProgram is how a program was.
+type recordedProgram struct {
 	Want   bool         `json:"want,omitempty"`
 	State  State        `json:"state"`
 	Since  time.Time    `json:"since"`
@@ -109,14 +110,14 @@ func (c *core) file(group string) string { return filepath.Join(c.o.Dir, group+s
 
 // note writes a group's record; with sync it is on the disk when note returns.
 func (c *core) note(g *group, sync bool) error {
-	boot, _ := proc.Boot() // adopt has asked for it
+	boot, _ := proc.BootID() // adopt has asked for it
 	r := record{
 		Group: Group{Name: g.name, Programs: make([]Program, 0, len(g.progs))}, Gone: g.gone, Boot: boot,
-		Programs: map[string]was{},
+		Programs: map[string]recordedProgram{},
 	}
 	for _, p := range g.progs {
 		r.Group.Programs = append(r.Group.Programs, p.Program)
-		w := was{Want: p.want, State: p.state, Since: p.since, Exit: p.exit, Error: p.err, Starts: p.starts}
+		w := recordedProgram{Want: p.want, State: p.state, Since: p.since, Exit: p.exit, Error: p.err, Starts: p.starts}
 		if p.run != nil {
 			w.Proc, w.Begun = p.run.proc, p.run.begun
 		}
@@ -172,12 +173,12 @@ func (c *core) adopt() error {
 	if err != nil {
 		return err
 	}
-	boot, err := proc.Boot()
+	boot, err := proc.BootID()
 	if err != nil {
 		return err
 	}
 	known := map[string]*program{}
-	old := map[*program]was{}
+	old := map[*program]recordedProgram{}
 	rebooted := map[*group]bool{}
 	for _, file := range files {
 		text, err := os.ReadFile(file)
@@ -199,27 +200,27 @@ func (c *core) adopt() error {
 			w := r.Programs[one.Name]
 			p := &program{Program: one, g: g, want: w.Want, state: w.State, since: w.Since, exit: w.Exit, err: w.Error, starts: w.Starts}
 			g.progs = append(g.progs, p)
-			known[p.full()], old[p] = p, w
+			known[p.fullName()], old[p] = p, w
 			if w.Proc.PID != 0 {
-				c.take(p, w.Proc, w.Begun)
+				c.adoptProcess(p, w.Proc, w.Begun)
 			}
 		}
 	}
-	if err := c.processes.marked(func(pid int, name, begun string) { c.found(known, pid, name, begun) }); err != nil {
+	if err := c.processes.marked(func(pid int, name, begun string) { c.adoptMarked(known, pid, name, begun) }); err != nil {
 		return err
 	}
 	for _, g := range c.sorted() {
 		for _, p := range g.progs {
 			c.resume(p, old[p], rebooted[g])
 		}
-		c.dropped(g)
+		c.forgetDropped(g)
 	}
-	c.strays()
+	c.removeStrays()
 	return nil
 }
 
-// take goes on with a process of a program, if it still runs.
-func (c *core) take(p *program, of proc.Process, begun time.Time) {
+// adoptProcess goes on with a process of a program, if it still runs.
+func (c *core) adoptProcess(p *program, of proc.Process, begun time.Time) {
 	if alive, err := of.Alive(); err != nil || !alive {
 		return
 	}
@@ -227,38 +228,38 @@ func (c *core) take(p *program, of proc.Process, begun time.Time) {
 	if err != nil {
 		return
 	}
-	if now, err := proc.Of(of.PID); err != nil || now != of {
+	if now, err := proc.Identify(of.PID); err != nil || now != of {
 		_ = unix.Close(fd)
 		return
 	}
-	st, err := proc.Look(of.PID)
+	st, err := proc.ReadStat(of.PID)
 	r := &run{p: p, proc: of, fd: fd, child: err == nil && st.Parent == os.Getpid(), begun: begun}
 	if err := c.processes.watch(r); err != nil {
-		c.o.Log.Error("a process cannot be taken over", "program", p.full(), "pid", of.PID, "err", err)
+		c.o.Log.Error("a process cannot be taken over", "program", p.fullName(), "pid", of.PID, "err", err)
 		return
 	}
-	c.o.Log.Info("a process is taken over", "program", p.full(), "pid", of.PID)
+	c.o.Log.Info("a process is taken over", "program", p.fullName(), "pid", of.PID)
 }
 
-// found handles each process with a mark of ours. If it leads its process group and was not
+// adoptMarked handles each process with a mark of ours. If it leads its process group and was not
 // recorded, it is its program's all the same.
-func (c *core) found(known map[string]*program, pid int, name, begun string) {
+func (c *core) adoptMarked(known map[string]*program, pid int, name, begun string) {
 	p := known[name]
-	st, err := proc.Look(pid)
+	st, err := proc.ReadStat(pid)
 	if p == nil || p.run != nil || err != nil || st.Ended() || st.Group != pid || !c.processes.runsAs(p, pid) {
 		return
 	}
-	of, err := proc.Of(pid)
+	of, err := proc.Identify(pid)
 	nanos, bad := strconv.ParseInt(begun, 36, 64)
 	if err != nil || bad != nil {
 		return
 	}
-	c.take(p, of, time.Unix(0, nanos))
+	c.adoptProcess(p, of, time.Unix(0, nanos))
 }
 
 // resume brings a program to its wanted state. After a restart of the machine a wanted program runs
 // again, whether it had ended before or not.
-func (c *core) resume(p *program, w was, rebooted bool) {
+func (c *core) resume(p *program, w recordedProgram, rebooted bool) {
 	switch {
 	case p.run != nil && p.want && w.State != Stopping:
 		if p.state != Running {
@@ -266,7 +267,7 @@ func (c *core) resume(p *program, w was, rebooted bool) {
 		}
 	case p.run != nil:
 		p.set(Stopping)
-		p.kill = time.Now().Add(p.patience())
+		p.kill = time.Now().Add(p.stopWait())
 		p.again = p.want
 		c.processes.signal(p, unix.SIGTERM)
 	case !p.want || p.g.gone:

@@ -193,7 +193,7 @@ func (s *Supervisor) tail(w http.ResponseWriter, r *http.Request) {
 // logOf opens the log of a program for reading.
 func (s *Supervisor) logOf(ctx context.Context, name string) (f *os.File, err error) {
 	err = s.call(ctx, "Tail", func() error {
-		all, err := s.core.pick("Tail", []string{name})
+		all, err := s.core.selectPrograms("Tail", []string{name})
 		switch {
 		case err != nil:
 			return err

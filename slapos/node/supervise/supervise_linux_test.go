@@ -169,7 +169,7 @@ func TestLife(t *testing.T) {
 	if st := r.status("g:one"); st.State != supervise.Stopped || st.Exit != "signal: terminated" {
 		t.Errorf(`st = %+v; want st.State == supervise.Stopped and st.Exit == "signal: terminated"`, st)
 	}
-	if p, err := proc.Look(one.PID); err == nil && !p.Ended() {
+	if p, err := proc.ReadStat(one.PID); err == nil && !p.Ended() {
 		t.Errorf("it still runs: %+v", p)
 	}
 	if events := r.seen(); len(events) != 1 || events[0].Name != "two" || events[0].Weight {
@@ -364,7 +364,7 @@ func TestPut(t *testing.T) {
 		t.Error("what was the same was started again")
 	}
 	for _, name := range []string{"other", "gone"} {
-		if st, err := proc.Look(before[name]); err == nil && !st.Ended() {
+		if st, err := proc.ReadStat(before[name]); err == nil && !st.Ended() {
 			t.Errorf("%s of before still runs: %+v", name, st)
 		}
 	}

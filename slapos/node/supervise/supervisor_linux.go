@@ -151,7 +151,7 @@ func (s *Supervisor) reap(ctx context.Context) {
 			return
 		}
 		for _, fd := range ended {
-			if !s.do(ctx, func() { s.core.over(fd) }) {
+			if !s.do(ctx, func() { s.core.processEnded(fd) }) {
 				return
 			}
 		}
@@ -184,7 +184,7 @@ func (s *Supervisor) loop(ctx context.Context) {
 			s.core.rotate()
 			logs = now.Add(s.core.o.LogEvery)
 		}
-		s.core.tell()
+		s.core.deliverEvents()
 		timer.Reset(time.Until(s.core.nextDue(logs)))
 		select {
 		case f := <-s.asks:
@@ -198,8 +198,8 @@ func (s *Supervisor) loop(ctx context.Context) {
 	}
 }
 
-// tell delivers the events.
-func (c *core) tell() {
+// deliverEvents delivers the events.
+func (c *core) deliverEvents() {
 	for _, e := range c.events {
 		if c.o.Event != nil {
 			c.o.Event(e)
@@ -252,27 +252,27 @@ func (c *core) due(now time.Time) {
 		case p.state == Backoff && !now.Before(p.next):
 			c.start(p)
 		case p.state == Stopping && !now.Before(p.kill):
-			c.o.Log.Warn("a program did not stop when it was asked to", "program", p.full(), "after", p.patience())
-			p.kill = now.Add(p.patience())
+			c.o.Log.Warn("a program did not stop when it was asked to", "program", p.fullName(), "after", p.stopWait())
+			p.kill = now.Add(p.stopWait())
 			c.processes.signal(p, unix.SIGKILL)
 		}
 	})
 }
 
-func (p *program) full() string { return p.g.name + ":" + p.Name }
+func (p *program) fullName() string { return p.g.name + ":" + p.Name }
 
-func (p *program) patience() time.Duration { return cmp.Or(p.StopWait, time.Minute) }
+func (p *program) stopWait() time.Duration { return cmp.Or(p.StopWait, time.Minute) }
 
 func (p *program) set(state State) { p.state, p.since, p.g.dirty = state, time.Now(), true }
 
-// over is called when a process has ended.
-func (c *core) over(fd int) {
+// processEnded is called when a process has ended.
+func (c *core) processEnded(fd int) {
 	r := c.processes.runs[fd]
 	if r == nil {
 		return
 	}
 	p := r.p
-	how := c.processes.bury(r)
+	how := c.processes.recordEnd(r)
 	up := time.Since(r.begun)
 	p.run, p.exit = nil, how
 	switch {
@@ -286,7 +286,7 @@ func (c *core) over(fd int) {
 			p.again = false
 			c.start(p)
 		}
-		c.dropped(p.g)
+		c.forgetDropped(p.g)
 	case p.Keep == Again:
 		if up >= c.o.Settled {
 			p.fast, p.ends = 0, 0
@@ -297,7 +297,7 @@ func (c *core) over(fd int) {
 			c.events,
 			Event{Time: time.Now(), Group: p.g.name, Name: p.Name, State: Exited, Exit: how, Uptime: up, Weight: p.ends == 2},
 		)
-		c.o.Log.Warn("a program ended, and is started again", "program", p.full(), "exit", how, "up", up, "times", p.fast)
+		c.o.Log.Warn("a program ended, and is started again", "program", p.fullName(), "exit", how, "up", up, "times", p.fast)
 		if p.fast == 1 {
 			c.start(p)
 			return
@@ -311,7 +311,7 @@ func (c *core) over(fd int) {
 			c.events,
 			Event{Time: time.Now(), Group: p.g.name, Name: p.Name, State: Exited, Exit: how, Uptime: up, Weight: p.Keep == Watched},
 		)
-		c.o.Log.Info("a program ended", "program", p.full(), "exit", how, "up", up)
+		c.o.Log.Info("a program ended", "program", p.fullName(), "exit", how, "up", up)
 	}
 }
 
@@ -339,7 +339,7 @@ func (c *core) start(p *program) {
 	}
 	p.err = err.Error()
 	first := p.state != Backoff && p.state != Fatal
-	c.o.Log.Error("a program cannot be started", "program", p.full(), "err", err)
+	c.o.Log.Error("a program cannot be started", "program", p.fullName(), "err", err)
 	p.fast++
 	if p.Keep == Again {
 		c.backoff(p)
@@ -362,14 +362,14 @@ func (c *core) stop(p *program) {
 		}
 	case p.state != Stopping:
 		p.set(Stopping)
-		p.kill = p.since.Add(p.patience())
+		p.kill = p.since.Add(p.stopWait())
 		c.processes.signal(p, unix.SIGTERM)
 	}
 }
 
-// pick returns the programs by names as users write them: GROUP:NAME, GROUP:*, GROUP, all. An
-// unknown name is an error.
-func (c *core) pick(op string, names []string) (out []*program, err error) {
+// selectPrograms returns the programs by names as users write them: GROUP:NAME, GROUP:*, GROUP,
+// all. An unknown name is an error.
+func (c *core) selectPrograms(op string, names []string) (out []*program, err error) {
 	for _, name := range names {
 		n := len(out)
 		found := false
@@ -379,7 +379,7 @@ func (c *core) pick(op string, names []string) (out []*program, err error) {
 			}
 			found = found || name == g.name || name == g.name+":*" || name == g.name+":"
 			for _, p := range g.progs {
-				if name == "all" || name == g.name || name == g.name+":*" || name == g.name+":" || name == p.full() {
+				if name == "all" || name == g.name || name == g.name+":*" || name == g.name+":" || name == p.fullName() {
 					out = append(out, p)
 				}
 			}
@@ -440,8 +440,8 @@ func (s *Supervisor) await(ctx context.Context, op string, all []ending) error {
 	return nil
 }
 
-// dropped forgets a group that is to go, when nothing of it runs any more.
-func (c *core) dropped(g *group) {
+// forgetDropped forgets a group that is to go, when nothing of it runs any more.
+func (c *core) forgetDropped(g *group) {
 	if !g.gone || slices.ContainsFunc(g.progs, func(p *program) bool { return p.run != nil }) {
 		return
 	}

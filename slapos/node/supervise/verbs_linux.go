@@ -97,7 +97,7 @@ func (c *core) drop(p *program) (all []ending) {
 // started. Running ones go on.
 func (s *Supervisor) Start(ctx context.Context, names ...string) error {
 	return s.call(ctx, "Start", func() error {
-		all, err := s.core.pick("Start", names)
+		all, err := s.core.selectPrograms("Start", names)
 		if err != nil {
 			return err
 		}
@@ -134,7 +134,7 @@ func (s *Supervisor) Stop(ctx context.Context, names ...string) error {
 	var wait []ending
 	var groups []string
 	err := s.call(ctx, "Stop", func() error {
-		all, err := s.core.pick("Stop", names)
+		all, err := s.core.selectPrograms("Stop", names)
 		for _, p := range all {
 			p.g.dirty = true
 			wait = append(wait, s.core.drop(p)...)
@@ -178,7 +178,7 @@ func (s *Supervisor) Remove(ctx context.Context, name string) error {
 		if err := s.core.flush(name); err != nil {
 			return err
 		}
-		s.core.dropped(g)
+		s.core.forgetDropped(g)
 		return nil
 	})
 	if err == nil {
@@ -193,10 +193,10 @@ func (s *Supervisor) Remove(ctx context.Context, name string) error {
 // Signal sends a signal to programs; those that do not run are left out.
 func (s *Supervisor) Signal(ctx context.Context, sig unix.Signal, names ...string) error {
 	return s.call(ctx, "Signal", func() error {
-		all, err := s.core.pick("Signal", names)
+		all, err := s.core.selectPrograms("Signal", names)
 		for _, p := range all {
 			if p.run != nil {
-				s.core.processes.lead(p, sig)
+				s.core.processes.signalLeader(p, sig)
 			}
 		}
 		return err
@@ -209,7 +209,7 @@ func (s *Supervisor) Status(ctx context.Context, names ...string) (out []Status,
 		names = []string{"all"}
 	}
 	err = s.call(ctx, "Status", func() error {
-		all, err := s.core.pick("Status", names)
+		all, err := s.core.selectPrograms("Status", names)
 		for _, p := range all {
 			out = append(out, p.status())
 		}

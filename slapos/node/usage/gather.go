@@ -90,6 +90,8 @@ func gather(d *home.Dir, in string, whole bool) (*Found, error) {
 	return f, nil
 }
 
+// take adds a document, a whole journal or else a consumption report. Size grows by its length
+// as a form value.
 func (f *Found) take(document string, whole bool) error {
 	var journal []proto.Transaction
 	var movements []proto.Movement

@@ -83,6 +83,7 @@ func (c *Client) Configure(ctx context.Context, configuration proto.Dictionary) 
 	return c.postXML(ctx, "loadComputerConfigurationFromXML", "xml", configuration, url.Values{})
 }
 
+// postXML posts the form with v as XML in one of its fields.
 func (c *Client) postXML(ctx context.Context, endpoint, field string, v any, form url.Values) error {
 	text, err := proto.Marshal(v)
 	if err != nil {

@@ -55,7 +55,7 @@ type Client struct {
 	hypermedia *Hypermedia
 }
 
-// NewClient makes a client and asks nothing yet. [Client.Close] ends its connections.
+// New makes a client and asks nothing yet. [Client.Close] ends its connections.
 func New(o Options) (*Client, error) {
 	base, err := parseMaster(o.URL)
 	if err != nil {
@@ -68,7 +68,7 @@ func New(o Options) (*Client, error) {
 		}
 	}
 	c := &Client{base: base, agent: o.UserAgent, timeout: o.Timeout, passed: strings.Join(o.Passed, ","),
-		http: &http.Client{Transport: transport, CheckRedirect: follow}}
+		http: &http.Client{Transport: transport, CheckRedirect: checkRedirect}}
 	c.hypermedia = &Hypermedia{c: c, rest: o.RestURL}
 	if c.agent == "" {
 		c.agent = "hostler"
@@ -85,6 +85,8 @@ func (c *Client) Hypermedia() *Hypermedia { return c.hypermedia }
 // Close ends the connections that are kept for the next call.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
+// parseMaster reads the URL of a master. An IPv6 address may stand without brackets, and the
+// path gets a slash at its end.
 func parseMaster(text string) (*url.URL, error) {
 	scheme, rest, ok := strings.Cut(text, "://")
 	if ok {
@@ -134,7 +136,7 @@ func TLS(certFile, keyFile, caFile string) (*tls.Config, error) {
 		if err != nil {
 			return nil, err
 		}
-		config.GetClientCertificate = i.present
+		config.GetClientCertificate = i.certificate
 	}
 	if caFile != "" {
 		data, err := os.ReadFile(caFile)
@@ -149,8 +151,8 @@ func TLS(certFile, keyFile, caFile string) (*tls.Config, error) {
 	return config, nil
 }
 
-// follow follows what a master says, but not from https to http.
-func follow(next *http.Request, before []*http.Request) error {
+// checkRedirect follows what a master says, but not from https to http.
+func checkRedirect(next *http.Request, before []*http.Request) error {
 	if len(before) >= 10 {
 		return errors.New("more than 10 redirects")
 	}
@@ -179,7 +181,7 @@ func (c *Client) do(ctx context.Context, call call) ([]byte, error) {
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, call.method, call.url, strings.NewReader(call.body))
 	if err != nil {
-		return nil, c.fault(ctx, call.op, err)
+		return nil, c.callError(ctx, call.op, err)
 	}
 	if call.body == "" {
 		request.Body, request.ContentLength = http.NoBody, 0
@@ -194,7 +196,7 @@ func (c *Client) do(ctx context.Context, call call) ([]byte, error) {
 	}
 	answer, err := c.http.Do(request)
 	if err != nil {
-		return nil, c.fault(ctx, call.op, err)
+		return nil, c.callError(ctx, call.op, err)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode >= 300 {
@@ -210,7 +212,7 @@ func (c *Client) do(ctx context.Context, call call) ([]byte, error) {
 	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, proto.MaxSize+1))
 	if err != nil {
-		return nil, c.fault(ctx, call.op, err)
+		return nil, c.callError(ctx, call.op, err)
 	}
 	if len(body) > proto.MaxSize {
 		return nil, c.badAnswer(call.op, proto.Malformed("", "an answer of more than %d bytes", proto.MaxSize))

@@ -72,8 +72,8 @@ func (e *Error) Unwrap() []error {
 
 var errTimeout = errors.New("no answer in time")
 
-// fault is the error of a call that had no answer.
-func (c *Client) fault(ctx context.Context, op string, err error) error {
+// callError is the error of a call that had no answer.
+func (c *Client) callError(ctx context.Context, op string, err error) error {
 	if cause := context.Cause(ctx); cause != nil && cause != errTimeout {
 		return fmt.Errorf("slap: %s at %s: %w", op, c.base.Host, cause) // the caller's own
 	} else if cause != nil {

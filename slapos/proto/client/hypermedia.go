@@ -39,17 +39,17 @@ func (h *Hypermedia) Search(ctx context.Context, q hypermedia.Query, selected ..
 		return found, err
 	}
 	// Masters differ in how a value with quotes is written.
-	if found = only(q, found); len(found) > 0 {
+	if found = filterResults(q, found); len(found) > 0 {
 		return found, nil
 	}
 	if found, err = h.search(ctx, q.Plain(), selected); err != nil {
 		return nil, err
 	}
-	return only(q, found), nil
+	return filterResults(q, found), nil
 }
 
-// only filters results by the query's value, as far as they have the field.
-func only(q hypermedia.Query, found []map[string]any) (out []map[string]any) {
+// filterResults filters results by the query's value, as far as they have the field.
+func filterResults(q hypermedia.Query, found []map[string]any) (out []map[string]any) {
 	for _, thing := range found {
 		if value, told := thing[q.Field]; !told || value == q.Value {
 			out = append(out, thing)
@@ -196,6 +196,8 @@ func (h *Hypermedia) link(ctx context.Context, op, template string, variables ma
 	return h.read(ctx, op, href, into)
 }
 
+// read reads the JSON that a link leads to. From a master reached by https, no link to http is
+// followed.
 func (h *Hypermedia) read(ctx context.Context, op, href string, into any) error {
 	u, err := url.Parse(href)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {

@@ -26,6 +26,8 @@ type version struct {
 	file fs.FileInfo
 }
 
+// newIdentity loads a key pair. It looks at the files before it reads them, so a change
+// meanwhile is noticed later.
 func newIdentity(certFile, keyFile string) (*identity, error) {
 	i := &identity{certFile: certFile, keyFile: keyFile}
 	i.seen = i.look()
@@ -50,9 +52,9 @@ func (v version) same(w version) bool {
 	return v.file != nil && w.file != nil && v.at.Equal(w.at) && v.size == w.size && os.SameFile(v.file, w.file)
 }
 
-// present is the pair for a connection that is about to be. While the files are being replaced, or
-// are not to be read, it is the last one that was whole.
-func (i *identity) present(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+// certificate is the pair for a connection that is about to be. While the files are being
+// replaced, or are not to be read, it is the last one that was whole.
+func (i *identity) certificate(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if now := i.look(); !now[0].same(i.seen[0]) || !now[1].same(i.seen[1]) {

@@ -110,6 +110,7 @@ var (
 // Plain is the query with the value as it is, as the reference's client sends it.
 func (q Query) Plain() string { return q.write(q.Value) }
 
+// write returns the query text for a value; without a field it selects by kind alone.
 func (q Query) write(value string) string {
 	s := `portal_type:"` + q.Kind + `"` + validated
 	for _, k := range queried {

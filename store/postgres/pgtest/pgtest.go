@@ -256,6 +256,7 @@ func (s *Server) Pause() error { return s.signal(syscall.SIGSTOP) }
 // Resume lets a paused server go on.
 func (s *Server) Resume() error { return s.signal(syscall.SIGCONT) }
 
+// signal signals the server and its children. A process that has ended already is no error.
 func (s *Server) signal(sig syscall.Signal) error {
 	// The children have sessions, and so groups, of their own.
 	pids := append(children(s.cmd.Process.Pid), s.cmd.Process.Pid)

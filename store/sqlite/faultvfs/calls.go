@@ -69,6 +69,7 @@ func fileAt(id uintptr) (*file, *sqlite3.Tsqlite3_io_methods) {
 	return f, at[sqlite3.Tsqlite3_io_methods](f.methods)
 }
 
+// closeFile gives the file its own methods back before it is closed.
 func closeFile(tls *libc.TLS, id uintptr) int32 {
 	f, m := fileAt(id)
 	registry.Delete(id)
@@ -90,6 +91,7 @@ func read(tls *libc.TLS, id, buf uintptr, n int32, off int64) int32 {
 	return function[func(*libc.TLS, uintptr, uintptr, int32, int64) int32](m.FxRead)(tls, id, buf, n, off)
 }
 
+// write notes the change until a sync. The last write before a crash may be cut short.
 func write(tls *libc.TLS, id, buf uintptr, n int32, off int64) int32 {
 	f, m := fileAt(id)
 	d := f.disk
@@ -131,6 +133,8 @@ func truncate(tls *libc.TLS, id uintptr, size int64) int32 {
 	return function[func(*libc.TLS, uintptr, int64) int32](m.FxTruncate)(tls, id, size)
 }
 
+// syncFile drops the noted changes of the file, which are now safe. The file itself is not
+// synced.
 func syncFile(_ *libc.TLS, id uintptr, _ int32) int32 {
 	f, _ := fileAt(id)
 	d := f.disk

@@ -9,6 +9,8 @@ import (
 	"github.com/hostler-project/hostler/compute/computetest/wayout"
 )
 
+// main answers two questions as qemu would. For anything else it tries the ways out, and exits
+// with status 1.
 func main() {
 	if words := strings.Join(os.Args[1:], " "); words == "-L help" {
 		return

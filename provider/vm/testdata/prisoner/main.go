@@ -15,6 +15,8 @@ import (
 // Set by the linker: files with secrets, separated by colons, and a key of a segment of shared memory.
 var canaries, segment string
 
+// main answers two questions as qemu would. For anything else it says what it has found, and
+// exits with status 1.
 func main() {
 	open := descriptors()
 	if words := strings.Join(os.Args[1:], " "); strings.HasSuffix(words, "--version") {
@@ -67,6 +69,7 @@ func read() (out []string) {
 	return out
 }
 
+// capabilities returns the process's three sets if any has a bit, and the bounding set.
 func capabilities() (out []string) {
 	var head = struct {
 		version uint32

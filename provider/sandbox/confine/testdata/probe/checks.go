@@ -19,6 +19,8 @@ func raw(number uintptr, args ...uintptr) string {
 	return name(errno)
 }
 
+// name returns the symbolic name of an error number, such as EPERM, or "ok" if there was no
+// error.
 func name(err error) string {
 	errno, ok := err.(syscall.Errno)
 	if !ok && err != nil {

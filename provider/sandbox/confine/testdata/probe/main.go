@@ -148,6 +148,8 @@ func threads() string {
 	return strings.Join(out, "\n")
 }
 
+// status returns the capabilities, NoNewPrivs and Seccomp of a process's status file, without
+// leading zeros.
 func status(file string) string {
 	b, err := os.ReadFile(file)
 	must(err)

@@ -1,0 +1,18 @@
+package imagecache
+
+// What the tests outside of the package see of it.
+const (
+	Limited = limited
+	Issued  = issued
+	Would   = would
+)
+
+type (
+	Limiter  = limiter
+	Forecast = forecast
+)
+
+var (
+	NewLimiter = newLimiter
+	Statistics = statistics
+)

@@ -1,0 +1,142 @@
+// Package choice is what a request wants other than its source's own: an image, a flavor, a
+// location, user data. It finds what their names mean at a provider.
+package choice
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/pool/demand"
+)
+
+// Choice is what a request wants other than its source's own; "": the source's.
+type Choice struct {
+	Image, Flavor, Location, UserData string
+
+	Exact bool // the names are whole: no beginnings, and no numbers in a list
+}
+
+func Of(req compute.Request) Choice {
+	c := Choice{Image: req.Image, Flavor: req.Flavor, Location: req.Location, UserData: string(req.UserData)}
+	// the policy for others was applied to the names that they gave
+	c.Exact = c != Choice{} && !req.Own
+	return c
+}
+
+// String is for people.
+func (c Choice) String() string {
+	return demand.Demand{Image: c.Image, Flavor: c.Flavor, Location: c.Location, Data: demand.Digest(c.UserData)}.Choice()
+}
+
+// Resolve replaces the names in a choice by what they mean.
+func (c Choice) Resolve(ctx context.Context, source string, p compute.Provider) (Choice, error) {
+	for _, part := range []struct {
+		kind string
+		name *string
+	}{{compute.Images, &c.Image}, {compute.Flavors, &c.Flavor}, {compute.Locations, &c.Location}} {
+		if *part.name == "" {
+			continue
+		}
+		id, err := Pick(ctx, p, part.kind, *part.name, c.Exact)
+		if err != nil {
+			return c, &allocate.ChoiceError{Err: &compute.Error{ID: compute.ID(source), Kind: fault.KindOf(err), Err: err}}
+		}
+		*part.name = id
+	}
+	if err := c.fit(p); err != nil {
+		return c, &allocate.ChoiceError{Err: &compute.Error{
+			ID: compute.ID(source), Kind: compute.ErrInvalid, Err: err, Hint: "bundles come there by ssh too: --via ssh",
+		}}
+	}
+	return c, nil
+}
+
+// fit compresses user data that is too large for its provider.
+func (c *Choice) fit(p compute.Provider) error {
+	if c.UserData == "" {
+		return nil
+	}
+	limit := -1
+	if t, ok := compute.As[compute.UserDataTaker](p); ok {
+		limit = t.UserDataLimit()
+	}
+	switch {
+	case limit < 0:
+		return errors.New("its computers take no user data")
+	case limit == 0 || len(c.UserData) <= limit:
+		return nil
+	}
+	var small strings.Builder
+	w := gzip.NewWriter(&small)
+	_, err := io.WriteString(w, c.UserData)
+	if err = errors.Join(err, w.Close()); err != nil {
+		return err
+	}
+	if small.Len() > limit {
+		return fmt.Errorf("the user data has %d bytes, %d compressed, and it takes %d", len(c.UserData), small.Len(), limit)
+	}
+	c.UserData = small.String()
+	return nil
+}
+
+// Pick returns the id that a name means, or the name where any may be tried. exact: the name must
+// be whole, or the id.
+func Pick(ctx context.Context, p compute.Provider, kind, name string, exact bool) (string, error) {
+	chooser, ok := compute.As[compute.Chooser](p)
+	if !ok {
+		return "", &compute.Error{
+			Kind: compute.ErrInvalid, Err: fmt.Errorf("it has no %s to choose from", kind),
+			Hint: "its source.conf says what its computers are",
+		}
+	}
+	all, open, err := chooser.Choices(ctx, kind)
+	if err != nil {
+		return "", err
+	}
+	if exact {
+		all = slices.DeleteFunc(slices.Clone(all), func(n compute.Named) bool { return n.ID != name && n.Name != name })
+	}
+	choose := func() (int, error) { return compute.Choose(all, kind, name) }
+	if kind == compute.Images {
+		choose = func() (int, error) { return compute.ChooseImage(all, name) }
+	}
+	i, err := choose()
+	if n, e := strconv.Atoi(name); err != nil && e == nil && kind != compute.Images && n >= 0 && n < len(all) {
+		i, err = n, nil // its number in the list
+	}
+	switch {
+	case err == nil && all[i].ID != "":
+		return all[i].ID, nil
+	case err == nil:
+		return all[i].Name, nil
+	case open && errors.Is(err, compute.ErrNotFound):
+		return name, nil
+	}
+	return "", err
+}
+
+// Record records a choice with a new instance.
+func (c Choice) Record(i *compute.Instance) {
+	if c == (Choice{}) {
+		return
+	}
+	facts := map[string]string{}
+	for key, value := range map[string]string{"image": c.Image, "flavor": c.Flavor, "region": c.Location} {
+		if value != "" {
+			facts[key] = value
+		}
+	}
+	maps.Copy(facts, i.Facts) // the provider knows better
+	facts[compute.FactChosen] = c.String()
+	i.Facts = facts
+}

@@ -1,4 +1,0 @@
-package guest
-
-// SocketOf is where a daemon of this very program listens.
-var SocketOf = socketOf

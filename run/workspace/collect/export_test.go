@@ -1,6 +1,0 @@
-package collect
-
-// What the tests outside of the package see of it.
-var (
-	ErrTooLarge = errTooLarge
-)
