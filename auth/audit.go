@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -137,7 +136,7 @@ func (l *Log) flush(ctx context.Context) error {
 		for _, a := range some {
 			_ = to.Encode(a) // strings and numbers
 		}
-		err := l.update(ctx, func(tx AuditTx) error {
+		err := l.store.Update(ctx, func(tx store.Tx) error {
 			_, err := tx.SaveAudit(some[len(some)-1].Time, text.Bytes())
 			return err
 		})
@@ -153,23 +152,10 @@ func (l *Log) flush(ctx context.Context) error {
 
 // prune deletes entries older than Keep.
 func (l *Log) prune(ctx context.Context) {
-	err := l.update(ctx, func(tx AuditTx) error { return tx.DropAudit(time.Now().Add(-l.opt.Keep)) })
+	err := l.store.Update(ctx, func(tx store.Tx) error { return tx.DropAudit(time.Now().Add(-l.opt.Keep)) })
 	if err != nil && ctx.Err() == nil {
 		l.opt.Log.Warn("old entries of the audit log are not forgotten yet", "err", err)
 	}
-}
-
-var errNoAudit = &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("this store keeps no audit log")}
-
-// update runs fn in a transaction; the store must keep an audit log.
-func (l *Log) update(ctx context.Context, fn func(AuditTx) error) error {
-	return l.store.Update(ctx, func(tx store.Tx) error {
-		at, ok := tx.(AuditTx)
-		if !ok {
-			return errNoAudit
-		}
-		return fn(at)
-	})
 }
 
 // AuditQuery selects entries; zero fields select all.
@@ -189,14 +175,10 @@ func (l *Log) List(ctx context.Context, q AuditQuery) (out []AuditEntry, err err
 		before = q.Before/auditPage + 1
 	}
 	for {
-		var pages []AuditPage
+		var pages []store.AuditPage
 		err := l.store.View(ctx, func(tx store.Tx) (err error) {
-			at, ok := tx.(AuditTx)
-			if !ok {
-				return errNoAudit
-			}
 			// the time of a page is that of its newest entry
-			pages, err = at.Audit(before, q.Since, auditPages)
+			pages, err = tx.Audit(before, q.Since, auditPages)
 			return err
 		})
 		if err != nil || len(pages) == 0 {
@@ -204,7 +186,7 @@ func (l *Log) List(ctx context.Context, q AuditQuery) (out []AuditEntry, err err
 		}
 		for _, p := range pages {
 			before = p.Number
-			acts, err := p.acts()
+			acts, err := entriesOf(p)
 			if err != nil {
 				return out, err
 			}
@@ -220,9 +202,9 @@ func (l *Log) List(ctx context.Context, q AuditQuery) (out []AuditEntry, err err
 	}
 }
 
-// acts decodes the entries of a page and numbers them.
-func (p AuditPage) acts() (out []AuditEntry, err error) {
-	for i, line := range bytes.Split(bytes.TrimSuffix(p.Some, []byte("\n")), []byte("\n")) {
+// entriesOf decodes the entries of a page and numbers them.
+func entriesOf(p store.AuditPage) (out []AuditEntry, err error) {
+	for i, line := range bytes.Split(bytes.TrimSuffix(p.Data, []byte("\n")), []byte("\n")) {
 		var a AuditEntry
 		if err := json.Unmarshal(line, &a); err != nil {
 			return nil, &compute.Error{Op: "auth.Log", Kind: compute.ErrFailed, Err: err}

@@ -51,8 +51,8 @@ const (
 // no comparison leaks a secret by its timing.
 type Hash [sha256.Size]byte
 
-// HashOf hashes the text of a token.
-func HashOf(secret string) Hash { return sha256.Sum256([]byte(secret)) }
+// hashOf hashes the text of a token.
+func hashOf(secret string) Hash { return sha256.Sum256([]byte(secret)) }
 
 // Prefix begins every token's text, so that scanners for leaked secrets recognize it.
 const Prefix = "hst_"

@@ -77,38 +77,13 @@ func NewTokenRegistry(store store.Transactor, opt TokenRegistryOptions) *TokenRe
 	return &TokenRegistry{store: store, opt: opt, cache: map[Hash]cachedToken{}, used: map[string]lastUse{}}
 }
 
-// errNoTokens is the error of a store that keeps no tokens.
-var errNoTokens = &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("this store keeps no tokens")}
-
-// view runs fn in a read transaction; the store must keep tokens.
-func (k *TokenRegistry) view(ctx context.Context, fn func(store.Tx, TokenTx) error) error {
-	return k.store.View(ctx, func(tx store.Tx) error {
-		tt, ok := tx.(TokenTx)
-		if !ok {
-			return errNoTokens
-		}
-		return fn(tx, tt)
-	})
-}
-
-// update runs fn in a write transaction; the store must keep tokens.
-func (k *TokenRegistry) update(ctx context.Context, fn func(TokenTx) error) error {
-	return k.store.Update(ctx, func(tx store.Tx) error {
-		tt, ok := tx.(TokenTx)
-		if !ok {
-			return errNoTokens
-		}
-		return fn(tt)
-	})
-}
-
 // Make stores a token as described and returns its text, which cannot be read again. It sets ID,
 // Hash, Created and Expires. A life of 0 means the default. The caller must have checked with Check
 // that the maker may have it.
 func (k *TokenRegistry) Make(ctx context.Context, t *Token, life time.Duration) (secret string, err error) {
 	secret = newSecret()
 	now := k.opt.Now()
-	t.ID, t.Hash, t.Created = newID(), HashOf(secret), now
+	t.ID, t.Hash, t.Created = newID(), hashOf(secret), now
 	t.Kind = cmp.Or(t.Kind, TokenOf)
 	if t.Kind != TokenLease {
 		life = cmp.Or(life, min(k.opt.DefaultLife, k.opt.MaxLife))
@@ -121,7 +96,7 @@ func (k *TokenRegistry) Make(ctx context.Context, t *Token, life time.Duration) 
 		}
 		t.Expires = now.Add(life)
 	}
-	err = k.update(ctx, func(tx TokenTx) error {
+	err = k.store.Update(ctx, func(tx store.Tx) error {
 		if t.Parent != "" {
 			parent, err := byID(tx, t.Parent)
 			if err != nil {
@@ -133,7 +108,7 @@ func (k *TokenRegistry) Make(ctx context.Context, t *Token, life time.Duration) 
 				return err
 			}
 		}
-		return tx.SaveToken(t)
+		return saveToken(tx, t)
 	})
 	return secret, err
 }
@@ -179,8 +154,8 @@ func (t *Token) within(parent *Token) error {
 }
 
 // byID finds a token by its ID among all.
-func byID(tx TokenTx, id string) (*Token, error) {
-	all, err := tx.Tokens()
+func byID(tx store.TokenTx, id string) (*Token, error) {
+	all, err := storedTokens(tx)
 	if err != nil {
 		return nil, err
 	}
@@ -199,7 +174,7 @@ var errUnknown = &compute.Error{
 // Who identifies the caller that presents a token, and notes the address that it comes from. An
 // invalid token is compute.ErrDenied.
 func (k *TokenRegistry) Who(ctx context.Context, secret, from string) (Principal, error) {
-	hash, now := HashOf(secret), k.opt.Now()
+	hash, now := hashOf(secret), k.opt.Now()
 	k.mu.Lock()
 	e, ok := k.cache[hash]
 	ended := k.ended
@@ -231,8 +206,12 @@ func (t *Token) expired(now time.Time) bool { return !t.Expires.IsZero() && !now
 
 // read gets a token from the store. A lease's token is not found once the lease has ended.
 func (k *TokenRegistry) read(ctx context.Context, hash Hash) (t *Token, err error) {
-	err = k.view(ctx, func(tx store.Tx, tt TokenTx) error {
-		if t, err = tt.Token(hash); err != nil || t.Lease == "" {
+	err = k.store.View(ctx, func(tx store.Tx) error {
+		row, err := tx.Token(store.TokenHash(hash))
+		if err == nil {
+			t, err = tokenFrom(row)
+		}
+		if err != nil || t.Lease == "" {
 			return err
 		}
 		l, err := tx.Lease(t.Lease)
@@ -283,8 +262,8 @@ func (k *TokenRegistry) noteUse(hash Hash, e *cachedToken, now time.Time, from s
 
 // List returns the valid tokens, the oldest first, including sessions and the tokens of leases.
 func (k *TokenRegistry) List(ctx context.Context) (out []*Token, err error) {
-	err = k.view(ctx, func(_ store.Tx, tt TokenTx) error {
-		out, err = tt.Tokens()
+	err = k.store.View(ctx, func(tx store.Tx) error {
+		out, err = storedTokens(tx)
 		return err
 	})
 	now := k.opt.Now()
@@ -302,7 +281,7 @@ func (k *TokenRegistry) List(ctx context.Context) (out []*Token, err error) {
 // Revoke ends a token and all tokens made with it, if may agrees; it returns those that ended. They
 // are invalid here when it returns, and on other controllers within TokenRegistryOptions.Fresh.
 func (k *TokenRegistry) Revoke(ctx context.Context, id string, may func(*Token) error) (gone []*Token, err error) {
-	err = k.update(ctx, func(tx TokenTx) error {
+	err = k.store.Update(ctx, func(tx store.Tx) error {
 		gone = nil
 		t, err := byID(tx, id)
 		if err == nil && may != nil {
@@ -311,7 +290,7 @@ func (k *TokenRegistry) Revoke(ctx context.Context, id string, may func(*Token) 
 		if err != nil {
 			return err
 		}
-		all, err := tx.Tokens()
+		all, err := storedTokens(tx)
 		if err != nil {
 			return err
 		}
@@ -367,12 +346,12 @@ func (k *TokenRegistry) record(ctx context.Context) {
 	if len(some) == 0 {
 		return
 	}
-	err := k.update(ctx, func(tx TokenTx) error {
-		all, err := tx.Tokens()
+	err := k.store.Update(ctx, func(tx store.Tx) error {
+		all, err := storedTokens(tx)
 		for _, t := range all {
 			if u, ok := some[t.ID]; ok && err == nil {
 				t.Used, t.From = u.at, u.from
-				err = tx.SaveToken(t)
+				err = saveToken(tx, t)
 			}
 		}
 		return err
@@ -387,8 +366,8 @@ func (k *TokenRegistry) record(ctx context.Context) {
 func (k *TokenRegistry) sweep(ctx context.Context) {
 	now := k.opt.Now()
 	var over []string
-	err := k.view(ctx, func(tx store.Tx, tt TokenTx) error {
-		all, err := tt.Tokens()
+	err := k.store.View(ctx, func(tx store.Tx) error {
+		all, err := storedTokens(tx)
 		for _, t := range all {
 			gone := t.expired(now)
 			if t.Lease != "" {
@@ -402,7 +381,7 @@ func (k *TokenRegistry) sweep(ctx context.Context) {
 		return err
 	})
 	if err == nil && len(over) > 0 {
-		err = k.update(ctx, func(tx TokenTx) error {
+		err = k.store.Update(ctx, func(tx store.Tx) error {
 			for _, id := range over {
 				if err := tx.DropToken(id); err != nil && !errors.Is(err, compute.ErrNotFound) {
 					return err
@@ -411,7 +390,7 @@ func (k *TokenRegistry) sweep(ctx context.Context) {
 			return nil
 		})
 	}
-	if err != nil && ctx.Err() == nil && !errors.Is(err, errNoTokens) {
+	if err != nil && ctx.Err() == nil {
 		k.opt.Log.Warn("tokens that are over are not forgotten yet", "err", err)
 	}
 }

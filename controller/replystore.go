@@ -61,24 +61,17 @@ func (k *replyStore) Answer(ctx context.Context, owner, key string) (out store.A
 }
 
 // sharedReplies are replies in a store that several controllers share.
-type sharedReplies struct{ *replyStore }
+type sharedReplies struct {
+	*replyStore
+	shared host.SharedStore
+}
 
 // Given returns the leases that the request of a mark was given, and which controller gave them.
 func (k sharedReplies) Given(ctx context.Context, mark string) (leases []compute.Lease, by idempotency.Giver, err error) {
-	var giver int64
-	err = k.store.View(ctx, func(tx store.Tx) error {
-		leases = nil
-		gt, ok := tx.(store.GivenTx)
-		if !ok {
-			return nil
-		}
-		all, by, err := gt.Given(mark)
-		for _, l := range all {
-			leases = append(leases, *l)
-		}
-		giver = by
-		return err
-	})
+	all, giver, err := k.shared.Given(ctx, mark)
+	for _, l := range all {
+		leases = append(leases, *l)
+	}
 	switch {
 	case err != nil || len(leases) == 0:
 	case giver == k.store.Worker():
@@ -150,16 +143,17 @@ func (k sharedDurableReplies) Remember(a store.Answer) { k.durableReplies.Rememb
 
 // idempotencyStore returns what a server stores its replies in.
 func (k *replyStore) idempotencyStore() idempotency.Store {
-	if _, ok := k.store.(host.SharedStore); ok {
-		return sharedReplies{k}
+	if shared, ok := k.store.(host.SharedStore); ok {
+		return sharedReplies{k, shared}
 	}
 	return localReplies{k}
 }
 
 // Durable returns the same for a process that serves a single request.
 func (k *replyStore) Durable() idempotency.Store {
-	if _, ok := k.store.(host.SharedStore); ok {
-		return sharedDurableReplies{durableReplies{sharedReplies{k}, k}, sharedReplies{k}}
+	if shared, ok := k.store.(host.SharedStore); ok {
+		replies := sharedReplies{k, shared}
+		return sharedDurableReplies{durableReplies{replies, k}, replies}
 	}
 	return durableReplies{localReplies{k}, k}
 }

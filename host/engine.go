@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -19,7 +18,6 @@ import (
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/guard"
-	"github.com/hostler-project/hostler/text/nearest"
 	"github.com/hostler-project/hostler/text/units"
 )
 
@@ -247,7 +245,7 @@ func (h *Host) opener(cfg *config.Config, state string, ends *ends) opening {
 			return ConfigError(config.Decode(def.Settings, PositionOf(cfg, name, typ), out))
 		})
 		if err != nil {
-			return nil, AtKey(h.misspelt(err, k, typ), name, PositionOf(cfg, name, typ))
+			return nil, AtKey(err, name, PositionOf(cfg, name, typ))
 		}
 		h.Log.Debug("a provider is opened", "source", name, "type", typ)
 		ends.add(p)
@@ -309,16 +307,4 @@ func (h *Host) TypeOf(ctx context.Context, engine statuses, i compute.Instance) 
 
 type statuses interface {
 	Status(ctx context.Context) ([]compute.SourceStatus, error)
-}
-
-// misspelt adds to the error of a type that nobody has which one was perhaps meant.
-func (h *Host) misspelt(err error, k *provider.Kind, typ string) error {
-	var e *compute.Error
-	if !k.External || !errors.As(err, &e) || e.Kind != compute.ErrInvalid {
-		return err
-	}
-	if meant := nearest.Meant(typ, h.Kinds.Names(func(*provider.Kind) bool { return true })); meant != "" {
-		e.Hint = "did you mean " + meant + "? " + e.Hint
-	}
-	return err
 }

@@ -66,6 +66,9 @@ type SharedStore interface {
 	Leads() bool
 	// Listen calls heard when another controller has written, until ctx ends.
 	Listen(ctx context.Context, heard func())
+	// Given returns the living leases of the request with a mark, and the worker that gave them. No
+	// two of them have the same number (Lease.Nth): inserting a second is compute.ErrGiven.
+	Given(ctx context.Context, mark string) (leases []*compute.Lease, giver int64, err error)
 }
 
 // ProcessSpace names the machine or container whose processes this one sees.

@@ -2,8 +2,6 @@ package store
 
 import (
 	"time"
-
-	"github.com/hostler-project/hostler/compute"
 )
 
 // Answer is the stored answer to a request with an idempotency key that its caller chose. The same
@@ -25,12 +23,4 @@ type AnswerTx interface {
 	SaveAnswer(a *Answer) error
 	// DropAnswers removes answers older than a time.
 	DropAnswers(before time.Time) error
-}
-
-// GivenTx is a Tx of a store on which several processes answer requests with keys. No two living
-// leases have the same number (Lease.Nth) within one request: inserting a second is ErrGiven.
-type GivenTx interface {
-	// Given returns the living leases of the request with a mark, and the worker that gave them. It
-	// includes leases that the user has not been told of yet.
-	Given(mark string) (leases []*compute.Lease, giver int64, err error)
 }

@@ -25,6 +25,9 @@ type Tx interface {
 	JournalTx
 	NoteTx
 	AnswerTx
+	TokenTx
+	AuditTx
+	SlapTx
 }
 
 // InstanceTx reads and writes instances. A missing one is ErrNotFound.

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/cli/servercmd"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
@@ -29,14 +28,14 @@ func TestStoreMove(t *testing.T) {
 	m.must("fill", "web")
 	m.must("discard", "web-2", "--force")
 	m.must("hold", "web-3")
-	token := auth.Token{ID: "t1", Name: "ci", Hash: auth.Hash{1}, From: "a\x00b"}
-	tokens := func(st pool.Store, save bool) (all []*auth.Token) {
+	token := store.Token{ID: "t1", Hash: store.TokenHash{1}, From: "a\x00b", Data: []byte(`{"name":"ci"}`)}
+	tokens := func(st pool.Store, save bool) (all []*store.Token) {
 		t.Helper()
 		err := st.Update(t.Context(), func(tx store.Tx) (err error) {
 			if save {
-				err = tx.(auth.TokenTx).SaveToken(&token)
+				err = tx.SaveToken(&token)
 			}
-			return errors.Join(err, func() (err error) { all, err = tx.(auth.TokenTx).Tokens(); return err }())
+			return errors.Join(err, func() (err error) { all, err = tx.Tokens(); return err }())
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -15,7 +15,6 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/slapos/master"
-	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
@@ -393,15 +392,15 @@ func conform(t *testing.T, st store.Transactor, rules []rule) {
 }
 
 // entries are all that a store has of a master.
-func entries(t testing.TB, st store.Transactor) (all []record.Entry) {
+func entries(t testing.TB, st store.Transactor) (all []store.SlapEntry) {
 	t.Helper()
 	err := st.View(context.Background(), func(tx store.Tx) error {
 		all = nil
-		for _, kind := range []record.Kind{
+		for _, kind := range []store.SlapKind{
 			record.KindComputer, record.KindSupply, record.KindInstance, record.KindForward, record.KindStatus, record.KindUsage,
 			record.KindNode, record.KindUser, record.KindOther,
 		} {
-			some, err := tx.(ledger.Tx).SlapEntries(record.Query{Kind: kind})
+			some, err := tx.SlapEntries(store.SlapQuery{Kind: kind})
 			if err != nil {
 				return err
 			}
@@ -423,7 +422,7 @@ func wipe(t *testing.T, st store.Transactor) {
 	}
 	err := st.Update(t.Context(), func(tx store.Tx) error {
 		for _, e := range all {
-			if err := tx.(ledger.Tx).SaveSlap(record.Entry{Kind: e.Kind, Key: e.Key}); err != nil {
+			if err := tx.SaveSlap(store.SlapEntry{Kind: e.Kind, Key: e.Key}); err != nil {
 				return err
 			}
 		}

@@ -12,7 +12,6 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/access"
-	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/slapos/record"
 	"github.com/hostler-project/hostler/store"
@@ -54,11 +53,6 @@ func TestPlacedWhereItCanBeTold(t *testing.T) {
 	}
 }
 
-type (
-	storeTx = store.Tx
-	slapTx  = ledger.Tx
-)
-
 // reads counts how often all that is on a computer is read in transactions that write.
 type reads struct {
 	store.Transactor
@@ -66,20 +60,19 @@ type reads struct {
 }
 
 type readTx struct {
-	storeTx
-	slapTx
+	store.Tx
 	of *reads
 }
 
 func (s *reads) Update(ctx context.Context, fn func(store.Tx) error) error {
-	return s.Transactor.Update(ctx, func(tx store.Tx) error { return fn(readTx{tx, tx.(ledger.Tx), s}) })
+	return s.Transactor.Update(ctx, func(tx store.Tx) error { return fn(readTx{tx, s}) })
 }
 
-func (tx readTx) SlapEntries(q record.Query) ([]record.Entry, error) {
+func (tx readTx) SlapEntries(q store.SlapQuery) ([]store.SlapEntry, error) {
 	if q.Kind == record.KindInstance && q.Computer != "" {
 		tx.of.whole.Add(1)
 	}
-	return tx.slapTx.SlapEntries(q)
+	return tx.Tx.SlapEntries(q)
 }
 
 // TestHostsAreLookedForOnce: shared instances whose host goes look for another one without reading

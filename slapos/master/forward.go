@@ -15,6 +15,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 	slapclient "github.com/hostler-project/hostler/slapos/proto/client"
 	"github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 )
 
 // An External is another master. Requests that name its URL, and those for its releases, are passed
@@ -195,7 +196,7 @@ func (m *requests) remember(ctx context.Context, a *requestState, title, url str
 		if known {
 			return b.Save(ledger.Deletion(record.KindForward, ledger.Key(title, url)))
 		}
-		return b.Save(record.Entry{
+		return b.Save(store.SlapEntry{
 			Kind: record.KindForward, Key: ledger.Key(title, url),
 			Data: ledger.Pack(&record.Forward{Title: title, Master: url, Created: a.now}),
 		})

@@ -12,7 +12,6 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/access"
-	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
 	"github.com/hostler-project/hostler/slapos/proto"
@@ -124,7 +123,7 @@ func TestForwardRules(t *testing.T) {
 	remembered := func() (n int) {
 		t.Helper()
 		if err := st.View(t.Context(), func(tx store.Tx) error {
-			all, err := tx.(ledger.Tx).SlapEntries(record.Query{Kind: record.KindForward})
+			all, err := tx.SlapEntries(store.SlapQuery{Kind: record.KindForward})
 			n = len(all)
 			return err
 		}); err != nil {

@@ -11,7 +11,6 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/access"
-	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/master/overview"
 	"github.com/hostler-project/hostler/slapos/proto"
 	"github.com/hostler-project/hostler/store"
@@ -293,7 +292,7 @@ func TestUnchangedWritesNothing(t *testing.T) {
 	r := &rig{m, t}
 	revision := func() (n int64) {
 		t.Helper()
-		if err := st.View(t.Context(), func(tx store.Tx) (err error) { n, err = tx.(ledger.Tx).SlapRevision(); return err }); err != nil {
+		if err := st.View(t.Context(), func(tx store.Tx) (err error) { n, err = tx.SlapRevision(); return err }); err != nil {
 			t.Fatal(err)
 		}
 		return n

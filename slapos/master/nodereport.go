@@ -32,7 +32,7 @@ func (m *computers) ReportNode(ctx context.Context, who access.Who, n *noderepor
 	}
 	record := ledger.Pack(&NodeRecord{At: time.Now().UTC(), Report: *n})
 	err := m.ledger.Store.Update(ctx, func(tx store.Tx) error {
-		return tx.(ledger.Tx).SaveSlap(slaposrecord.Entry{Kind: slaposrecord.KindNode, Key: n.Computer, Computer: n.Computer, Data: record})
+		return tx.SaveSlap(store.SlapEntry{Kind: slaposrecord.KindNode, Key: n.Computer, Computer: n.Computer, Data: record})
 	})
 	if err == nil {
 		m.notes.heard.Add(1)

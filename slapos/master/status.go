@@ -135,7 +135,7 @@ func (m *statusRecords) note(
 ) error {
 	now := time.Now().UTC()
 	next := func(tx store.Tx) (s *record.Status, write bool, err error) {
-		was, err := statusIn(tx.(ledger.Tx), of)
+		was, err := statusIn(tx, of)
 		if err != nil {
 			return nil, false, err
 		}
@@ -168,7 +168,7 @@ func (m *statusRecords) note(
 			}
 		}
 		fresh = s.Since.Equal(now)
-		return tx.(ledger.Tx).SaveSlap(record.Entry{Kind: record.KindStatus, Key: of, Computer: computer, Data: ledger.Pack(s)})
+		return tx.SaveSlap(store.SlapEntry{Kind: record.KindStatus, Key: of, Computer: computer, Data: ledger.Pack(s)})
 	})
 	if err == nil && fresh {
 		m.heard.Add(1)
@@ -176,7 +176,7 @@ func (m *statusRecords) note(
 	return err
 }
 
-func statusIn(tx ledger.Tx, of string) (*record.Status, error) {
+func statusIn(tx store.SlapTx, of string) (*record.Status, error) {
 	p := ledger.TxView{Tx: tx}
 	e, ok, err := p.Entry(record.KindStatus, of)
 	if !ok {
@@ -332,7 +332,7 @@ func (m *computers) Owned(ctx context.Context, who access.Who, guid string) (c *
 
 func (m *statuses) status(ctx context.Context, s *Status, of string) (*Status, error) {
 	err := m.ledger.Store.View(ctx, func(tx store.Tx) (err error) {
-		s.Said, err = statusIn(tx.(ledger.Tx), of)
+		s.Said, err = statusIn(tx, of)
 		return err
 	})
 	return s, err
@@ -345,7 +345,7 @@ func (m *statuses) Each(ctx context.Context, keys []string, is func(i int, s *re
 	}
 	return m.ledger.Store.View(ctx, func(tx store.Tx) error {
 		for i, key := range keys {
-			s, err := statusIn(tx.(ledger.Tx), key)
+			s, err := statusIn(tx, key)
 			if err != nil {
 				return err
 			}

@@ -16,7 +16,6 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/master"
 	"github.com/hostler-project/hostler/slapos/master/access"
-	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/master/rpc"
 	"github.com/hostler-project/hostler/slapos/master/web"
 	"github.com/hostler-project/hostler/slapos/master/wire"
@@ -251,8 +250,8 @@ func TestNobodysComputer(t *testing.T) {
 		t.Helper()
 		err := st.View(ctx, func(tx store.Tx) error {
 			n = 0
-			for _, kind := range []record.Kind{record.KindStatus, record.KindUsage, record.KindNode} {
-				some, err := tx.(ledger.Tx).SlapEntries(record.Query{Kind: kind})
+			for _, kind := range []store.SlapKind{record.KindStatus, record.KindUsage, record.KindNode} {
+				some, err := tx.SlapEntries(store.SlapQuery{Kind: kind})
 				if err != nil {
 					return err
 				}

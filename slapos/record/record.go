@@ -6,47 +6,21 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/slapos/proto"
+	"github.com/hostler-project/hostler/store"
 )
-
-// An Entry is a record of a master as a store keeps it: its data, and the keys by which it is
-// found. An empty key is not set.
-type Entry struct {
-	Kind     Kind
-	Key      string
-	Revision int64  // of its last change, or 0: of a kind without followers
-	Name     string // no two entries have the same
-	Place    string // no two entries have the same
-	Tree     string
-	Host     string
-	Computer string
-	Data     []byte // nil: it is gone
-}
-
-// A Kind says what an entry is of.
-type Kind string
 
 // The kinds of entries, with the type of their data, which is in JSON.
 const (
-	KindComputer Kind = "computer" // Computer
-	KindSupply   Kind = "supply"   // Supply
-	KindInstance Kind = "instance" // Instance
-	KindForward  Kind = "forward"  // Forward
-	KindStatus   Kind = "status"   // Status; it has no followers
-	KindUsage    Kind = "usage"    // Usage; nor these
-	KindNode     Kind = "node"     // a node's own report; no followers either
-	KindUser     Kind = "user"
-	KindOther    Kind = "other" // Certificate, Token, Root
+	KindComputer store.SlapKind = "computer" // Computer
+	KindSupply   store.SlapKind = "supply"   // Supply
+	KindInstance store.SlapKind = "instance" // Instance
+	KindForward  store.SlapKind = "forward"  // Forward
+	KindStatus   store.SlapKind = "status"   // Status; it has no followers
+	KindUsage    store.SlapKind = "usage"    // Usage; nor these
+	KindNode     store.SlapKind = "node"     // a node's own report; no followers either
+	KindUser     store.SlapKind = "user"
+	KindOther    store.SlapKind = "other" // Certificate, Token, Root
 )
-
-// A Query asks for entries of a kind: all, or those that match every key here that is not "". They
-// come in the order of their keys.
-type Query struct {
-	Kind                              Kind
-	Name, Place, Tree, Host, Computer string
-	Before                            string // only those with a key before this one; "": all
-	Last                              bool   // the last first
-	Limit                             int    // so many; 0: all
-}
 
 // A Computer is a computer, and the slots that it has.
 type Computer struct {

@@ -1,40 +1,29 @@
 package postgres
 
 import (
-	"cmp"
-	"encoding/json"
 	"math"
-	"slices"
 	"time"
 
-	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/record"
 )
 
-var (
-	_ auth.TokenTx = (*tx)(nil)
-	_ auth.AuditTx = (*tx)(nil)
-)
+const tokenColumns = "id, hash, used, used_from, data"
 
-const tokenColumns = "hash, used, used_from, data"
-
-func scanToken(s scanner) (*auth.Token, error) {
-	var t auth.Token
+func scanToken(s scanner) (*store.Token, error) {
+	var t store.Token
 	var hash []byte
 	var used int64
-	var from, data string
-	if err := s.Scan(&hash, &used, &from, &data); err != nil {
-		return nil, err
-	}
-	err := json.Unmarshal([]byte(data), &t)
+	var id, from, data string
+	err := s.Scan(&id, &hash, &used, &from, &data)
 	copy(t.Hash[:], hash)
-	t.Used, t.From = record.Time(used), decode(from)
+	t.ID, t.Used, t.From, t.Data = decode(id), record.Time(used), decode(from), []byte(data)
 	return &t, err
 }
 
 // Token returns one by its hash.
-func (t *tx) Token(hash auth.Hash) (*auth.Token, error) {
+func (t *tx) Token(hash store.TokenHash) (*store.Token, error) {
 	all, err := ask(t, scanToken, "SELECT "+tokenColumns+" FROM tokens WHERE hash = $1", hash[:])
 	if err == nil && len(all) == 0 {
 		return nil, &compute.Error{ID: "token", Kind: compute.ErrNotFound}
@@ -45,11 +34,9 @@ func (t *tx) Token(hash auth.Hash) (*auth.Token, error) {
 	return all[0], nil
 }
 
-// Tokens returns all, the oldest first.
-func (t *tx) Tokens() ([]*auth.Token, error) {
-	all, err := ask(t, scanToken, "SELECT "+tokenColumns+" FROM tokens ORDER BY id")
-	slices.SortStableFunc(all, func(a, b *auth.Token) int { return cmp.Compare(a.Created.UnixNano(), b.Created.UnixNano()) })
-	return all, err
+// Tokens returns all, by ID.
+func (t *tx) Tokens() ([]*store.Token, error) {
+	return ask(t, scanToken, "SELECT "+tokenColumns+" FROM tokens ORDER BY id")
 }
 
 // ask reads all rows of a query.
@@ -62,16 +49,12 @@ func ask[T any](t *tx, scan func(scanner) (T, error), q string, args ...any) (ou
 }
 
 // SaveToken adds one, or changes that of its ID.
-func (t *tx) SaveToken(v *auth.Token) error {
-	data, err := json.Marshal(v)
-	if err == nil {
-		err = t.writing()
-	}
-	if err != nil {
+func (t *tx) SaveToken(v *store.Token) error {
+	if err := t.writing(); err != nil {
 		return err
 	}
 	return t.ask(query{text: "INSERT INTO tokens (id, hash, used, used_from, data) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO UPDATE SET hash = excluded.hash, used = excluded.used, used_from = excluded.used_from, data = excluded.data",
-		args: []any{encode(v.ID), v.Hash[:], record.Nanos(v.Used), encode(v.From), string(data)}})
+		args: []any{encode(v.ID), v.Hash[:], record.Nanos(v.Used), encode(v.From), string(v.Data)}})
 }
 
 // DropToken forgets one.
@@ -90,13 +73,13 @@ func (t *tx) DropToken(id string) error {
 }
 
 // SaveAudit adds to the audit log.
-func (t *tx) SaveAudit(at time.Time, some []byte) (int64, error) {
+func (t *tx) SaveAudit(at time.Time, data []byte) (int64, error) {
 	if err := t.writing(); err != nil {
 		return 0, err
 	}
 	numbers, err := ask(
 		t, func(s scanner) (n int64, err error) { return n, s.Scan(&n) },
-		"INSERT INTO audit (time, data) VALUES ($1, $2) RETURNING number", record.Nanos(at), some,
+		"INSERT INTO audit (time, data) VALUES ($1, $2) RETURNING number", record.Nanos(at), data,
 	)
 	if err != nil {
 		return 0, err
@@ -105,13 +88,13 @@ func (t *tx) SaveAudit(at time.Time, some []byte) (int64, error) {
 }
 
 // Audit reads the audit log, the newest first.
-func (t *tx) Audit(before int64, since time.Time, limit int) ([]auth.AuditPage, error) {
+func (t *tx) Audit(before int64, since time.Time, limit int) ([]store.AuditPage, error) {
 	if before <= 0 {
 		before = math.MaxInt64
 	}
-	return ask(t, func(s scanner) (p auth.AuditPage, err error) {
+	return ask(t, func(s scanner) (p store.AuditPage, err error) {
 		var at int64
-		err = s.Scan(&p.Number, &at, &p.Some)
+		err = s.Scan(&p.Number, &at, &p.Data)
 		p.Time = record.Time(at)
 		return p, err
 	}, "SELECT number, time, data FROM audit WHERE number < $1 AND time >= $2 ORDER BY number DESC LIMIT $3", before,

@@ -307,7 +307,7 @@ func (s *Store) outcome(lost error, version int64) error {
 func (s *Store) lose(err error) {
 	s.memory.valid = false
 	if s.write != nil {
-		s.log.Warn("the connection to the database was lost", "database", s.name(), "err", err)
+		s.log.Warn("the connection to the database was lost", "database", s.Name(), "err", err)
 		s.write.conn.Close(ended())
 		s.write = nil
 	}

@@ -38,7 +38,7 @@ const (
 
 // openError describes the fault of a database, with a hint.
 func (s *Store) openError(err error) error {
-	e := &compute.Error{Op: "postgres", ID: compute.ID(s.name()), Kind: compute.ErrFailed, Err: err}
+	e := &compute.Error{Op: "postgres", ID: compute.ID(s.Name()), Kind: compute.ErrFailed, Err: err}
 	switch {
 	case errors.Is(err, errNewer):
 		e.Kind, e.Hint = compute.ErrConflict, "use the newer hostler, or another database; it was left as it is"

@@ -97,7 +97,7 @@ func Fill(ctx context.Context, address, installation, host string, opt Options, 
 	}
 	if err := tx.Commit(ctx); broken(err) || errors.Is(err, context.Canceled) {
 		return nil, &compute.Error{
-			Op: "postgres", ID: compute.ID(s.name()), Kind: compute.ErrLost, Err: errors.Join(errUnknown, s.hide(err)),
+			Op: "postgres", ID: compute.ID(s.Name()), Kind: compute.ErrLost, Err: errors.Join(errUnknown, s.hide(err)),
 			Hint: "do it again: what was done is found",
 		}
 	} else if err != nil {
@@ -125,7 +125,7 @@ func (f *filling) empty(ctx context.Context) error {
 		return err
 	}
 	busy := func(err error, hint string) error {
-		return &compute.Error{Op: "postgres", ID: compute.ID(f.store.name()), Kind: compute.ErrConflict, Err: err, Hint: hint}
+		return &compute.Error{Op: "postgres", ID: compute.ID(f.store.Name()), Kind: compute.ErrConflict, Err: err, Hint: hint}
 	}
 	var others int
 	err := f.tx.QueryRow(ctx, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = $1 AND objid::bigint <> $2 AND objsubid = 2

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -9,10 +10,17 @@ import (
 	"github.com/hostler-project/hostler/store"
 )
 
-var _ store.GivenTx = (*tx)(nil)
+// Given returns the living leases of the request with a mark, and the worker that gave them. It
+// includes leases that the user has not been told of yet.
+func (s *Store) Given(ctx context.Context, mark string) (leases []*compute.Lease, giver int64, err error) {
+	err = s.View(ctx, func(t store.Tx) error {
+		leases, giver, err = t.(*tx).given(mark)
+		return err
+	})
+	return leases, giver, err
+}
 
-// Given returns the living leases of a request, and the worker that gave them.
-func (t *tx) Given(mark string) (leases []*compute.Lease, giver int64, err error) {
+func (t *tx) given(mark string) (leases []*compute.Lease, giver int64, err error) {
 	if err := t.ready(); err != nil {
 		return nil, 0, err
 	}

@@ -57,7 +57,7 @@ func (s *Store) Lead(ctx context.Context, told func(leads bool)) {
 			return
 		case err != nil:
 			if had {
-				s.log.Warn("the lead was lost", "database", s.name(), "err", err)
+				s.log.Warn("the lead was lost", "database", s.Name(), "err", err)
 			}
 			lose()
 		case has:

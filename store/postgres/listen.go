@@ -59,7 +59,7 @@ func (s *Store) Listen(ctx context.Context, heard func()) {
 		if ctx.Err() != nil {
 			return
 		}
-		s.log.Debug("what others write is not heard for a moment", "database", s.name(), "err", err)
+		s.log.Debug("what others write is not heard for a moment", "database", s.Name(), "err", err)
 		if time.Since(start) > 10*time.Second {
 			pause = 50 * time.Millisecond
 		}

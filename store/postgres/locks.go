@@ -89,7 +89,7 @@ func (s *Store) writer() error {
 	s.write, s.memory.valid = w, false
 	w.watched = true
 	s.writing.Store(w)
-	s.log.Info("the database is connected again", "database", s.name(), "worker", s.Worker(), "before", old)
+	s.log.Info("the database is connected again", "database", s.Name(), "worker", s.Worker(), "before", old)
 	return nil
 }
 
@@ -115,7 +115,7 @@ func (s *Store) watch(ctx context.Context) {
 			}
 			if s.write == nil {
 				if err := s.writer(); err != nil {
-					s.log.Debug("the database is not there", "database", s.name(), "err", err)
+					s.log.Debug("the database is not there", "database", s.Name(), "err", err)
 				}
 			}
 			s.wmu.Unlock()

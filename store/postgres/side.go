@@ -95,7 +95,7 @@ func (d *side) connect(s *Store) error {
 			return err
 		}
 		if !ok { // the holder cannot be asked to go, nor can ours
-			s.log.Warn("a place was lost with the connection to the database, and is another's now", "database", s.name())
+			s.log.Warn("a place was lost with the connection to the database, and is another's now", "database", s.Name())
 			delete(d.held, key)
 		}
 	}

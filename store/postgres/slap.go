@@ -6,7 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 )
 
 // slapKept is for how many revisions it is remembered that a record is gone.
@@ -14,7 +14,7 @@ const slapKept = 1 << 16
 
 const slapColumns = "kind, key, revision, name, place, tree, host, computer, data"
 
-func scanSlap(s scanner) (e record.Entry, err error) {
+func scanSlap(s scanner) (e store.SlapEntry, err error) {
 	err = s.Scan((*string)(&e.Kind), &e.Key, &e.Revision, &e.Name, &e.Place, &e.Tree, &e.Host, &e.Computer, &e.Data)
 	for _, text := range []*string{&e.Key, &e.Name, &e.Place, &e.Tree, &e.Host, &e.Computer} {
 		*text = decode(*text)
@@ -54,7 +54,7 @@ func (t *tx) SlapAdvance() (int64, error) {
 
 // SlapChanges calls each for every change after a revision, the oldest first; after 0 for all
 // entries. compute.ErrStale: that is too long ago.
-func (t *tx) SlapChanges(after int64, each func(record.Entry) error) error {
+func (t *tx) SlapChanges(after int64, each func(store.SlapEntry) error) error {
 	text, args := "SELECT "+slapColumns+" FROM slap_records WHERE revision > 0 AND data IS NOT NULL ORDER BY revision", []any(nil)
 	if after > 0 {
 		forgotten, err := first(ask(t, scanNumber, "SELECT forgotten FROM slap_turn"))
@@ -83,7 +83,7 @@ func (t *tx) SlapChanges(after int64, each func(record.Entry) error) error {
 }
 
 // SlapEntry returns an entry.
-func (t *tx) SlapEntry(kind record.Kind, key string) (record.Entry, error) {
+func (t *tx) SlapEntry(kind store.SlapKind, key string) (store.SlapEntry, error) {
 	all, err := ask(
 		t, scanSlap, "SELECT "+slapColumns+" FROM slap_records WHERE kind = $1 AND key = $2 AND data IS NOT NULL",
 		string(kind), encode(key),
@@ -92,13 +92,13 @@ func (t *tx) SlapEntry(kind record.Kind, key string) (record.Entry, error) {
 		err = &compute.Error{ID: compute.ID(key), Kind: compute.ErrNotFound}
 	}
 	if err != nil {
-		return record.Entry{}, err
+		return store.SlapEntry{}, err
 	}
 	return all[0], nil
 }
 
 // SlapEntries returns those that are asked for.
-func (t *tx) SlapEntries(q record.Query) ([]record.Entry, error) {
+func (t *tx) SlapEntries(q store.SlapQuery) ([]store.SlapEntry, error) {
 	var w where
 	w.and("data IS NOT NULL")
 	w.and("kind = ?", string(q.Kind))
@@ -121,7 +121,7 @@ func (t *tx) SlapEntries(q record.Query) ([]record.Entry, error) {
 }
 
 // SaveSlap adds an entry or changes it; one without data is gone then.
-func (t *tx) SaveSlap(e record.Entry) error {
+func (t *tx) SaveSlap(e store.SlapEntry) error {
 	if err := t.writing(); err != nil {
 		return err
 	}

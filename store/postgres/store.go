@@ -127,20 +127,17 @@ func Open(ctx context.Context, address string, opt Options) (*Store, error) {
 	return s, nil
 }
 
-// Name is how the database is called for people: HOST:PORT/DATABASE, and no password.
-func (s *Store) Name() string { return s.name() }
-
 // Name is how the database at an address is called for people.
 func Name(address string) (string, error) {
 	c, err := pgx.ParseConfig(address)
 	if err != nil {
 		return "", (&Store{}).openError(errAddress)
 	}
-	return (&Store{config: c}).name(), nil
+	return (&Store{config: c}).Name(), nil
 }
 
-// name is how errors call the database.
-func (s *Store) name() string {
+// Name is how the database is called for people: HOST:PORT/DATABASE, and no password.
+func (s *Store) Name() string {
 	if s.config == nil {
 		return ""
 	}

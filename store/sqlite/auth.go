@@ -1,59 +1,42 @@
 package sqlite
 
 import (
-	"cmp"
-	"encoding/json"
 	"math"
-	"slices"
 	"time"
 
-	"github.com/hostler-project/hostler/auth"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/record"
 )
 
-var (
-	_ auth.TokenTx = (*tx)(nil)
-	_ auth.AuditTx = (*tx)(nil)
-)
+const tokenColumns = "id, hash, used, used_from, data"
 
-const tokenColumns = "hash, used, used_from, data"
-
-func scanToken(s scanner) (*auth.Token, error) {
-	var t auth.Token
+func scanToken(s scanner) (*store.Token, error) {
+	var t store.Token
 	var hash []byte
 	var used int64
-	var from, data string
-	if err := s.Scan(&hash, &used, &from, &data); err != nil {
-		return nil, err
-	}
-	err := json.Unmarshal([]byte(data), &t)
+	var id, from, data string
+	err := s.Scan(&id, &hash, &used, &from, &data)
 	copy(t.Hash[:], hash)
-	t.Used, t.From = record.Time(used), from
+	t.ID, t.Used, t.From, t.Data = id, record.Time(used), from, []byte(data)
 	return &t, err
 }
 
 // Token returns one by its hash.
-func (t *tx) Token(hash auth.Hash) (*auth.Token, error) {
+func (t *tx) Token(hash store.TokenHash) (*store.Token, error) {
 	v, err := scanToken(t.row("SELECT "+tokenColumns+" FROM tokens WHERE hash = ?", hash[:]))
 	return v, t.read(err, "token")
 }
 
-// Tokens returns all, the oldest first.
-func (t *tx) Tokens() ([]*auth.Token, error) {
-	all, err := collect(t, scanToken, "SELECT "+tokenColumns+" FROM tokens ORDER BY id")
-	slices.SortStableFunc(all, func(a, b *auth.Token) int { return cmp.Compare(a.Created.UnixNano(), b.Created.UnixNano()) })
-	return all, err
+// Tokens returns all, by ID.
+func (t *tx) Tokens() ([]*store.Token, error) {
+	return collect(t, scanToken, "SELECT "+tokenColumns+" FROM tokens ORDER BY id")
 }
 
 // SaveToken adds one, or changes that of its ID.
-func (t *tx) SaveToken(v *auth.Token) error {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	_, err = t.write("INSERT INTO tokens (id, hash, used, used_from, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO "+
+func (t *tx) SaveToken(v *store.Token) error {
+	_, err := t.write("INSERT INTO tokens (id, hash, used, used_from, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT (id) DO "+
 		"UPDATE SET hash = excluded.hash, used = excluded.used, used_from = excluded.used_from, data = excluded.data",
-		v.ID, v.Hash[:], record.Nanos(v.Used), v.From, string(data))
+		v.ID, v.Hash[:], record.Nanos(v.Used), v.From, string(v.Data))
 	return err
 }
 
@@ -61,8 +44,8 @@ func (t *tx) SaveToken(v *auth.Token) error {
 func (t *tx) DropToken(id string) error { return t.update(id, "DELETE FROM tokens WHERE id = ?", id) }
 
 // SaveAudit adds to the audit log.
-func (t *tx) SaveAudit(at time.Time, some []byte) (int64, error) {
-	r, err := t.write("INSERT INTO audit (time, data) VALUES (?, ?)", record.Nanos(at), some)
+func (t *tx) SaveAudit(at time.Time, data []byte) (int64, error) {
+	r, err := t.write("INSERT INTO audit (time, data) VALUES (?, ?)", record.Nanos(at), data)
 	if err != nil {
 		return 0, err
 	}
@@ -71,13 +54,13 @@ func (t *tx) SaveAudit(at time.Time, some []byte) (int64, error) {
 }
 
 // Audit reads the audit log, the newest first.
-func (t *tx) Audit(before int64, since time.Time, limit int) ([]auth.AuditPage, error) {
+func (t *tx) Audit(before int64, since time.Time, limit int) ([]store.AuditPage, error) {
 	if before <= 0 {
 		before = math.MaxInt64
 	}
-	return collect(t, func(s scanner) (p auth.AuditPage, err error) {
+	return collect(t, func(s scanner) (p store.AuditPage, err error) {
 		var at int64
-		err = s.Scan(&p.Number, &at, &p.Some)
+		err = s.Scan(&p.Number, &at, &p.Data)
 		p.Time = record.Time(at)
 		return p, err
 	}, "SELECT number, time, data FROM audit WHERE number < ? AND time >= ? ORDER BY number DESC LIMIT ?",

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/record"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
@@ -26,7 +25,7 @@ func TestCopy(t *testing.T) {
 	save := func(key string) {
 		t.Helper()
 		err := s.Update(t.Context(), func(tx store.Tx) error {
-			return tx.(ledger.Tx).SaveSlap(record.Entry{Kind: record.KindOther, Key: key, Data: []byte("{}")})
+			return tx.SaveSlap(store.SlapEntry{Kind: record.KindOther, Key: key, Data: []byte("{}")})
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -57,7 +56,7 @@ func TestCopy(t *testing.T) {
 	}
 	defer other.Close()
 	err = other.View(t.Context(), func(tx store.Tx) error {
-		all, err := tx.(ledger.Tx).SlapEntries(record.Query{Kind: record.KindOther})
+		all, err := tx.SlapEntries(store.SlapQuery{Kind: record.KindOther})
 		if len(all) != 1 || all[0].Key != "before" {
 			t.Errorf(`all = %+v; want len(all) == 1 and all[0].Key == "before"`, all)
 		}

@@ -30,7 +30,7 @@ func TestSlapPlans(t *testing.T) {
 		}
 		return lines
 	}
-	for want, q := range map[string]record.Query{
+	for want, q := range map[string]store.SlapQuery{
 		"slap_name": {Name: "x"}, "slap_place": {Place: "x"}, "slap_tree": {Tree: "x"}, "slap_host": {Host: "x"},
 		"slap_computer": {Computer: "x"},
 	} {

@@ -2,7 +2,7 @@ package sqlite
 
 import (
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 )
 
 // slapKept is for how many revisions it is remembered that a record is gone.
@@ -10,7 +10,7 @@ const slapKept = 1 << 16
 
 const slapColumns = "kind, key, revision, name, place, tree, host, computer, data"
 
-func scanSlap(s scanner) (e record.Entry, err error) {
+func scanSlap(s scanner) (e store.SlapEntry, err error) {
 	return e, s.Scan((*string)(&e.Kind), &e.Key, &e.Revision, &e.Name, &e.Place, &e.Tree, &e.Host, &e.Computer, &e.Data)
 }
 
@@ -42,7 +42,7 @@ const slapSince = "SELECT " + slapColumns + " FROM slap_records WHERE revision >
 
 // SlapChanges calls each for every change after a revision, the oldest first; after 0 for all
 // entries. compute.ErrStale: that is too long ago.
-func (t *tx) SlapChanges(after int64, each func(record.Entry) error) error {
+func (t *tx) SlapChanges(after int64, each func(store.SlapEntry) error) error {
 	if after <= 0 {
 		return visit(
 			t, each, scanSlap,
@@ -60,18 +60,18 @@ func (t *tx) SlapChanges(after int64, each func(record.Entry) error) error {
 }
 
 // SlapEntry returns an entry.
-func (t *tx) SlapEntry(kind record.Kind, key string) (record.Entry, error) {
+func (t *tx) SlapEntry(kind store.SlapKind, key string) (store.SlapEntry, error) {
 	e, err := scanSlap(t.row("SELECT "+slapColumns+" FROM slap_records WHERE kind = ? AND key = ? AND data IS NOT NULL", string(kind), key))
 	return e, t.read(err, key)
 }
 
 // SlapEntries returns those that are asked for.
-func (t *tx) SlapEntries(q record.Query) ([]record.Entry, error) {
+func (t *tx) SlapEntries(q store.SlapQuery) ([]store.SlapEntry, error) {
 	text, args := slapQuery(q)
 	return collect(t, scanSlap, text, args...)
 }
 
-func slapQuery(q record.Query) (text string, args []any) {
+func slapQuery(q store.SlapQuery) (text string, args []any) {
 	var w where
 	w.and("data IS NOT NULL")
 	if q.Tree != "" || q.Host != "" {
@@ -99,7 +99,7 @@ func slapQuery(q record.Query) (text string, args []any) {
 }
 
 // SaveSlap adds an entry or changes it; one without data is gone then.
-func (t *tx) SaveSlap(e record.Entry) error {
+func (t *tx) SaveSlap(e store.SlapEntry) error {
 	if e.Data == nil {
 		e.Name, e.Place, e.Tree, e.Host, e.Computer = "", "", "", "", ""
 		if e.Revision == 0 {

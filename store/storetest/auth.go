@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/store"
 )
@@ -15,41 +14,37 @@ import (
 // dropped.
 func tokens(t *testing.T, r *rig) {
 	now := time.Now().UTC().Truncate(time.Microsecond)
-	one := &auth.Token{
-		ID: "one", Hash: auth.HashOf("1"), Kind: auth.TokenOf, Name: "it's for \"CI\"\x00", Owner: "ann@example.org",
-		Groups: []string{"a", "b"}, Parent: "p", Bound: true, Project: "proj",
-		Role: auth.Operator, Only: auth.See | auth.Use, Source: "web", Created: now.Add(-time.Hour), Expires: now.Add(time.Hour),
-	}
-	two := &auth.Token{ID: "two", Hash: auth.HashOf("2"), Kind: auth.TokenLease, Owner: "ann", Lease: "l-1", Created: now}
-	write(t, r.Handle, func(tx auth.TokenTx) error { return errors.Join(tx.SaveToken(two), tx.SaveToken(one)) })
+	one := &store.Token{ID: "one", Hash: store.TokenHash{1}, Data: []byte(`{"name":"it's for \"CI\""}`)}
+	two := &store.Token{ID: "two", Hash: store.TokenHash{2}, Data: []byte(`{"lease":"l-1"}`)}
+	write(t, r.Handle, func(tx store.TokenTx) error { return errors.Join(tx.SaveToken(two), tx.SaveToken(one)) })
 	other := r.open()
-	read(t, other, func(tx auth.TokenTx) {
+	read(t, other, func(tx store.TokenTx) {
 		all, err := tx.Tokens()
 		if err != nil || len(all) != 2 {
 			t.Fatalf("%v, %v", all, err)
 		}
-		same(t, "the older", all[0], one)
-		same(t, "the newer", all[1], two)
-		got, err := tx.Token(auth.HashOf("2"))
+		same(t, "the first", all[0], one)
+		same(t, "the second", all[1], two)
+		got, err := tx.Token(two.Hash)
 		if err != nil {
 			t.Fatal(err)
 		}
 		same(t, "by its hash", got, two)
-		if got, err := tx.Token(auth.HashOf("two")); !errors.Is(err, compute.ErrNotFound) {
+		if got, err := tx.Token(store.TokenHash{3}); !errors.Is(err, compute.ErrNotFound) {
 			t.Errorf("another hash: %v, %v", got, err)
 		}
 	})
-	one.Used, one.From, one.Name = now, "192.0.2.1\x00", "other"
-	write(t, other, func(tx auth.TokenTx) error { return tx.SaveToken(one) })
-	read(t, r.Handle, func(tx auth.TokenTx) {
+	one.Used, one.From, one.Data = now, "192.0.2.1\x00", []byte(`{"name":"other"}`)
+	write(t, other, func(tx store.TokenTx) error { return tx.SaveToken(one) })
+	read(t, r.Handle, func(tx store.TokenTx) {
 		got, err := tx.Token(one.Hash)
 		if err != nil {
 			t.Fatal(err)
 		}
 		same(t, "changed", got, one)
 	})
-	write(t, r.Handle, func(tx auth.TokenTx) error { return tx.DropToken("two") })
-	read(t, other, func(tx auth.TokenTx) {
+	write(t, r.Handle, func(tx store.TokenTx) error { return tx.DropToken("two") })
+	read(t, other, func(tx store.TokenTx) {
 		if got, err := tx.Token(two.Hash); !errors.Is(err, compute.ErrNotFound) {
 			t.Errorf("dropped, and there: %v, %v", got, err)
 		}
@@ -57,18 +52,18 @@ func tokens(t *testing.T, r *rig) {
 			t.Errorf("%v, %v", all, err)
 		}
 	})
-	err := r.Update(context.Background(), func(tx store.Tx) error { return tx.(auth.TokenTx).DropToken("two") })
+	err := r.Update(context.Background(), func(tx store.Tx) error { return tx.DropToken("two") })
 	if !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("dropped again: %v", err)
 	}
 	failed := errors.New("no")
 	err = r.Update(context.Background(), func(tx store.Tx) error {
-		return errors.Join(tx.(auth.TokenTx).SaveToken(two), tx.(auth.TokenTx).DropToken("one"), failed)
+		return errors.Join(tx.SaveToken(two), tx.DropToken("one"), failed)
 	})
 	if !errors.Is(err, failed) {
 		t.Error(err)
 	}
-	read(t, r.Handle, func(tx auth.TokenTx) {
+	read(t, r.Handle, func(tx store.TokenTx) {
 		if all, err := tx.Tokens(); err != nil || len(all) != 1 || all[0].ID != "one" {
 			t.Errorf("what failed has changed something: %v, %v", all, err)
 		}
@@ -82,7 +77,7 @@ func audits(t *testing.T, r *rig) {
 	var numbers []int64
 	for i, text := range texts {
 		err := r.Update(context.Background(), func(tx store.Tx) error {
-			n, err := tx.(auth.AuditTx).SaveAudit(now.Add(time.Duration(i)*time.Minute), []byte(text))
+			n, err := tx.SaveAudit(now.Add(time.Duration(i)*time.Minute), []byte(text))
 			numbers = append(numbers, n)
 			return err
 		})
@@ -97,11 +92,11 @@ func audits(t *testing.T, r *rig) {
 	look := func(before int64, since time.Time, limit int) (got string) {
 		t.Helper()
 		err := other.View(context.Background(), func(tx store.Tx) error {
-			all, err := tx.(auth.AuditTx).Audit(before, since, limit)
+			all, err := tx.Audit(before, since, limit)
 			for _, p := range all {
-				got += string(p.Some)
+				got += string(p.Data)
 				if i := int(p.Time.Sub(now) / time.Minute); i < 0 || i > 3 || p.Number != numbers[i] {
-					t.Errorf("%q has number %d and time %v", p.Some, p.Number, p.Time)
+					t.Errorf("%q has number %d and time %v", p.Data, p.Number, p.Time)
 				}
 			}
 			return err
@@ -124,21 +119,21 @@ func audits(t *testing.T, r *rig) {
 			t.Errorf("before %d, since %v, %d: %q", test.before, test.since, test.limit, got)
 		}
 	}
-	update(t, r.Handle, func(tx store.Tx) error { return tx.(auth.AuditTx).DropAudit(now.Add(2 * time.Minute)) })
+	update(t, r.Handle, func(tx store.Tx) error { return tx.DropAudit(now.Add(2 * time.Minute)) })
 	if got := look(0, time.Time{}, 10); got != "dc" {
 		t.Errorf("after the old ones were dropped: %q", got)
 	}
 }
 
-func write(t *testing.T, s Handle, fn func(auth.TokenTx) error) {
+func write(t *testing.T, s Handle, fn func(store.TokenTx) error) {
 	t.Helper()
-	update(t, s, func(tx store.Tx) error { return fn(tx.(auth.TokenTx)) })
+	update(t, s, func(tx store.Tx) error { return fn(tx) })
 }
 
-func read(t *testing.T, s Handle, fn func(auth.TokenTx)) {
+func read(t *testing.T, s Handle, fn func(store.TokenTx)) {
 	t.Helper()
 	view(t, s, func(tx store.Tx) error {
-		fn(tx.(auth.TokenTx))
+		fn(tx)
 		return nil
 	})
 }

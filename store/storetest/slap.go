@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/record"
 	"github.com/hostler-project/hostler/store"
 )
@@ -16,23 +15,23 @@ import (
 // their fields, and followers are told of them. An entry that must be unique is.
 func slapEntries(t *testing.T, r *rig) {
 	odd := "it's \"ö\"\x1f\x00\xff"
-	one := record.Entry{
+	one := store.SlapEntry{
 		Kind: record.KindInstance, Key: "one" + odd, Name: "name" + odd, Place: "place" + odd, Tree: "tree",
 		Host: "host" + odd, Computer: "C", Data: []byte(`{"a":"b"}`),
 	}
-	two := record.Entry{Kind: record.KindInstance, Key: "two", Tree: "tree", Computer: "D", Data: []byte("2")}
-	unfollowed := record.Entry{Kind: record.KindStatus, Key: "two", Computer: "C", Data: []byte("s")}
-	save := func(s Handle, entries ...record.Entry) (revision int64) {
+	two := store.SlapEntry{Kind: record.KindInstance, Key: "two", Tree: "tree", Computer: "D", Data: []byte("2")}
+	unfollowed := store.SlapEntry{Kind: record.KindStatus, Key: "two", Computer: "C", Data: []byte("s")}
+	save := func(s Handle, entries ...store.SlapEntry) (revision int64) {
 		t.Helper()
 		update(t, s, func(tx store.Tx) (err error) {
-			if revision, err = tx.(ledger.Tx).SlapAdvance(); err != nil {
+			if revision, err = tx.SlapAdvance(); err != nil {
 				return err
 			}
 			for _, e := range entries {
 				if e.Kind != record.KindStatus {
 					e.Revision = revision
 				}
-				if err := tx.(ledger.Tx).SaveSlap(e); err != nil {
+				if err := tx.SaveSlap(e); err != nil {
 					return err
 				}
 			}
@@ -47,13 +46,13 @@ func slapEntries(t *testing.T, r *rig) {
 		t.Errorf("revisions %d and %d", first, second)
 	}
 	other := r.open()
-	follow := func(after int64, want ...record.Entry) {
+	follow := func(after int64, want ...store.SlapEntry) {
 		t.Helper()
 		view(t, other, func(tx store.Tx) error {
-			var got []record.Entry
-			err := tx.(ledger.Tx).SlapChanges(after, func(e record.Entry) error { got = append(got, e); return nil })
+			var got []store.SlapEntry
+			err := tx.SlapChanges(after, func(e store.SlapEntry) error { got = append(got, e); return nil })
 			if err == nil {
-				same(t, fmt.Sprint("after ", after), got, append([]record.Entry(nil), want...))
+				same(t, fmt.Sprint("after ", after), got, append([]store.SlapEntry(nil), want...))
 			}
 			return err
 		})
@@ -62,7 +61,7 @@ func slapEntries(t *testing.T, r *rig) {
 	follow(first, two)
 	follow(second)
 	view(t, other, func(tx store.Tx) error {
-		s := tx.(ledger.Tx)
+		s := tx
 		got, err := s.SlapEntry(record.KindInstance, one.Key)
 		if err != nil {
 			return err
@@ -72,20 +71,20 @@ func slapEntries(t *testing.T, r *rig) {
 			t.Errorf("of another kind: %v", err)
 		}
 		for _, c := range []struct {
-			q    record.Query
-			want []record.Entry
+			q    store.SlapQuery
+			want []store.SlapEntry
 		}{
-			{record.Query{Kind: record.KindInstance}, []record.Entry{one, two}},
-			{record.Query{Kind: record.KindInstance, Last: true, Limit: 1}, []record.Entry{two}},
-			{record.Query{Kind: record.KindInstance, Last: true, Before: two.Key}, []record.Entry{one}},
-			{record.Query{Kind: record.KindInstance, Before: one.Key}, nil},
-			{record.Query{Kind: record.KindInstance, Name: one.Name}, []record.Entry{one}},
-			{record.Query{Kind: record.KindInstance, Place: one.Place}, []record.Entry{one}},
-			{record.Query{Kind: record.KindInstance, Tree: "tree"}, []record.Entry{one, two}},
-			{record.Query{Kind: record.KindInstance, Host: one.Host, Tree: "tree"}, []record.Entry{one}},
-			{record.Query{Kind: record.KindInstance, Computer: "D"}, []record.Entry{two}},
-			{record.Query{Kind: record.KindStatus, Computer: "C"}, []record.Entry{unfollowed}},
-			{record.Query{Kind: record.KindInstance, Name: "none"}, nil},
+			{store.SlapQuery{Kind: record.KindInstance}, []store.SlapEntry{one, two}},
+			{store.SlapQuery{Kind: record.KindInstance, Last: true, Limit: 1}, []store.SlapEntry{two}},
+			{store.SlapQuery{Kind: record.KindInstance, Last: true, Before: two.Key}, []store.SlapEntry{one}},
+			{store.SlapQuery{Kind: record.KindInstance, Before: one.Key}, nil},
+			{store.SlapQuery{Kind: record.KindInstance, Name: one.Name}, []store.SlapEntry{one}},
+			{store.SlapQuery{Kind: record.KindInstance, Place: one.Place}, []store.SlapEntry{one}},
+			{store.SlapQuery{Kind: record.KindInstance, Tree: "tree"}, []store.SlapEntry{one, two}},
+			{store.SlapQuery{Kind: record.KindInstance, Host: one.Host, Tree: "tree"}, []store.SlapEntry{one}},
+			{store.SlapQuery{Kind: record.KindInstance, Computer: "D"}, []store.SlapEntry{two}},
+			{store.SlapQuery{Kind: record.KindStatus, Computer: "C"}, []store.SlapEntry{unfollowed}},
+			{store.SlapQuery{Kind: record.KindInstance, Name: "none"}, nil},
 		} {
 			got, err := s.SlapEntries(c.q)
 			if err != nil {
@@ -95,30 +94,30 @@ func slapEntries(t *testing.T, r *rig) {
 		}
 		return nil
 	})
-	for what, e := range map[string]record.Entry{
+	for what, e := range map[string]store.SlapEntry{
 		"a name":  {Kind: record.KindInstance, Key: "three", Name: one.Name, Data: []byte("3")},
 		"a place": {Kind: record.KindInstance, Key: "three", Place: one.Place, Data: []byte("3")},
 	} {
-		err := other.Update(context.Background(), func(tx store.Tx) error { return tx.(ledger.Tx).SaveSlap(e) })
+		err := other.Update(context.Background(), func(tx store.Tx) error { return tx.SaveSlap(e) })
 		if err == nil {
 			t.Errorf("%s is given twice", what)
 		}
 	}
 	follow(second) // and nothing of that stays
-	third := save(other, record.Entry{Kind: record.KindInstance, Key: one.Key})
-	follow(second, record.Entry{Kind: record.KindInstance, Key: one.Key, Revision: third})
+	third := save(other, store.SlapEntry{Kind: record.KindInstance, Key: one.Key})
+	follow(second, store.SlapEntry{Kind: record.KindInstance, Key: one.Key, Revision: third})
 	follow(0, two)
-	again := record.Entry{Kind: record.KindInstance, Key: "four", Name: one.Name, Place: one.Place, Data: []byte("4")}
+	again := store.SlapEntry{Kind: record.KindInstance, Key: "four", Name: one.Name, Place: one.Place, Data: []byte("4")}
 	again.Revision = save(r.Handle, again)
 	follow(third, again)
 	update(t, r.Handle, func(tx store.Tx) error {
-		return tx.(ledger.Tx).SaveSlap(record.Entry{Kind: record.KindStatus, Key: "two"})
+		return tx.SaveSlap(store.SlapEntry{Kind: record.KindStatus, Key: "two"})
 	})
 	view(t, other, func(tx store.Tx) error {
-		if _, err := tx.(ledger.Tx).SlapEntry(record.KindStatus, "two"); !errors.Is(err, compute.ErrNotFound) {
+		if _, err := tx.SlapEntry(record.KindStatus, "two"); !errors.Is(err, compute.ErrNotFound) {
 			t.Errorf("what nobody follows is there though it is gone: %v", err)
 		}
-		n, err := tx.(ledger.Tx).SlapRevision()
+		n, err := tx.SlapRevision()
 		if err == nil && n != again.Revision {
 			t.Errorf("revision %d, and the last change had %d", n, again.Revision)
 		}
@@ -126,10 +125,10 @@ func slapEntries(t *testing.T, r *rig) {
 	})
 	failed := errors.New("no")
 	err := r.Update(context.Background(), func(tx store.Tx) error {
-		_, err := tx.(ledger.Tx).SlapAdvance()
+		_, err := tx.SlapAdvance()
 		return errors.Join(
 			err,
-			tx.(ledger.Tx).SaveSlap(record.Entry{Kind: record.KindInstance, Key: "five", Revision: 99, Data: []byte("5")}),
+			tx.SaveSlap(store.SlapEntry{Kind: record.KindInstance, Key: "five", Revision: 99, Data: []byte("5")}),
 			failed,
 		)
 	})

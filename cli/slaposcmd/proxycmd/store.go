@@ -11,15 +11,15 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/slapos/master"
-	"github.com/hostler-project/hostler/slapos/master/ledger"
 	"github.com/hostler-project/hostler/slapos/slapproxy"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/sqlite"
 	"github.com/hostler-project/hostler/store/sqlite/migration"
 )
 
 // openStore opens what keeps the state.
-func openStore(ctx context.Context, s *session.Session, address string) (ledger.Store, func(), error) {
+func openStore(ctx context.Context, s *session.Session, address string) (store.Transactor, func(), error) {
 	if inFile(address) {
 		store, err := sqlite.Open(ctx, address, sqlite.Options{Migrate: migration.Up})
 		if errors.Is(err, compute.ErrConflict) && slapproxy.Is(ctx, address) {

@@ -5,11 +5,12 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 )
 
 // CertificateEntry is a certificate as it is stored.
-func CertificateEntry(c *record.Certificate) record.Entry {
-	return record.Entry{Kind: record.KindOther, Key: Key("certificate", c.Serial), Host: HolderOf(c.Of, c.Name), Data: Pack(c)}
+func CertificateEntry(c *record.Certificate) store.SlapEntry {
+	return store.SlapEntry{Kind: record.KindOther, Key: Key("certificate", c.Serial), Host: HolderOf(c.Of, c.Name), Data: Pack(c)}
 }
 
 // sorted puts certificates in order, the one that is good longest last.
@@ -27,7 +28,7 @@ func (m *Memory) Certificates(holder string) (all []*record.Certificate, err err
 
 // applyCertificate takes an entry in; one without data removes the certificate. Keys of another
 // prefix are passed over.
-func (m *Memory) applyCertificate(e record.Entry) error {
+func (m *Memory) applyCertificate(e store.SlapEntry) error {
 	prefix, serial := CutKey(e.Key)
 	if prefix != "certificate" {
 		return nil
@@ -49,7 +50,7 @@ func (m *Memory) applyCertificate(e record.Entry) error {
 }
 
 func (p *TxView) Certificates(holder string) ([]*record.Certificate, error) {
-	entries, err := p.Tx.SlapEntries(record.Query{Kind: record.KindOther, Host: holder})
+	entries, err := p.Tx.SlapEntries(store.SlapQuery{Kind: record.KindOther, Host: holder})
 	if err != nil {
 		return nil, err
 	}

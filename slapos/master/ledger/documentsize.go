@@ -6,6 +6,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 )
 
 // The parts of a document that are reserved, in bytes.
@@ -122,7 +123,7 @@ func (m *Ledger) DocumentRoom(b View, guid string) (int, error) {
 		revision := m.cache.memory.revision
 		m.cache.mu.RUnlock()
 		over := map[string]*record.Instance{}
-		err := p.Tx.SlapChanges(revision, func(e record.Entry) (err error) {
+		err := p.Tx.SlapChanges(revision, func(e store.SlapEntry) (err error) {
 			if e.Kind != record.KindInstance {
 				return nil
 			}

@@ -5,11 +5,12 @@ import (
 	"strings"
 
 	slaposrecord "github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 )
 
 // ComputerEntry is a computer as it is stored.
-func ComputerEntry(c *slaposrecord.Computer) slaposrecord.Entry {
-	return slaposrecord.Entry{Kind: slaposrecord.KindComputer, Key: c.GUID, Name: computerName(c), Data: Pack(c)}
+func ComputerEntry(c *slaposrecord.Computer) store.SlapEntry {
+	return store.SlapEntry{Kind: slaposrecord.KindComputer, Key: c.GUID, Name: computerName(c), Data: Pack(c)}
 }
 
 // computerName is what may be there once, of a computer that has a title.
@@ -69,8 +70,8 @@ func titleIn(name string) string {
 }
 
 // entryOf is an instance as it is stored.
-func entryOf(n *slaposrecord.Instance) slaposrecord.Entry {
-	e := slaposrecord.Entry{
+func entryOf(n *slaposrecord.Instance) store.SlapEntry {
+	e := store.SlapEntry{
 		Kind: slaposrecord.KindInstance, Key: n.ID, Name: NameOf(n), Tree: n.Root, Host: hostOf(n), Computer: n.Computer, Data: Pack(n),
 	}
 	if takesPlace(n) {
@@ -101,25 +102,25 @@ func Pack(record any) []byte {
 }
 
 // Unpack is the record of an entry.
-func Unpack[T any](e slaposrecord.Entry) (*T, error) {
+func Unpack[T any](e store.SlapEntry) (*T, error) {
 	v := new(T)
 	return v, json.Unmarshal(e.Data, v)
 }
 
-func computerOf(e slaposrecord.Entry) (*slaposrecord.Computer, error) {
+func computerOf(e store.SlapEntry) (*slaposrecord.Computer, error) {
 	c, err := Unpack[slaposrecord.Computer](e)
 	c.Revision = e.Revision
 	return c, err
 }
 
 // SupplyOf is the supply of an entry.
-func SupplyOf(e slaposrecord.Entry) (*slaposrecord.Supply, error) {
+func SupplyOf(e store.SlapEntry) (*slaposrecord.Supply, error) {
 	s, err := Unpack[slaposrecord.Supply](e)
 	s.Revision = e.Revision
 	return s, err
 }
 
-func instanceOf(e slaposrecord.Entry) (*slaposrecord.Instance, error) {
+func instanceOf(e store.SlapEntry) (*slaposrecord.Instance, error) {
 	n, err := Unpack[slaposrecord.Instance](e)
 	n.Revision = e.Revision
 	return n, err
@@ -143,6 +144,6 @@ func PlainType(t string) string {
 }
 
 // SupplyEntry is a supply as it is stored.
-func SupplyEntry(s *slaposrecord.Supply) slaposrecord.Entry {
-	return slaposrecord.Entry{Kind: slaposrecord.KindSupply, Key: Key(s.Computer, s.URL), Computer: s.Computer, Data: Pack(s)}
+func SupplyEntry(s *slaposrecord.Supply) store.SlapEntry {
+	return store.SlapEntry{Kind: slaposrecord.KindSupply, Key: Key(s.Computer, s.URL), Computer: s.Computer, Data: Pack(s)}
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/slapos/record"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -68,7 +67,7 @@ func (m *Ledger) Try(ctx context.Context, fn func(b View) error) (wrote bool, er
 }
 
 // TxView is a transaction as a view.
-func (m *Ledger) TxView(tx store.Tx) *TxView { return &TxView{Tx: tx.(Tx), known: &m.cache} }
+func (m *Ledger) TxView(tx store.Tx) *TxView { return &TxView{Tx: tx, known: &m.cache} }
 
 // Stamp is the time of a change: in microseconds, above those of all changes before that this
 // master made or that the record has.
@@ -138,15 +137,15 @@ func (m *Ledger) Refresh(ctx context.Context) error {
 func (m *Ledger) catchUp(ctx context.Context) error {
 	was := m.cache.memory.revision // only written under look
 	var now int64
-	var changes []record.Entry
+	var changes []store.SlapEntry
 	var anew *Memory // where all is read
 	err := m.Store.View(ctx, func(tx store.Tx) (err error) {
 		changes, anew = nil, nil
-		if now, err = tx.(Tx).SlapRevision(); err != nil || now == was {
+		if now, err = tx.SlapRevision(); err != nil || now == was {
 			return err
 		}
 		if was > 0 && now >= was { // else the store is another
-			err = tx.(Tx).SlapChanges(was, func(e record.Entry) error { changes = append(changes, e); return nil })
+			err = tx.SlapChanges(was, func(e store.SlapEntry) error { changes = append(changes, e); return nil })
 			if !errors.Is(err, compute.ErrStale) {
 				return err
 			}
@@ -154,7 +153,7 @@ func (m *Ledger) catchUp(ctx context.Context) error {
 		anew = newMemory()
 		anew.applying = now
 		// one by one: all together, before decoding, they would take twice the memory
-		return tx.(Tx).SlapChanges(0, anew.take)
+		return tx.SlapChanges(0, anew.take)
 	})
 	if err != nil || now == was {
 		return err

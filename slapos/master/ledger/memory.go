@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Memory is a view of all that was committed up to a revision. Records in it never change: they are
@@ -97,7 +98,7 @@ func (m *Memory) Instances(tree, host, computer string) ([]*record.Instance, err
 	return all, nil
 }
 
-func (m *Memory) Save(record.Entry) error { return ErrWrites }
+func (m *Memory) Save(store.SlapEntry) error { return ErrWrites }
 
 // on is the computer of that name, made if nothing is known of it yet.
 func (m *Memory) on(guid string) *Computer {
@@ -122,7 +123,7 @@ func (m *Memory) touch(guid string) {
 }
 
 // apply takes a change over.
-func (m *Memory) apply(e record.Entry) error {
+func (m *Memory) apply(e store.SlapEntry) error {
 	switch e.Kind {
 	case record.KindComputer:
 		return m.applyComputer(e)
@@ -141,7 +142,7 @@ func (m *Memory) apply(e record.Entry) error {
 }
 
 // applyComputer takes an entry in; one without data removes the record.
-func (m *Memory) applyComputer(e record.Entry) error {
+func (m *Memory) applyComputer(e store.SlapEntry) error {
 	of := m.on(e.Key)
 	if of.Record != nil {
 		delete(m.called, computerName(of.Record))
@@ -163,7 +164,7 @@ func (m *Memory) applyComputer(e record.Entry) error {
 }
 
 // applySupply takes an entry in; one without data removes the supply.
-func (m *Memory) applySupply(e record.Entry) error {
+func (m *Memory) applySupply(e store.SlapEntry) error {
 	computer, url := CutKey(e.Key)
 	on := m.on(computer)
 	if delete(on.Supplies, url); e.Data != nil {
@@ -181,7 +182,7 @@ func (m *Memory) applySupply(e record.Entry) error {
 }
 
 // applyInstance applies a change of an instance to the memory and to its indexes.
-func (m *Memory) applyInstance(e record.Entry) error {
+func (m *Memory) applyInstance(e store.SlapEntry) error {
 	if old := m.ByID[e.Key]; old != nil {
 		m.forget(old)
 	}
@@ -337,7 +338,7 @@ func (r *cache) computer(guid string) *record.Computer {
 }
 
 // take is apply, with an error that names the record.
-func (m *Memory) take(e record.Entry) error {
+func (m *Memory) take(e store.SlapEntry) error {
 	if err := m.apply(e); err != nil {
 		return &compute.Error{
 			Op: "slap", ID: compute.ID(e.Key), Kind: compute.ErrFailed,

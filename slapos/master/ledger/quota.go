@@ -6,6 +6,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 )
 
 // Used is how much a user has of the things that a Limit counts, and how many instances wait for a
@@ -69,8 +70,8 @@ func (m *Ledger) Usage(p *TxView, project string) (map[string]Used, error) {
 		m.cache.mu.RLock()
 		revision := m.cache.memory.revision
 		m.cache.mu.RUnlock()
-		var changes []record.Entry
-		err := p.Tx.SlapChanges(revision, func(e record.Entry) error { changes = append(changes, e); return nil })
+		var changes []store.SlapEntry
+		err := p.Tx.SlapChanges(revision, func(e store.SlapEntry) error { changes = append(changes, e); return nil })
 		if errors.Is(err, compute.ErrStale) {
 			return nil, errBehind
 		} else if err != nil {
@@ -85,7 +86,7 @@ func (m *Ledger) Usage(p *TxView, project string) (map[string]Used, error) {
 
 // since is the memory's use of a project, with the changes after a revision. ok: the memory is of
 // that revision.
-func (m *Ledger) since(revision int64, project string, changes []record.Entry) (_ map[string]Used, ok bool, err error) {
+func (m *Ledger) since(revision int64, project string, changes []store.SlapEntry) (_ map[string]Used, ok bool, err error) {
 	m.cache.mu.RLock()
 	defer m.cache.mu.RUnlock()
 	mem := m.cache.memory

@@ -4,21 +4,22 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 )
 
 // HolderOf is the key by which certificates of a holder are found.
 func HolderOf(of, name string) string { return Key("certificate", of, name) }
 
 // TokenEntry is a token as it is stored.
-func TokenEntry(t *record.Token) record.Entry {
-	return record.Entry{Kind: record.KindOther, Key: Key("token", t.Hash), Host: HolderOf("token", t.User), Data: Pack(t)}
+func TokenEntry(t *record.Token) store.SlapEntry {
+	return store.SlapEntry{Kind: record.KindOther, Key: Key("token", t.Hash), Host: HolderOf("token", t.User), Data: Pack(t)}
 }
 
 func (m *Memory) Token(hash string) (*record.Token, error) { return m.tokens[hash], nil }
 
 // applyToken takes an entry in; one without data removes the token. Keys of another prefix are
 // passed over.
-func (m *Memory) applyToken(e record.Entry) error {
+func (m *Memory) applyToken(e store.SlapEntry) error {
 	prefix, hash := CutKey(e.Key)
 	if prefix != "token" {
 		return nil
@@ -56,7 +57,7 @@ func inTime(all []*record.Token) []*record.Token {
 }
 
 func (p *TxView) TokensOf(user string) ([]*record.Token, error) {
-	entries, err := p.Tx.SlapEntries(record.Query{Kind: record.KindOther, Host: HolderOf("token", user)})
+	entries, err := p.Tx.SlapEntries(store.SlapQuery{Kind: record.KindOther, Host: HolderOf("token", user)})
 	if err != nil {
 		return nil, err
 	}

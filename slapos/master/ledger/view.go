@@ -7,6 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/slapos/record"
+	"github.com/hostler-project/hostler/store"
 )
 
 // A View is what an operation reads and writes: the memory, which is read-only, or a transaction. A
@@ -18,7 +19,7 @@ type View interface {
 	// Forward says whether a title was forwarded to a master.
 	Forward(title, master string) (bool, error)
 	// Save adds an entry, or changes it; without data it is gone.
-	Save(e record.Entry) error
+	Save(e store.SlapEntry) error
 }
 
 // Computers are computers with their supplies.
@@ -53,7 +54,7 @@ var ErrWrites = errors.New("there is something to write")
 
 // TxView is a transaction as a view.
 type TxView struct {
-	Tx       Tx
+	Tx       store.SlapTx
 	known    *cache // decoded already
 	revision int64
 	wrote    bool
@@ -62,7 +63,7 @@ type TxView struct {
 }
 
 // Entry is an entry, and whether there is one.
-func (p *TxView) Entry(kind record.Kind, key string) (record.Entry, bool, error) {
+func (p *TxView) Entry(kind store.SlapKind, key string) (store.SlapEntry, bool, error) {
 	e, err := p.Tx.SlapEntry(kind, key)
 	if errors.Is(err, compute.ErrNotFound) {
 		return e, false, nil
@@ -80,7 +81,7 @@ func (p *TxView) Computer(guid string) (*record.Computer, error) {
 
 // computerOf is the computer of an entry. Each look for a place asks for some, of hundreds of
 // slots: one that the memory has of the same revision is that.
-func (p *TxView) computerOf(e record.Entry) (*record.Computer, error) {
+func (p *TxView) computerOf(e store.SlapEntry) (*record.Computer, error) {
 	if c := p.known.computer(e.Key); c != nil && c.Revision == e.Revision {
 		return c, nil
 	}
@@ -88,7 +89,7 @@ func (p *TxView) computerOf(e record.Entry) (*record.Computer, error) {
 }
 
 func (p *TxView) ComputerNamed(name string) (*record.Computer, error) {
-	all, err := p.Tx.SlapEntries(record.Query{Kind: record.KindComputer, Name: name})
+	all, err := p.Tx.SlapEntries(store.SlapQuery{Kind: record.KindComputer, Name: name})
 	if err != nil || len(all) == 0 {
 		return nil, err
 	}
@@ -117,7 +118,7 @@ func (p *TxView) Instance(id string) (*record.Instance, error) {
 }
 
 // Query are the instances that are asked for, the oldest first.
-func (p *TxView) Query(q record.Query) ([]*record.Instance, error) {
+func (p *TxView) Query(q store.SlapQuery) ([]*record.Instance, error) {
 	q.Kind = record.KindInstance
 	entries, err := p.Tx.SlapEntries(q)
 	if err != nil {
@@ -143,7 +144,7 @@ func older(a, b *record.Instance) int {
 	return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.ID, b.ID))
 }
 
-func (p *TxView) one(q record.Query) (*record.Instance, error) {
+func (p *TxView) one(q store.SlapQuery) (*record.Instance, error) {
 	all, err := p.Query(q)
 	if err != nil || len(all) == 0 {
 		return nil, err
@@ -152,15 +153,15 @@ func (p *TxView) one(q record.Query) (*record.Instance, error) {
 }
 
 func (p *TxView) Named(name string) (*record.Instance, error) {
-	return p.one(record.Query{Name: name})
+	return p.one(store.SlapQuery{Name: name})
 }
 
 func (p *TxView) At(computer, partition string) (*record.Instance, error) {
-	return p.one(record.Query{Place: placeOf(computer, partition)})
+	return p.one(store.SlapQuery{Place: placeOf(computer, partition)})
 }
 
 func (p *TxView) Instances(tree, host, computer string) ([]*record.Instance, error) {
-	return p.Query(record.Query{Tree: tree, Host: host, Computer: computer})
+	return p.Query(store.SlapQuery{Tree: tree, Host: host, Computer: computer})
 }
 
 // PlacedOn are the instances with a partition on a computer, by ID. A transaction reads them once,
@@ -190,7 +191,7 @@ func PlacedOn(b View, guid string) (map[string]*record.Instance, error) {
 }
 
 // moved has placedOn know of an instance that is saved.
-func (p *TxView) moved(e record.Entry) error {
+func (p *TxView) moved(e store.SlapEntry) error {
 	if e.Kind != record.KindInstance || len(p.placed) == 0 {
 		return nil
 	}
@@ -208,7 +209,7 @@ func (p *TxView) moved(e record.Entry) error {
 }
 
 // Save writes e with the revision of the transaction. A status gets none.
-func (p *TxView) Save(e record.Entry) (err error) {
+func (p *TxView) Save(e store.SlapEntry) (err error) {
 	if e.Kind == record.KindStatus {
 		return p.Tx.SaveSlap(e)
 	}
@@ -229,7 +230,9 @@ func (p *TxView) advance() (err error) {
 }
 
 // Deletion is an entry that is no more.
-func Deletion(kind record.Kind, key string) record.Entry { return record.Entry{Kind: kind, Key: key} }
+func Deletion(kind store.SlapKind, key string) store.SlapEntry {
+	return store.SlapEntry{Kind: kind, Key: key}
+}
 
 // SaveInstance saves an instance.
 func SaveInstance(b View, n *record.Instance) error { return b.Save(entryOf(n)) }

@@ -176,7 +176,7 @@ func (in *Records) into(p *ledger.TxView, replace bool) error {
 	}
 	for i := range in.Forwards {
 		f := &in.Forwards[i]
-		if err := p.Save(record.Entry{Kind: record.KindForward, Key: ledger.Key(f.Title, f.Master), Data: ledger.Pack(f)}); err != nil {
+		if err := p.Save(store.SlapEntry{Kind: record.KindForward, Key: ledger.Key(f.Title, f.Master), Data: ledger.Pack(f)}); err != nil {
 			return err
 		}
 	}
@@ -192,7 +192,7 @@ func clearComputer(p *ledger.TxView, guid string, computers []string, going bool
 	if c, err = p.Computer(guid); err != nil {
 		return nil, false, err
 	}
-	supplies, err := p.Tx.SlapEntries(record.Query{Kind: record.KindSupply, Computer: guid})
+	supplies, err := p.Tx.SlapEntries(store.SlapQuery{Kind: record.KindSupply, Computer: guid})
 	if err != nil {
 		return nil, false, err
 	}

@@ -93,7 +93,7 @@ func under(directory, path string) (bool, string) {
 // below finds the releases that go from a directory to another.
 func below(p *ledger.TxView, from, to string, exists func(path string) bool) (map[string]string, error) {
 	urls := map[string]bool{}
-	supplies, err := p.Tx.SlapEntries(record.Query{Kind: record.KindSupply})
+	supplies, err := p.Tx.SlapEntries(store.SlapQuery{Kind: record.KindSupply})
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func below(p *ledger.TxView, from, to string, exists func(path string) bool) (ma
 		_, url := ledger.CutKey(e.Key)
 		urls[url] = true
 	}
-	instances, err := p.Query(record.Query{})
+	instances, err := p.Query(store.SlapQuery{})
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func move(m *master.Master, p *ledger.TxView, moved map[string]string) error {
 	if len(moved) == 0 {
 		return nil
 	}
-	supplies, err := p.Tx.SlapEntries(record.Query{Kind: record.KindSupply})
+	supplies, err := p.Tx.SlapEntries(store.SlapQuery{Kind: record.KindSupply})
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func move(m *master.Master, p *ledger.TxView, moved map[string]string) error {
 			return err
 		}
 	}
-	instances, err := p.Query(record.Query{})
+	instances, err := p.Query(store.SlapQuery{})
 	if err != nil {
 		return err
 	}

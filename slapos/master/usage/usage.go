@@ -50,11 +50,11 @@ func (r *Reports) Keep(ctx context.Context, who access.Who, computer, report str
 	}
 	now := time.Now().UTC()
 	err = r.ledger.Store.Update(ctx, func(tx store.Tx) error {
-		t := tx.(ledger.Tx)
+		t := tx
 		if again, err := heard(t, computer, report, said); err != nil || again {
 			return err
 		}
-		old, err := t.SlapEntries(record.Query{Kind: record.KindUsage, Computer: computer, Limit: 2})
+		old, err := t.SlapEntries(store.SlapQuery{Kind: record.KindUsage, Computer: computer, Limit: 2})
 		if err != nil {
 			return err
 		}
@@ -69,7 +69,7 @@ func (r *Reports) Keep(ctx context.Context, who access.Who, computer, report str
 				}
 			}
 		}
-		return t.SaveSlap(record.Entry{
+		return t.SaveSlap(store.SlapEntry{
 			Kind: record.KindUsage, Key: ledger.Key(computer, fmt.Sprintf("%020d", r.ledger.Stamp(0))), Computer: computer,
 			Data: ledger.Pack(&record.Usage{Computer: computer, At: now, Report: report})})
 	})
@@ -81,11 +81,11 @@ func (r *Reports) Keep(ctx context.Context, who access.Who, computer, report str
 
 // heard says whether a report is one of the last few, sent again by a node that missed our answer:
 // in the same words and of the same times, which all its transactions have.
-func heard(t ledger.Tx, computer, report string, said []proto.Transaction) (bool, error) {
+func heard(t store.SlapTx, computer, report string, said []proto.Transaction) (bool, error) {
 	if slices.ContainsFunc(said, func(one proto.Transaction) bool { return one.Stop == "" }) {
 		return false, nil
 	}
-	last, err := t.SlapEntries(record.Query{Kind: record.KindUsage, Computer: computer, Last: true, Limit: atOnce})
+	last, err := t.SlapEntries(store.SlapQuery{Kind: record.KindUsage, Computer: computer, Last: true, Limit: atOnce})
 	if err != nil {
 		return false, err
 	}
@@ -129,11 +129,11 @@ func (r *Reports) Last(ctx context.Context, who access.Who, computer string, lim
 // each shows the last reports of a computer, the newest first, as many as are read, or until it
 // is told to end.
 func (r *Reports) each(ctx context.Context, computer string, each func(*record.Usage) (more bool)) error {
-	q := record.Query{Kind: record.KindUsage, Computer: computer, Last: true, Limit: atOnce}
+	q := store.SlapQuery{Kind: record.KindUsage, Computer: computer, Last: true, Limit: atOnce}
 	for read, size := 0, 0; read < maxReports; {
-		var some []record.Entry
+		var some []store.SlapEntry
 		err := r.ledger.Store.View(ctx, func(tx store.Tx) (err error) {
-			some, err = tx.(ledger.Tx).SlapEntries(q)
+			some, err = tx.SlapEntries(q)
 			return err
 		})
 		if err != nil {
