@@ -37,7 +37,7 @@ func (r *round) demand(ctx context.Context) (out map[string]map[string]float64, 
 	lead := cmp.Or(r.opt.Lead, strategy.UsualLead)
 	take := func(tx store.Tx) (*asked, bool, error) {
 		a := &asked{}
-		if _, err := get(tx, askedNote, a); err != nil {
+		if _, err := store.ReadNote(tx, askedNote, a); err != nil {
 			return nil, false, err
 		}
 		before := a.After
@@ -91,7 +91,7 @@ func (r *round) demand(ctx context.Context) (out map[string]map[string]float64, 
 			if err != nil || !more {
 				return err
 			}
-			return put(tx, askedNote, a)
+			return store.WriteNote(tx, askedNote, a)
 		})
 	}
 	if err != nil {

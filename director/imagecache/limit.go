@@ -63,7 +63,7 @@ func (r *round) limited(ctx context.Context, grant func(l *limits, leave *int)) 
 	}
 	if r.opt.DryRun {
 		err := r.book.view(ctx, func(tx store.Tx) error {
-			_, err := get(tx, limitsNote, &l)
+			_, err := store.ReadNote(tx, limitsNote, &l)
 			return err
 		})
 		grant(&l, &leave)
@@ -71,11 +71,11 @@ func (r *round) limited(ctx context.Context, grant func(l *limits, leave *int)) 
 	}
 	return r.book.update(ctx, func(tx store.Tx) error {
 		l := r.limits
-		if _, err := get(tx, limitsNote, &l); err != nil {
+		if _, err := store.ReadNote(tx, limitsNote, &l); err != nil {
 			return err
 		}
 		var c Confirmation
-		if _, err := get(tx, confirmedNote, &c); err != nil {
+		if _, err := store.ReadNote(tx, confirmedNote, &c); err != nil {
 			return err
 		}
 		leave := c.ejectAllowance(r.now)
@@ -83,13 +83,13 @@ func (r *round) limited(ctx context.Context, grant func(l *limits, leave *int)) 
 		grant(&l, &leave)
 		if leave != had {
 			c.Ejections = leave
-			if err := put(tx, confirmedNote, c); err != nil {
+			if err := store.WriteNote(tx, confirmedNote, c); err != nil {
 				return err
 			}
 		}
 		if l == before {
 			return nil
 		}
-		return put(tx, limitsNote, &l)
+		return store.WriteNote(tx, limitsNote, &l)
 	})
 }

@@ -2,8 +2,6 @@ package allocate
 
 import (
 	"cmp"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -75,13 +73,7 @@ func BackoffsNote(key int64) string { return fmt.Sprintf("hitches/%d", key) }
 
 // ReadBackoffs returns the backoffs of a source's record.
 func ReadBackoffs(tx Reader, key int64) (all []Backoff, err error) {
-	text, err := tx.Note(BackoffsNote(key))
-	if errors.Is(err, compute.ErrNotFound) {
-		return nil, nil
-	}
-	if err == nil {
-		err = json.Unmarshal([]byte(text), &all)
-	}
+	_, err = store.ReadNote(tx, BackoffsNote(key), &all)
 	return all, err
 }
 
