@@ -206,8 +206,8 @@ func (r *round) implausible() string {
 	return plausibility(r.fleet, r.state.seen, c.Shrunk && c.Until.After(r.now))
 }
 
-func (r *round) patience() backoff {
-	return backoff{r.opt.Answer, r.opt.Deadline, r.opt.Pause, r.opt.Quarantine}
+func (r *round) patience() patience {
+	return patience{r.opt.Answer, r.opt.Deadline, r.opt.Pause, r.opt.Quarantine}
 }
 
 // recordOutcomes compares the fleet with the last one, finds the results of directives under
