@@ -137,6 +137,9 @@ func (c *Cloud) Close() error {
 	return errors.Join(errs...)
 }
 
+// now reads the clocks that records have. The cloud's own times are not used.
+func (c *Cloud) now() proc.Reading { return proc.Read(c.uptime) }
+
 // background runs f in the background, unless the cloud is closed.
 func (c *Cloud) background(f func(context.Context)) {
 	c.mu.Lock()

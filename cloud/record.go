@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/provider/flavor"
 	"github.com/hostler-project/hostler/store"
 )
@@ -25,7 +26,7 @@ const (
 type record struct {
 	State  string        `json:"state"`
 	Owner  int64         `json:"owner"` // the worker that has it; 0: none
-	Begun  timestamp     `json:"begun"`
+	Begun  proc.Reading  `json:"begun"`
 	Name   string        `json:"name"`
 	ID     string        `json:"id,omitempty"` // the provider's
 	IP     string        `json:"ip,omitempty"`
