@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/director/imagecache/strategy"
+	"github.com/hostler-project/hostler/observe/gauge"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -19,8 +20,8 @@ const eventsAtOnce = 20_000
 // asked is the stored record of demand: a forecast, and the last event of the journal that is in
 // it.
 type asked struct {
-	After    int64    `json:"after"`
-	Forecast forecast `json:"forecast"`
+	After    int64          `json:"after"`
+	Forecast gauge.Forecast `json:"forecast"`
 	// the flavor of the node that a source gave out last
 	Sources map[string]string `json:"sources,omitempty"`
 }

@@ -7,10 +7,7 @@ const (
 	Would   = would
 )
 
-type (
-	Limiter  = limiter
-	Forecast = forecast
-)
+type Limiter = limiter
 
 var (
 	NewLimiter = newLimiter
