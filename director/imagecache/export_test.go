@@ -7,9 +7,4 @@ const (
 	Would   = would
 )
 
-type Limiter = limiter
-
-var (
-	NewLimiter = newLimiter
-	Statistics = statistics
-)
+var Statistics = statistics
