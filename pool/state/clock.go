@@ -33,13 +33,7 @@ const (
 
 // reading reads both clocks. It is not known without an uptime.
 func (p *Clock) reading() (r proc.Reading, known bool) {
-	if p.core.Opt.Uptime == nil {
-		return r, false
-	}
-	r = proc.Read(func() (string, time.Duration, error) {
-		up, err := p.core.Opt.Uptime()
-		return up.Run, up.For, err
-	})
+	r = proc.Read(p.core.Opt.Uptime)
 	return r, r.Run != ""
 }
 
