@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"regexp"
 	"sync"
 	"time"
@@ -138,6 +137,9 @@ func (c *Cloud) Close() error {
 	return errors.Join(errs...)
 }
 
+// now reads the clocks that records have. The cloud's own times are not used.
+func (c *Cloud) now() proc.Reading { return proc.Read(c.uptime) }
+
 // background runs f in the background, unless the cloud is closed.
 func (c *Cloud) background(f func(context.Context)) {
 	c.mu.Lock()
@@ -162,9 +164,4 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// jitter returns d, up to a quarter longer or shorter.
-func jitter(d time.Duration) time.Duration {
-	return time.Duration(float64(d) * (0.75 + rand.Float64()/2))
 }

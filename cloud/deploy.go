@@ -3,7 +3,6 @@ package cloud
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -37,12 +36,8 @@ func (c *Cloud) Deploy(ctx context.Context, config DeployConfig) (Deployment, er
 		}
 		d.PrivateKey = string(key)
 	}
-	text, err := json.Marshal(d)
-	if err != nil {
-		return Deployment{}, err
-	}
 	err = c.records.update(ctx, func(tx store.Tx) error {
-		return errors.Join(tx.SaveNote(c.records.deploymentKey(), string(text)), tx.SaveNote(c.records.tearingDownKey(), ""))
+		return errors.Join(store.WriteNote(tx, c.records.deploymentKey(), d), tx.SaveNote(c.records.tearingDownKey(), ""))
 	})
 	if err != nil {
 		return Deployment{}, err

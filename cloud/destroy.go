@@ -130,7 +130,7 @@ func (c *Cloud) destroyUntilGone(ctx context.Context, p compute.Provider, r reco
 	defer cancel()
 	lingers := time.Duration(0)
 	if l, ok := compute.As[compute.Lingerer](p); ok && lost {
-		lingers = l.Lingers() - c.since(r.Begun)
+		lingers = l.Lingers() - c.now().Since(r.Begun)
 	}
 	began := time.Now()
 	var last error

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/linux/proc"
 )
 
 // health is what this process knows of whether a server is bad. Other processes may record changes
@@ -20,19 +21,19 @@ type health struct {
 	end       func(context.Context) // destroys the server
 
 	mu          sync.Mutex
-	bad         time.Time   // since when, by this process' clock; zero while the server is good
-	reason      string      // why it is bad for ever
-	deadTimer   *time.Timer // destroys the server when it has been bad for too long
-	badSince    timestamp   // the recorded start of this bad time
-	seenChanges int         // the number of recorded changes that this process has seen
-	changes     int         // the number of changes made by this process
+	bad         time.Time    // since when, by this process' clock; zero while the server is good
+	reason      string       // why it is bad for ever
+	deadTimer   *time.Timer  // destroys the server when it has been bad for too long
+	badSince    proc.Reading // the recorded start of this bad time
+	seenChanges int          // the number of recorded changes that this process has seen
+	changes     int          // the number of changes made by this process
 	unsaved     bool
 }
 
 // badState is what is recorded of a server that is bad.
 type badState struct {
-	Since timestamp `json:"since"`
-	Why   string    `json:"why,omitempty"` // for ever; "": it may heal
+	Since proc.Reading `json:"since"`
+	Why   string       `json:"why,omitempty"` // for ever; "": it may heal
 }
 
 // GoneBad marks the server as bad: nothing more is booked on it until NotBad. With a reason, the
@@ -185,7 +186,7 @@ func (h *health) take(r record) {
 	if h.bad.IsZero() || !r.Bad.Since.Wall.Equal(h.badSince.Wall) {
 		waits := h.deadTimer != nil
 		h.stopDeadTimer()
-		if h.bad = time.Now().Add(-h.c.since(r.Bad.Since)); waits {
+		if h.bad = time.Now().Add(-h.c.now().Since(r.Bad.Since)); waits {
 			h.startDeadTimer()
 		}
 	}

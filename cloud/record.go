@@ -2,7 +2,6 @@ package cloud
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/provider/flavor"
 	"github.com/hostler-project/hostler/store"
 )
@@ -26,7 +26,7 @@ const (
 type record struct {
 	State  string        `json:"state"`
 	Owner  int64         `json:"owner"` // the worker that has it; 0: none
-	Begun  timestamp     `json:"begun"`
+	Begun  proc.Reading  `json:"begun"`
 	Name   string        `json:"name"`
 	ID     string        `json:"id,omitempty"` // the provider's
 	IP     string        `json:"ip,omitempty"`
@@ -83,8 +83,8 @@ func (b recordStore) read(tx store.Tx) (map[string]record, error) {
 	out := map[string]record{}
 	for key, text := range texts {
 		var r record
-		if err := json.Unmarshal([]byte(text), &r); err != nil {
-			return nil, fmt.Errorf("read what is recorded as %s: %w", key, err)
+		if err := store.DecodeNote(key, text, &r); err != nil {
+			return nil, err
 		}
 		out[r.Name] = r
 	}
@@ -132,23 +132,17 @@ func (b recordStore) reserved(all map[string]record) (sum flavor.Resources) {
 	return sum
 }
 
-func (b recordStore) put(tx store.Tx, r record) error {
-	text, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	return tx.SaveNote(b.key(r.Name), string(text))
-}
+func (b recordStore) put(tx store.Tx, r record) error { return store.WriteNote(tx, b.key(r.Name), r) }
 
 // change alters a record. ErrNotFound says that the record is gone.
 func (b recordStore) change(ctx context.Context, name string, fn func(*record) error) (r record, err error) {
 	err = b.update(ctx, func(tx store.Tx) error {
 		r = record{}
-		text, err := tx.Note(b.key(name))
-		if err != nil {
-			return err
+		found, err := store.ReadNote(tx, b.key(name), &r)
+		if err == nil && !found {
+			err = &compute.Error{ID: compute.ID(name), Kind: compute.ErrNotFound}
 		}
-		if err := json.Unmarshal([]byte(text), &r); err != nil {
+		if err != nil {
 			return err
 		}
 		if err := fn(&r); err != nil {
@@ -170,15 +164,8 @@ func (b recordStore) saveText(ctx context.Context, key, text string) error {
 // deployment returns the recorded deployment; ok is false if there is none.
 func (b recordStore) deployment(ctx context.Context) (d Deployment, ok bool, err error) {
 	err = b.store.View(ctx, func(tx store.Tx) error {
-		text, err := tx.Note(b.deploymentKey())
-		if errors.Is(err, compute.ErrNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		ok = true
-		return json.Unmarshal([]byte(text), &d)
+		ok, err = store.ReadNote(tx, b.deploymentKey(), &d)
+		return err
 	})
 	return d, ok, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/netip"
 	"strings"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/backoff"
 )
 
 // Order describes a server to spawn. Flavor is required.
@@ -126,17 +126,17 @@ func (c *Cloud) answered(ctx context.Context, name string) {
 // backOff waits if the last spawns failed.
 func (c *Cloud) backOff(ctx context.Context) error {
 	c.mu.Lock()
-	n := c.failures
+	pause := c.t.pause(c.failures)
 	c.mu.Unlock()
-	if n == 0 {
+	if pause == 0 {
 		return nil
 	}
-	return sleep(ctx, c.t.pause(n))
+	return sleep(ctx, pause)
 }
 
 // pause returns the wait before the next spawn, after n failures.
 func (t Timers) pause(n int) time.Duration {
-	return jitter(time.Duration(min(float64(t.Backoff)*math.Pow(1.5, float64(n-1)), float64(t.MostBackoff))))
+	return backoff.Jitter(backoff.Exponential{First: t.Backoff, Most: t.MostBackoff, Factor: 1.5}.After(n))
 }
 
 // boot waits until the server that was asked for runs.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/director/stock"
 )
 
 // Computers that a provider keeps standing ahead (compute.Reserver) are a second stock behind the
@@ -40,7 +41,7 @@ func hitRate(s Strategy) float64 {
 		}
 	}
 	if hit <= 0 || hit >= 1 {
-		return usualHitRate
+		return stock.UsualHitRate
 	}
 	return hit
 }
@@ -68,7 +69,7 @@ func ahead(p Policy, n sums, now time.Time, s *compute.SourceState) (d compute.D
 		}
 		rate, upper, spread := arrivals(m)
 		spare := max(0, n.wanted-n.busy-s.Waiting)
-		base := func(rate float64) int { return 1 + quantile(hitRate(p.Strategy), rate*lead.Seconds(), spread) - spare }
+		base := func(rate float64) int { return stock.Base(hitRate(p.Strategy), rate*lead.Seconds(), spread) - spare }
 		if base(rate) > want {
 			want, why = base(rate), fmt.Sprintf(
 				"%s come and one takes %v to stand there, beside %d spare", perHour(rate), roughly(lead), spare,

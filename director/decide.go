@@ -1,11 +1,13 @@
 package director
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/director/loop"
 )
 
 // Policy is the part of a source's configuration that only the director uses.
@@ -32,19 +34,17 @@ const (
 	aimLasts = 10 * time.Minute
 )
 
-func (l Limits) perSource() int {
-	if l.PerSource > 0 {
-		return l.PerSource
-	}
-	return usualPerSource
+// slots are the directives under way at a source, or at all sources of a type.
+type slots struct{ making, leaving loop.Slots }
+
+// at counts what is under way at a source.
+func (s *slots) at(c compute.Counts) {
+	s.making.Busy += c.Creating + c.SettingUp
+	s.leaving.Busy += c.Discarding
 }
 
-func (l Limits) perProvider() int {
-	if l.PerProvider > 0 {
-		return l.PerProvider
-	}
-	return usualPerProvider
-}
+// newSlots returns those with so many directives at most each, and none under way.
+func newSlots(most int) *slots { return &slots{loop.Slots{Most: most}, loop.Slots{Most: most}} }
 
 // Plan is the decision about one source, with the reason.
 type Plan struct {
@@ -63,30 +63,29 @@ type Plan struct {
 // Decide returns what is to be done, source by source, in the order of the snapshot. It is a pure
 // function.
 func Decide(policies map[string]Policy, limits Limits, snap compute.Snapshot) []Plan {
-	under := map[string]*underWay{}
+	limits.PerSource = cmp.Or(max(0, limits.PerSource), usualPerSource)
+	limits.PerProvider = cmp.Or(max(0, limits.PerProvider), usualPerProvider)
+	under := map[string]*slots{}
 	for _, s := range snap.Sources {
 		u := under[s.Type]
 		if u == nil {
-			u = &underWay{}
+			u = newSlots(limits.PerProvider)
 			under[s.Type] = u
 		}
-		u.making += s.Counts.Creating + s.Counts.SettingUp
-		u.leaving += s.Counts.Discarding
+		u.at(s.Counts)
 	}
 	plans := make([]Plan, 0, len(snap.Sources))
 	for k := range snap.Sources {
 		s := &snap.Sources[k]
 		p, u := policies[s.Name], under[s.Type]
 		if p.DryRun { // directives that are not carried out take no other source's place
-			u = &underWay{u.making, u.leaving}
+			apart := *u
+			u = &apart
 		}
 		plans = append(plans, decide(p, limits, snap.Time, s, u))
 	}
 	return append(plans, leave(snap)...)
 }
-
-// underWay counts the directives under way at all sources of one type.
-type underWay struct{ making, leaving int }
 
 // sums are the numbers that a decision rests on.
 type sums struct {
@@ -149,9 +148,9 @@ func surplusOf(p Policy, now time.Time, s compute.SourceState) bool {
 	return n.there() > n.kept || s.Cold > s.ColdMost || s.Cold > 0 && n.have < n.wanted
 }
 
-// decide returns the plan for one source. It counts the plan's directives in under, so that the
-// sources of one provider share its limit.
-func decide(p Policy, limits Limits, now time.Time, s *compute.SourceState, under *underWay) Plan {
+// decide returns the plan for one source. It counts the plan's directives in provider, so that the
+// sources of one type share its limit.
+func decide(p Policy, limits Limits, now time.Time, s *compute.SourceState, provider *slots) Plan {
 	n := weigh(p, now, s)
 	plan := Plan{
 		Source: s.Name, Level: n.level, Wanted: n.wanted, Kept: n.kept, Have: n.there(), Cold: s.Cold, Reason: n.why,
@@ -179,16 +178,19 @@ func decide(p Policy, limits Limits, now time.Time, s *compute.SourceState, unde
 	if s.Ahead != nil && s.Ahead.Count > 0 {
 		plan.Reason += fmt.Sprintf("; %d stand ahead", s.Ahead.Count)
 	}
+	here := newSlots(limits.PerSource)
+	here.at(s.Counts)
+	making, leaving := []*loop.Slots{&here.making, &provider.making}, []*loop.Slots{&here.leaving, &provider.leaving}
 	switch {
 	case n.have < n.wanted:
-		grow(n, limits, now, s, under, &plan, do)
+		grow(n, now, s, making, &plan, do)
 	case n.there() > n.kept:
-		shrink(n, limits, now, s, under, do)
+		shrink(n, now, s, leaving, do)
 	}
-	for k, left := 0, s.Cold-s.ColdMost; k < len(s.Idlers) && left > 0 && room(limits, s.Counts.Discarding, under.leaving) > 0; k++ {
+	for k, left := 0, s.Cold-s.ColdMost; k < len(s.Idlers) && left > 0 && loop.Room(leaving...) > 0; k++ {
 		if i := s.Idlers[k]; i.Cold {
 			left--
-			under.leaving++
+			loop.Take(1, leaving...)
 			do(compute.Directive{
 				Verb: compute.VerbDiscard, Instance: i.ID,
 				Reason: fmt.Sprintf("%d are stopped, and %d may be", s.Cold, s.ColdMost),
@@ -209,39 +211,32 @@ func aimed(l Level, now time.Time, s *compute.SourceState) (aim compute.Aim, cha
 	return aim, !alive || !same || s.Aim.Until.Sub(now) < aimLasts/2
 }
 
-// room returns how many more directives may be under way, when source are at the source and
-// provider at its provider.
-func room(limits Limits, source, provider int) int {
-	return max(0, min(limits.perSource()-source, limits.perProvider()-provider))
-}
-
 // grow starts cold instances, and then makes those that are still missing.
-func grow(n sums, limits Limits, now time.Time, s *compute.SourceState, under *underWay, plan *Plan, do func(compute.Directive)) {
+func grow(n sums, now time.Time, s *compute.SourceState, making []*loop.Slots, plan *Plan, do func(compute.Directive)) {
 	missing := n.wanted - n.have
 	why := fmt.Sprintf("%d there and %d wanted: %s", n.there(), n.wanted, n.why)
-	making := s.Counts.Creating + s.Counts.SettingUp
 	// the instance that was stopped last is the most like what requests want now
-	for k := len(s.Idlers) - 1; k >= 0 && missing > 0 && room(limits, making, under.making) > 0; k-- {
+	for k := len(s.Idlers) - 1; k >= 0 && missing > 0 && loop.Room(making...) > 0; k-- {
 		if i := s.Idlers[k]; i.Cold {
 			do(compute.Directive{Verb: compute.VerbStart, Instance: i.ID, Reason: why})
 			missing--
-			making++
-			under.making++
+			loop.Take(1, making...)
 		}
 	}
-	count := min(missing, n.room, room(limits, making, under.making))
+	most := loop.Room(making...)
+	count := min(missing, n.room, most)
 	if missing > 0 && s.Paused.After(now) {
 		plan.Reason += fmt.Sprintf("; nothing is made for %v, as it failed: %s", s.Paused.Sub(now).Round(time.Second), s.LastError)
 		return
 	}
 	if s.Failures > 0 { // after a failure one is tried, and not many
-		count = min(count, 1-min(1, making))
+		count = min(count, 1-min(1, making[0].Busy))
 	}
 	if count > 0 {
-		if most := room(limits, making, under.making); count == most && most < min(missing, n.room) {
+		if count == most && most < min(missing, n.room) {
 			why += fmt.Sprintf("; %d more may be under way now, and the others follow", most)
 		}
-		under.making += count
+		loop.Take(count, making...)
 		do(compute.Directive{Verb: compute.VerbCreate, Count: count, Total: n.wanted, Reason: why})
 	} else if missing > 0 && n.room == 0 {
 		plan.Reason += "; there is no place under the maximum before others are gone"
@@ -249,11 +244,11 @@ func grow(n sums, limits Limits, now time.Time, s *compute.SourceState, under *u
 }
 
 // shrink stops or discards ready instances that have been idle for long enough, the longest first.
-func shrink(n sums, limits Limits, now time.Time, s *compute.SourceState, under *underWay, do func(compute.Directive)) {
+func shrink(n sums, now time.Time, s *compute.SourceState, leaving []*loop.Slots, do func(compute.Directive)) {
 	// Instances that are being made or cleaned may fail. No ready instance goes for them before
 	// they are ready too. An instance that a request waits for counts as in use.
 	firm := n.busy - n.asked + s.Counts.Ready - s.Cold
-	surplus, cold, leaving := min(n.there(), firm)-n.kept, s.Cold, s.Counts.Discarding
+	surplus, cold := min(n.there(), firm)-n.kept, s.Cold
 	// the number in use at this moment says little: only instances that were idle for so long,
 	// beside the spare ones, are too many
 	if s.Idle > 0 {
@@ -261,7 +256,7 @@ func shrink(n sums, limits Limits, now time.Time, s *compute.SourceState, under 
 	}
 	for _, i := range s.Idlers {
 		idle := now.Sub(i.Since)
-		if surplus <= 0 || room(limits, leaving, under.leaving) == 0 {
+		if surplus <= 0 || loop.Room(leaving...) == 0 {
 			return
 		}
 		if i.Cold || idle < s.Idle {
@@ -277,8 +272,7 @@ func shrink(n sums, limits Limits, now time.Time, s *compute.SourceState, under 
 			cold++
 		}
 		surplus--
-		leaving++
-		under.leaving++
+		loop.Take(1, leaving...)
 		do(d)
 	}
 }

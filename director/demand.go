@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/director/stock"
 )
 
 // Demand is the strategy that keeps as many spare ones as the next requests will take before a new
@@ -35,7 +36,6 @@ type Demand struct {
 }
 
 const (
-	usualHitRate = 0.95
 	// usualMade is the time to make an instance that is assumed as long as none was made.
 	usualMade = time.Minute
 	// spreadMost limits what one large burst makes of the variance.
@@ -61,7 +61,7 @@ func (d Demand) Level(now time.Time, s compute.SourceState) Level {
 		lead, what = m.Held, "getting one back"
 	}
 	rate, upper, spread := arrivals(m)
-	base := func(rate float64) int { return 1 + quantile(hit, rate*lead.Seconds(), spread) }
+	base := func(rate float64) int { return stock.Base(hit, rate*lead.Seconds(), spread) }
 	spare := base(rate)
 	if spare <= l.Spare {
 		l.Keep = max(l.Keep, base(upper))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/director/loop"
 )
 
 // Pool is what a director works on. A pool.Pool is one.
@@ -40,21 +41,17 @@ type Options struct {
 	Log  *slog.Logger // nil: none
 }
 
-const (
-	usualTick = 10 * time.Second
-	// shortest is the least time between two looks, however often the bell rings.
-	shortest = 100 * time.Millisecond
-)
+// usualTick is the time between two looks where none is configured.
+const usualTick = 10 * time.Second
 
 // Director keeps sources at the wanted level. Only one should run on a store at a time. More would
 // do no harm, but the same work twice. Its methods may be called from several goroutines.
 type Director struct {
-	done chan struct{} // a directive has been carried out
+	actor   loop.Actor
+	reports loop.Reports[[]Plan]
 
-	mu     sync.Mutex
-	opt    Options
-	plans  []Plan
-	looked time.Time
+	mu  sync.Mutex
+	opt Options
 }
 
 // New makes a director. It starts nothing.
@@ -66,7 +63,9 @@ func New(opt Options) (*Director, error) {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
 	opt.Policies = maps.Clone(opt.Policies)
-	return &Director{opt: opt, done: make(chan struct{}, 1)}, nil
+	return &Director{
+		opt: opt, actor: loop.Actor{Leads: opt.Leads, Done: make(chan struct{}, 1)}, reports: loop.Reports[[]Plan]{Told: opt.Told},
+	}, nil
 }
 
 // Change gives the director another configuration, and the pool by it, from its next round on.
@@ -88,9 +87,8 @@ func (d *Director) options() Options {
 
 // Last returns the plans of the last round, and its time; zero: there was none.
 func (d *Director) Last() ([]Plan, time.Time) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return slices.Clone(d.plans), d.looked
+	plans, looked := d.reports.Last()
+	return slices.Clone(plans), looked
 }
 
 // Plan returns what a round would do, and does nothing.
@@ -104,12 +102,7 @@ func (d *Director) plan(ctx context.Context, opt Options) ([]Plan, error) {
 		return nil, err
 	}
 	plans := Decide(opt.Policies, opt.Limits, snap)
-	d.mu.Lock()
-	d.plans, d.looked = plans, snap.Time
-	d.mu.Unlock()
-	if opt.Told != nil {
-		opt.Told(plans)
-	}
+	d.reports.Tell(plans, snap.Time)
 	return plans, nil
 }
 
@@ -118,37 +111,17 @@ func (d *Director) plan(ctx context.Context, opt Options) ([]Plan, error) {
 func (d *Director) Run(ctx context.Context) error {
 	var under sync.WaitGroup
 	defer under.Wait()
-	tick := time.NewTimer(0)
-	defer tick.Stop()
-	bell := d.options().Bell
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		case <-bell:
-		case <-d.done:
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		d.round(ctx, &under)
-		// a bell that rings all the time causes one round after the other, but does not use up the
-		// machine
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(shortest):
-		}
-		tick.Reset(d.options().Tick)
-	}
+	loop.Beat{Every: func() time.Duration { return d.options().Tick }, Bell: d.options().Bell, Done: d.actor.Done}.Run(
+		ctx, func(ctx context.Context) { d.round(ctx, &under) },
+	)
+	return nil
 }
 
 // round does one round. Directives are recorded in turn and carried out concurrently, within the
 // plans' Limits.
 func (d *Director) round(ctx context.Context, under *sync.WaitGroup) {
 	opt := d.options()
-	if opt.Leads != nil && !opt.Leads() {
+	if !d.actor.Leads.Now() {
 		return
 	}
 	plans, err := d.plan(ctx, opt)
@@ -158,38 +131,18 @@ func (d *Director) round(ctx context.Context, under *sync.WaitGroup) {
 		}
 		return
 	}
+	var steps []loop.Step
 	for _, plan := range plans {
 		for _, what := range plan.Directives {
-			log := opt.Log.With(
-				"source", what.Source, "do", what.Verb, "instance", what.Instance, "count", what.Count, "reason",
-				what.Reason,
-			)
-			if opt.DryRun || plan.DryRun {
-				log.Info("would be done")
-				continue
-			}
-			if opt.Leads != nil && !opt.Leads() {
-				return // another director decides now, by the present state
-			}
-			finish, err := opt.Pool.Do(ctx, what)
-			if err != nil {
-				log.Warn("a directive cannot be begun", "err", err)
-				continue
-			}
-			if finish == nil {
-				continue
-			}
-			log.Info("directive")
-			under.Go(func() {
-				start := time.Now()
-				if err := finish(ctx); err != nil && ctx.Err() == nil {
-					log.Warn("a directive failed", "err", err, "took", time.Since(start))
-				}
-				select { // there may be room for more now
-				case d.done <- struct{}{}:
-				default:
-				}
+			steps = append(steps, loop.Step{
+				Log: opt.Log.With(
+					"source", what.Source, "do", what.Verb, "instance", what.Instance, "count", what.Count, "reason",
+					what.Reason,
+				),
+				Dry:   opt.DryRun || plan.DryRun,
+				Begin: func(ctx context.Context) (func(context.Context) error, error) { return opt.Pool.Do(ctx, what) },
 			})
 		}
 	}
+	d.actor.Act(ctx, under, steps)
 }

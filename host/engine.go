@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
+	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/policy"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider"
@@ -67,7 +68,8 @@ func (h *Host) Engine(ctx context.Context) (*pool.Pool, error) {
 	opt := pool.Options{
 		Store: h.measured(), Observe: h.observe(), Open: h.open, Hooks: h.hooks(state), NewID: NewID,
 		Log: h.Log, LeaseIdle: h.LeaseIdle, Step: Step,
-		Kept: kept, Uptime: uptime, Inventory: h.Role == Keeper || h.Role == Controller, Inflight: h.desk, Projects: quotas(cfg.Projects),
+		Kept: kept, Uptime: proc.Uptime, Inventory: h.Role == Keeper || h.Role == Controller, Inflight: h.desk,
+		Projects: quotas(cfg.Projects),
 	}
 	if _, ok := h.store.(SharedStore); ok {
 		opt.Host = ProcessSpace()

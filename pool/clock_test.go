@@ -24,8 +24,8 @@ type machine struct {
 	set   time.Duration // forward
 }
 
-func (m *machine) uptime() (pool.Uptime, error) {
-	return pool.Uptime{Run: m.run, For: time.Since(m.began) - m.set}, nil
+func (m *machine) uptime() (string, time.Duration, error) {
+	return m.run, time.Since(m.began) - m.set, nil
 }
 
 // forward sets the clock.

@@ -20,7 +20,6 @@ type (
 	Store            = state.Store
 	HookCall         = state.HookCall
 	Inflight         = state.Inflight
-	Uptime           = state.Uptime
 	Sample           = state.Sample
 	ReconcileOptions = state.ReconcileOptions
 	Promotion        = sources.Promotion

@@ -8,6 +8,7 @@ import (
 	"github.com/hostler-project/hostler/director/arsenal"
 	"github.com/hostler-project/hostler/director/imagecache"
 	"github.com/hostler-project/hostler/director/imagecache/strategy"
+	"github.com/hostler-project/hostler/director/loop"
 	"github.com/hostler-project/hostler/provider/ironic"
 	"github.com/hostler-project/hostler/provider/openstack"
 	"github.com/hostler-project/hostler/provider/openstack/credentials"
@@ -65,8 +66,8 @@ func ArsenalOptions(log *slog.Logger, c *arsenal.Conf, installation string) (opt
 	p := strategy.Proportional{Share: c.Share, Weights: strategy.Weights{Default: c.DefaultWeight}, AnyNode: true}
 	opt = imagecache.Options{Scout: scout, Commander: commander, Strategy: &p, Log: log, PollSpacing: c.PollSpacing,
 		DirectiveSpacing: c.DirectiveSpacing, DryRun: c.DryRun,
-		CacheRate: imagecache.Rate{N: c.CacheLimit, Period: c.CachePeriod},
-		EjectRate: imagecache.Rate{N: c.EjectLimit, Period: c.EjectPeriod}}
+		CacheRate: loop.Rate{N: c.CacheLimit, Period: c.CachePeriod},
+		EjectRate: loop.Rate{N: c.EjectLimit, Period: c.EjectPeriod}}
 	if c.WeightsFile != "" {
 		opt.Strategy = &strategy.WithWeights{Proportional: p, File: c.WeightsFile, Log: log}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director/imagecache"
+	"github.com/hostler-project/hostler/director/loop"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/provider/ironic"
 )
@@ -47,9 +48,9 @@ func (m *Setup) Options(
 		return opt, d, closer, err
 	}
 	opt = imagecache.Options{Store: store, Log: m.log, PollSpacing: d.PollSpacing, DirectiveSpacing: d.DirectiveSpacing,
-		CacheRate:        imagecache.Rate{N: d.CacheLimit, Period: d.CachePeriod},
-		EjectRate:        imagecache.Rate{N: d.EjectLimit, Period: d.EjectPeriod},
-		RebalanceRate:    imagecache.Rate{N: d.Rebalances, Period: time.Hour},
+		CacheRate:        loop.Rate{N: d.CacheLimit, Period: d.CachePeriod},
+		EjectRate:        loop.Rate{N: d.EjectLimit, Period: d.EjectPeriod},
+		RebalanceRate:    loop.Rate{N: d.Rebalances, Period: time.Hour},
 		Together:         imagecache.Together{BMC: d.PerBMC, Rack: d.PerRack, Conductor: d.PerConductor},
 		MaxEjectFraction: d.MaxEjectFraction, Deadline: d.Deadline, Pause: d.Pause, Quarantine: d.Quarantine, DryRun: d.DryRun}
 	var how strategySection

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/backoff"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/exclusive"
 	"github.com/hostler-project/hostler/director/imagecache"
@@ -16,12 +17,8 @@ import (
 	"github.com/hostler-project/hostler/observe/metric"
 )
 
-// The first and the longest pause before the loop that keeps images ready is started again. The
-// pause doubles with each failure.
-const (
-	pause        = 5 * time.Second
-	longestPause = 10 * time.Minute
-)
+// restart is the pause before the loop that keeps images ready is started again.
+var restart = backoff.Exponential{First: 5 * time.Second, Most: 10 * time.Minute}
 
 // lockPause is the pause between two tries to be the only process of a state directory.
 const lockPause = 10 * time.Second
@@ -75,7 +72,8 @@ func (k *Loop) Run(ctx context.Context) {
 // it, except during the pauses.
 func (k *Loop) retry(ctx context.Context, cfg *config.Config, m *Metrics) {
 	said := ""
-	for pause := pause; ctx.Err() == nil; pause = min(2*pause, longestPause) {
+	for n := 1; ctx.Err() == nil; n++ {
+		pause := restart.After(n)
 		err := k.runOnce(ctx, cfg, m)
 		if err == nil || ctx.Err() != nil {
 			return

@@ -47,7 +47,7 @@ func Raise(ctx context.Context, store store.Transactor, what, text string) error
 
 func readAlarms(tx store.Tx) (map[string]Alarm, error) {
 	stand := map[string]Alarm{}
-	_, err := get(tx, alarmsNote, &stand)
+	_, err := store.ReadNote(tx, alarmsNote, &stand)
 	return stand, err
 }
 
@@ -96,7 +96,7 @@ func (b records) raise(ctx context.Context, now time.Time, texts map[string]stri
 				return err
 			}
 		}
-		return put(tx, alarmsNote, stand)
+		return store.WriteNote(tx, alarmsNote, stand)
 	})
 }
 

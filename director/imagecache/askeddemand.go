@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/director/imagecache/strategy"
+	"github.com/hostler-project/hostler/observe/gauge"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -19,8 +20,8 @@ const eventsAtOnce = 20_000
 // asked is the stored record of demand: a forecast, and the last event of the journal that is in
 // it.
 type asked struct {
-	After    int64    `json:"after"`
-	Forecast forecast `json:"forecast"`
+	After    int64          `json:"after"`
+	Forecast gauge.Forecast `json:"forecast"`
 	// the flavor of the node that a source gave out last
 	Sources map[string]string `json:"sources,omitempty"`
 }
@@ -37,7 +38,7 @@ func (r *round) demand(ctx context.Context) (out map[string]map[string]float64, 
 	lead := cmp.Or(r.opt.Lead, strategy.UsualLead)
 	take := func(tx store.Tx) (*asked, bool, error) {
 		a := &asked{}
-		if _, err := get(tx, askedNote, a); err != nil {
+		if _, err := store.ReadNote(tx, askedNote, a); err != nil {
 			return nil, false, err
 		}
 		before := a.After
@@ -91,7 +92,7 @@ func (r *round) demand(ctx context.Context) (out map[string]map[string]float64, 
 			if err != nil || !more {
 				return err
 			}
-			return put(tx, askedNote, a)
+			return store.WriteNote(tx, askedNote, a)
 		})
 	}
 	if err != nil {

@@ -7,12 +7,4 @@ const (
 	Would   = would
 )
 
-type (
-	Limiter  = limiter
-	Forecast = forecast
-)
-
-var (
-	NewLimiter = newLimiter
-	Statistics = statistics
-)
+var Statistics = statistics

@@ -1,13 +1,10 @@
 package imagecache
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os/exec"
 	"strings"
 	"time"
 	"unicode"
@@ -34,20 +31,7 @@ var (
 )
 
 // FindScout looks for the executable hostler-scout-NAME on PATH.
-func FindScout(name string) (string, error) {
-	executable := "hostler-scout-" + name
-	if name == "" || strings.ContainsAny(name, `/\`) {
-		return "", &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%q: not a name of a scout", name)}
-	}
-	path, err := exec.LookPath(executable)
-	if err != nil {
-		return "", &compute.Error{
-			Kind: compute.ErrInvalid, Err: fmt.Errorf("scout %s: %w", name, err),
-			Hint: "a scout is an executable " + executable + " on PATH",
-		}
-	}
-	return path, nil
-}
+func FindScout(name string) (string, error) { return strategy.Find("scout", name, "a scout") }
 
 // question is what the program reads.
 type question struct {
@@ -202,7 +186,7 @@ func (o *ExternalScout) ask(ctx context.Context, q question) (*reply, error) {
 	}
 	out, said, err := (&strategy.Program{Path: o.Path, Timeout: o.Timeout, Most: o.Most}).Ask(ctx, append(in, '\n'))
 	r := &reply{}
-	wrong := readReply(out, r)
+	wrong := strategy.Parse(out, r, false)
 	switch {
 	case wrong == nil && r.Error != nil:
 		text := oneLine(r.Error.Message)
@@ -230,21 +214,6 @@ func (o *ExternalScout) ask(ctx context.Context, q question) (*reply, error) {
 var words = map[string]error{"failed": compute.ErrFailed, "unavailable": compute.ErrUnavailable,
 	"invalid": compute.ErrInvalid, "no-capacity": compute.ErrNoCapacity,
 	"timeout": compute.ErrTimeout, "not-found": compute.ErrNotFound, "conflict": compute.ErrConflict, "denied": compute.ErrDenied}
-
-// readReply reads exactly one JSON object. Unknown keys are no error.
-func readReply(data []byte, r *reply) error {
-	if len(bytes.TrimSpace(data)) == 0 {
-		return errors.New("it is empty")
-	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	if err := d.Decode(r); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something comes after the object")
-	}
-	return nil
-}
 
 // word reports whether s may be a name: not empty, not too long, of visible characters.
 func word(s string) bool {

@@ -9,14 +9,9 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/metal"
+	"github.com/hostler-project/hostler/director/loop"
 	"github.com/hostler-project/hostler/store"
 )
-
-// Rate lets N directives of a kind be issued in a period; N = 0: no limit.
-type Rate struct {
-	N      int
-	Period time.Duration // 0: 300 s
-}
 
 // Together is how many directives may be under way at a time on nodes that share something; 0: no
 // limit.
@@ -32,8 +27,8 @@ type Options struct {
 	PollSpacing      time.Duration // between two looks at images and flavors; 0: 120 s
 	DirectiveSpacing time.Duration // between two rounds; 0: 120 s
 
-	CacheRate, EjectRate Rate
-	RebalanceRate        Rate // of ejections that only even things out
+	CacheRate, EjectRate loop.Rate // a period of 0: 300 s
+	RebalanceRate        loop.Rate // of ejections that only even things out
 	Together             Together
 	// MaxEjectFraction is the share of cached nodes that a round may eject without a person's
 	// permission; 0: 0.2; 1: no limit.
@@ -88,8 +83,8 @@ type Loop struct {
 	limits limits // as they are where nothing is recorded
 	tracks tracks
 
-	mu   sync.Mutex
-	last *Report
+	actor   loop.Actor
+	reports loop.Reports[*Report]
 }
 
 // New makes a loop. It starts nothing.
@@ -108,7 +103,8 @@ func New(opt Options) (*Loop, error) {
 	opt.PollSpacing, opt.DirectiveSpacing = cmp.Or(opt.PollSpacing, usualSpacing), cmp.Or(opt.DirectiveSpacing, usualSpacing)
 	opt.MaxEjectFraction = cmp.Or(opt.MaxEjectFraction, usualFraction)
 	opt.Answer, opt.Deadline, opt.Pause, opt.Quarantine = cmp.Or(opt.Answer, usualAnswer), cmp.Or(opt.Deadline, usualDeadline), cmp.Or(opt.Pause, usualPause), cmp.Or(opt.Quarantine, usualQuarantine)
-	return &Loop{opt: opt, book: records{opt.Store}, limits: newLimits(&opt, time.Now().UTC())}, nil
+	return &Loop{opt: opt, book: records{opt.Store}, limits: newLimits(&opt, time.Now().UTC()),
+		actor: loop.Actor{Leads: opt.Leads, AtOnce: atOnce}, reports: loop.Reports[*Report]{Told: opt.Told}}, nil
 }
 
 // errMissing names a required option that is not set.
@@ -120,29 +116,25 @@ func (e errMissing) Error() string { return string(e) + " is required" }
 // before the first round, and then each PollSpacing. Errors are logged, and repaired by a later
 // round. It returns nil.
 func (l *Loop) Run(ctx context.Context) error {
-	poll, round := time.NewTicker(l.opt.PollSpacing), time.NewTicker(l.opt.DirectiveSpacing)
-	defer poll.Stop()
-	defer round.Stop()
-	l.poll(ctx)
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-poll.C:
-			l.poll(ctx)
-		case <-round.C:
-			if l.opt.Leads == nil || l.opt.Leads() {
+	var polls sync.WaitGroup
+	defer polls.Wait()
+	polls.Go(func() {
+		loop.Beat{Every: func() time.Duration { return l.opt.PollSpacing }}.Run(ctx, l.poll)
+	})
+	loop.Beat{First: l.opt.DirectiveSpacing, Every: func() time.Duration { return l.opt.DirectiveSpacing }}.Run(
+		ctx, func(ctx context.Context) {
+			if l.actor.Leads.Now() {
 				_, _ = l.Round(ctx) // it has logged what was wrong
 			}
-		}
-	}
+		},
+	)
+	return nil
 }
 
 // Last returns the report of the last round; nil: there was none.
 func (l *Loop) Last() *Report {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.last
+	last, _ := l.reports.Last()
+	return last
 }
 
 // poll reads images and flavors anew. After an error they are unknown, and the next round reads

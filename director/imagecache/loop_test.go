@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/imagecache"
 	"github.com/hostler-project/hostler/director/imagecache/strategy"
+	"github.com/hostler-project/hostler/director/loop"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -325,7 +326,7 @@ func TestGuardRate(t *testing.T) {
 	onStage(t, 20, func(s *stage) {
 		s.run(time.Hour)
 		s.m.set(func() { s.m.images[0].ID = "u2" })
-		s.opt.EjectRate = imagecache.Rate{N: 2, Period: 10 * time.Minute}
+		s.opt.EjectRate = loop.Rate{N: 2, Period: 10 * time.Minute}
 		s.run(15 * time.Minute)
 		if n := len(slices.DeleteFunc(s.m.told(), func(c string) bool { return !strings.HasPrefix(c, "eject") })); n != 4 {
 			t.Errorf("%d ejections in two periods of 2", n)

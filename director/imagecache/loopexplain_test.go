@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/imagecache"
 	"github.com/hostler-project/hostler/director/imagecache/strategy"
+	"github.com/hostler-project/hostler/director/loop"
 )
 
 // explained asks of one node.
@@ -47,7 +48,7 @@ func TestExplainConflicts(t *testing.T) {
 		}
 
 		s.opt.Strategy = &strategy.Proportional{Share: 1, Seed: func() uint64 { return 1 }}
-		s.opt.CacheRate = imagecache.Rate{N: 1, Period: time.Hour}
+		s.opt.CacheRate = loop.Rate{N: 1, Period: time.Hour}
 		if e := s.explained("n00"); e.Directive == nil || e.Directive.Do != imagecache.Cache {
 			t.Fatalf("of a free node: %+v", e)
 		}
@@ -63,7 +64,7 @@ func TestExplainConflicts(t *testing.T) {
 		if limited != 11 {
 			t.Errorf("%d of 12 are said to be limited, at a rate of one: asking is not to spend it", limited)
 		}
-		s.opt.CacheRate = imagecache.Rate{}
+		s.opt.CacheRate = loop.Rate{}
 		s.run(time.Hour)
 		s.m.set(func() { s.m.images = []metal.Image{{ID: "u2", Name: "ubuntu"}, {ID: "c2", Name: "cirros"}} })
 		s.m.change("n03", func(n *machine) { n.Provisioned, n.Used = true, true })

@@ -8,14 +8,15 @@ import (
 
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/imagecache"
+	"github.com/hostler-project/hostler/director/loop"
 )
 
 // TestLimitsKept has a process for each round, as cron has: what one has spent of a rate the next
 // one does not have, and a dry run spends nothing.
 func TestLimitsKept(t *testing.T) {
 	onStage(t, 40, func(s *stage) {
-		s.opt.CacheRate = imagecache.Rate{N: 2, Period: 10 * time.Minute}
-		s.opt.EjectRate = imagecache.Rate{N: 1, Period: 20 * time.Minute}
+		s.opt.CacheRate = loop.Rate{N: 2, Period: 10 * time.Minute}
+		s.opt.EjectRate = loop.Rate{N: 1, Period: 20 * time.Minute}
 		told := func(verb string) int {
 			return len(slices.DeleteFunc(s.m.told(), func(c string) bool { return !strings.HasPrefix(c, verb) }))
 		}
@@ -57,7 +58,7 @@ func TestLimitsKept(t *testing.T) {
 // TestLimitsClock has a period of the future, as the clock was put back: a new one begins now.
 func TestLimitsClock(t *testing.T) {
 	onStage(t, 8, func(s *stage) {
-		s.opt.CacheRate = imagecache.Rate{N: 1, Period: time.Hour}
+		s.opt.CacheRate = loop.Rate{N: 1, Period: time.Hour}
 		s.note("director.metal:limits", `{"cache":{"start":"2100-01-01T00:00:00Z","count":1}}`)
 		r, err := s.once()
 		if err != nil || len(s.m.told()) != 1 {

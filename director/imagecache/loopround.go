@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/imagecache/strategy"
+	"github.com/hostler-project/hostler/director/loop"
 )
 
 // The results of a NodeAction.
@@ -112,18 +113,13 @@ func (l *Loop) Round(ctx context.Context) (*Report, error) {
 	if err != nil && ctx.Err() == nil {
 		r.report.Suspended = err.Error()
 		log := l.opt.Log.Debug
-		if l.last == nil || l.last.Suspended != r.report.Suspended {
+		if last := l.Last(); last == nil || last.Suspended != r.report.Suspended {
 			log = l.opt.Log.Warn
 		}
 		log("nothing is done in this round", "err", err, "hint", compute.Hint(err))
 	}
 	l.alarms(ctx, r.report)
-	l.mu.Lock()
-	l.last = r.report
-	l.mu.Unlock()
-	if l.opt.Told != nil {
-		l.opt.Told(r.report)
-	}
+	l.reports.Tell(r.report, r.now)
 	return r.report, err
 }
 
@@ -206,8 +202,8 @@ func (r *round) implausible() string {
 	return plausibility(r.fleet, r.state.seen, c.Shrunk && c.Until.After(r.now))
 }
 
-func (r *round) patience() backoff {
-	return backoff{r.opt.Answer, r.opt.Deadline, r.opt.Pause, r.opt.Quarantine}
+func (r *round) patience() patience {
+	return patience{r.opt.Answer, r.opt.Deadline, r.opt.Pause, r.opt.Quarantine}
 }
 
 // recordOutcomes compares the fleet with the last one, finds the results of directives under
@@ -302,7 +298,7 @@ func (r *round) markUnlisted() {
 			of[n.Flavor] = true
 		}
 	}
-	if r.report.Unlisted > 0 && (r.last == nil || r.last.Unlisted != r.report.Unlisted) {
+	if last := r.Last(); r.report.Unlisted > 0 && (last == nil || last.Unlisted != r.report.Unlisted) {
 		r.opt.Log.Warn(
 			"nodes are of no flavor that is kept ready: no image is written to them", "nodes", r.report.Unlisted,
 			"flavors", slices.Sorted(maps.Keys(of)),
@@ -411,164 +407,66 @@ func (r *round) directives(plan metal.Plan) (all []NodeAction) {
 	return all
 }
 
-// limit marks the directives that may not go now. They share something with too many others, are
-// held back by a guard, or are beyond the rates. The kind that a rate limits goes first; if both or
-// neither are limited, ejections go first.
-func (r *round) limit(ctx context.Context, all []NodeAction) (out []NodeAction, err error) {
-	r.limitTogether(all)
-	err = r.limited(ctx, func(l *limits, leave *int) { out = r.rated(slices.Clone(all), l, leave) })
-	return out, err
-}
-
-// rated limits by guards and rates. leave is how many more ejections a person permits; rated
-// subtracts those it uses.
-func (r *round) rated(all []NodeAction, l *limits, leave *int) []NodeAction {
-	r.report.Held = ""
-	count := func(which func(*NodeAction) bool) (n int) {
-		for i := range all {
-			if all[i].Result == "" && which(&all[i]) {
-				n++
-			}
-		}
-		return n
-	}
-	even := func(d *NodeAction) bool { return d.even }
-	cache := func(d *NodeAction) bool { return d.Do == Cache }
-	eject := func(d *NodeAction) bool { return d.Do == Eject }
-	guarded := func(d *NodeAction) bool { return d.Do == Eject && !d.mend }
-	hold(all, even, l.Rebalance.Grant(count(even), r.now), limited, "the rate of ejections that even things out is reached")
-	ejects := count(guarded)
-	offered := ejects
-	if n := r.opt.EjectRate.N; n > 0 {
-		offered = min(offered, n)
-	}
-	why := tooMany(r.fleet, offered, r.opt.MaxEjectFraction)
-	if rest := ejects - *leave; why != "" && rest > 0 {
-		r.report.Held = why
-		if r.last == nil || r.last.Held != why {
-			r.opt.Log.Error(
-				"ejections are held back", "err", why, "hint",
-				fmt.Sprintf("where it is meant: hostler director confirm --eject %d", rest),
-			)
-		}
-		hold(all, guarded, *leave, Held, why)
-	}
-	hold(all, cache, l.Cache.Grant(count(cache), r.now), limited, "the rate of writing images is reached")
-	hold(all, eject, l.Eject.Grant(count(eject), r.now), limited, "the rate of ejecting is reached")
-	if why != "" {
-		*leave = max(0, *leave-count(guarded))
-	}
-	if r.opt.CacheRate.N > 0 && r.opt.EjectRate.N == 0 {
-		slices.SortStableFunc(all, func(a, b NodeAction) int { return cmp.Compare(a.Do, b.Do) })
-	}
-	return all
-}
-
-// hold marks directives of which reports true with a result and a reason, but not the first
-// granted.
-func hold(all []NodeAction, which func(*NodeAction) bool, granted int, result, why string) {
-	for i := range all {
-		d := &all[i]
-		if d.Result != "" || !which(d) {
-			continue
-		}
-		if granted > 0 {
-			granted--
-			continue
-		}
-		d.Result, d.Error = result, why
-	}
-}
-
-// limitTogether holds back directives if too many others share their node's BMC, rack or conductor.
-func (r *round) limitTogether(all []NodeAction) {
-	type group struct{ what, name string }
-	busy := map[group]int{}
-	limits := []struct {
-		what string
-		most int
-		of   func(*metal.Node) string
-	}{
-		{"BMC", r.opt.Together.BMC, func(n *metal.Node) string { return n.BMC }},
-		{"rack", r.opt.Together.Rack, func(n *metal.Node) string { return n.Rack }},
-		{"conductor", r.opt.Together.Conductor, func(n *metal.Node) string { return n.Conductor }},
-	}
-	for i := range r.fleet.Nodes {
-		n := &r.fleet.Nodes[i]
-		if f := r.state.flights[n.ID]; n.Writing || f != nil && f.UnderWay() {
-			for _, l := range limits {
-				busy[group{l.what, l.of(n)}]++
-			}
-		}
-	}
-	for i := range all {
-		d := &all[i]
-		if d.Result != "" {
-			continue
-		}
-		for _, l := range limits {
-			if name := l.of(d.node); l.most > 0 && name != "" && busy[group{l.what, name}] >= l.most {
-				d.Result, d.Error = limited, fmt.Sprintf("%d directives are under way on %s %s", busy[group{l.what, name}], l.what, name)
-			}
-		}
-		if d.Result != "" {
-			continue
-		}
-		for _, l := range limits {
-			busy[group{l.what, l.of(d.node)}]++
-		}
-	}
-}
-
 // issue issues the directives, a few concurrently, begun in their order. An error of one does not
 // stop the others.
 func (r *round) issue(ctx context.Context, all []NodeAction) {
-	var under sync.WaitGroup
-	defer func() { r.report.Directives = all }()
-	defer under.Wait()
-	slots := make(chan struct{}, atOnce)
+	var due []*NodeAction
+	var steps []loop.Step
 	for i := range all {
 		d := &all[i]
-		log := r.opt.Log.With("do", d.Do, "node", label(d.Node, d.Name), "image", cmp.Or(d.Title, d.Image), "reason", d.Reason)
-		switch {
-		case d.Result != "":
-			continue
-		case r.opt.DryRun:
-			d.Result = would
-			log.Info("would be done")
+		if d.Result != "" {
 			continue
 		}
-		select {
-		case slots <- struct{}{}:
-		case <-ctx.Done():
-		}
-		if ctx.Err() != nil || r.opt.Leads != nil && !r.opt.Leads() {
-			d.Result, d.Error = limited, "it ends, or another decides now"
-			continue
-		}
-		under.Go(func() {
-			defer func() { <-slots }()
-			if err := r.issueOne(ctx, d); err != nil {
-				d.Error = oneLine(err.Error())
-				log.Warn("a directive could not be begun, or nobody knows", "result", d.Result, "err", err)
-				return
-			}
-			log.Info("directive")
+		due = append(due, d)
+		steps = append(steps, loop.Step{
+			Log: r.opt.Log.With("do", d.Do, "node", label(d.Node, d.Name), "image", cmp.Or(d.Title, d.Image), "reason", d.Reason),
+			Dry: r.opt.DryRun,
+			Begin: func(ctx context.Context) (func(context.Context) error, error) {
+				f, err := r.begin(ctx, d)
+				if err != nil {
+					d.Error = oneLine(err.Error())
+					return nil, err
+				}
+				return func(ctx context.Context) error {
+					err := r.command(ctx, d, f)
+					if err != nil {
+						d.Error = oneLine(err.Error())
+						err = fmt.Errorf("%s: %w", d.Result, err)
+					}
+					return err
+				}, nil
+			},
 		})
 	}
+	var under sync.WaitGroup
+	for i, fate := range r.actor.Act(ctx, &under, steps) {
+		switch fate {
+		case loop.Shown:
+			due[i].Result = would
+		case loop.Dropped:
+			due[i].Result, due[i].Error = limited, "it ends, or another decides now"
+		}
+	}
+	under.Wait()
+	r.report.Directives = all
 }
 
-// issueOne records a directive, issues it, and records the answer.
-func (r *round) issueOne(ctx context.Context, d *NodeAction) error {
+// begin records a directive that is about to be issued.
+func (r *round) begin(ctx context.Context, d *NodeAction) (*NodeRecord, error) {
 	f := &NodeRecord{Node: d.Node, Name: d.Name, Flavor: d.Flavor, State: underWay, Do: d.Do, Image: d.Image, Title: d.Title,
 		Begun: time.Now().UTC(), Mend: d.Do == Eject && (d.mend || d.node.Failed != ""), Was: d.node.Failed,
 		BMC: d.node.BMC, Rack: d.node.Rack, Conductor: d.node.Conductor}
-	if err := r.book.begin(ctx, f, d.Reason); err != nil {
-		if d.Result = Failed; errors.Is(err, compute.ErrConflict) {
-			d.Result = Taken
-		}
-		return err
+	err := r.book.begin(ctx, f, d.Reason)
+	if errors.Is(err, compute.ErrConflict) {
+		d.Result = Taken
+	} else if err != nil {
+		d.Result = Failed
 	}
+	return f, err
+}
+
+// command issues a directive that was recorded, and records the answer.
+func (r *round) command(ctx context.Context, d *NodeAction, f *NodeRecord) error {
 	// nothing of the call may still run when it is given up
 	call, cancel := context.WithTimeout(ctx, r.opt.Answer/2)
 	defer cancel()

@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/imagecache"
 	"github.com/hostler-project/hostler/director/imagecache/strategy"
+	"github.com/hostler-project/hostler/director/loop"
 )
 
 // instant is a fleet in which what is begun is done at once, as in the vectors.
@@ -59,8 +60,8 @@ func TestLoopVectors(t *testing.T) {
 			onStage(t, 0, func(s *stage) {
 				m := &instant{fleet: c.Fleet}
 				s.opt.Scout, s.opt.Commander, s.opt.Strategy, s.opt.MaxEjectFraction = m, m, &c.Strategy, 1
-				rate := func(l [2]int) imagecache.Rate {
-					return imagecache.Rate{N: l[0], Period: time.Duration(l[1]) * time.Second}
+				rate := func(l [2]int) loop.Rate {
+					return loop.Rate{N: l[0], Period: time.Duration(l[1]) * time.Second}
 				}
 				s.opt.CacheRate, s.opt.EjectRate = rate(want.CacheLimit), rate(want.EjectLimit)
 				start := time.Now()

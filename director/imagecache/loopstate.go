@@ -2,7 +2,6 @@ package imagecache
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -85,49 +84,22 @@ func (b records) read(ctx context.Context) (s *state, err error) {
 		}
 		for name, text := range texts {
 			f := &NodeRecord{}
-			if err := decode(name, text, f); err != nil {
+			if err := store.DecodeNote(name, text, f); err != nil {
 				return err
 			}
 			s.flights[f.Node] = f
 		}
-		if _, err := get(n, confirmedNote, &s.confirmed); err != nil {
+		if _, err := store.ReadNote(n, confirmedNote, &s.confirmed); err != nil {
 			return err
 		}
 		last := &lastFleet{}
-		ok, err := get(n, seenNote, last)
+		ok, err := store.ReadNote(n, seenNote, last)
 		if ok {
 			s.seen = last
 		}
 		return err
 	})
 	return s, err
-}
-
-func decode(name, text string, to any) error {
-	if err := json.Unmarshal([]byte(text), to); err != nil {
-		return fmt.Errorf("read what is recorded as %s: %w", name, err)
-	}
-	return nil
-}
-
-// get reads a note; false: there is none.
-func get(tx store.Tx, name string, to any) (bool, error) {
-	text, err := tx.Note(name)
-	if errors.Is(err, compute.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	return true, decode(name, text, to)
-}
-
-func put(tx store.Tx, name string, v any) error {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return tx.SaveNote(name, string(text))
 }
 
 // errTaken says that a node is commanded by another process, or must be left alone.
@@ -141,7 +113,7 @@ var errTaken = &compute.Error{
 func (b records) begin(ctx context.Context, f *NodeRecord, reason string) error {
 	return b.update(ctx, func(tx store.Tx) error {
 		old := NodeRecord{}
-		ok, err := get(tx, nodeNote+f.Node, &old)
+		ok, err := store.ReadNote(tx, nodeNote+f.Node, &old)
 		if err != nil {
 			return err
 		}
@@ -150,7 +122,7 @@ func (b records) begin(ctx context.Context, f *NodeRecord, reason string) error 
 		}
 		f.Failures, f.Error = old.Failures, old.Error
 		_, err = tx.Append(&compute.Event{Time: f.Begun, Kind: "directive", Text: reason, Data: f.data()})
-		return errors.Join(err, put(tx, nodeNote+f.Node, f))
+		return errors.Join(err, store.WriteNote(tx, nodeNote+f.Node, f))
 	})
 }
 
@@ -185,7 +157,7 @@ func (b records) record(ctx context.Context, at time.Time, all []outcome) error 
 		for i := range all {
 			o := &all[i]
 			there := NodeRecord{}
-			ok, err := get(tx, nodeNote+o.old.Node, &there)
+			ok, err := store.ReadNote(tx, nodeNote+o.old.Node, &there)
 			if err != nil {
 				return err
 			}
@@ -217,7 +189,7 @@ func (b records) record(ctx context.Context, at time.Time, all []outcome) error 
 			if o.rest == nil {
 				err = tx.SaveNote(nodeNote+o.old.Node, "")
 			} else {
-				err = put(tx, nodeNote+o.old.Node, o.rest)
+				err = store.WriteNote(tx, nodeNote+o.old.Node, o.rest)
 			}
 			if err != nil {
 				return err
@@ -246,5 +218,5 @@ func (b records) forget(ctx context.Context, nodes []string) error {
 
 // save stores v as JSON under a name.
 func (b records) save(ctx context.Context, name string, v any) error {
-	return b.update(ctx, func(tx store.Tx) error { return put(tx, name, v) })
+	return b.update(ctx, func(tx store.Tx) error { return store.WriteNote(tx, name, v) })
 }

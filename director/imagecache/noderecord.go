@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/backoff"
 	"github.com/hostler-project/hostler/compute/metal"
 )
 
@@ -71,27 +72,22 @@ func label(id, name string) string {
 // longestPause is the longest pause after failures.
 const longestPause = time.Hour
 
-// backoff is how long a directive may take, and what follows when it fails.
-type backoff struct {
+// patience is how long a directive may take, and what follows when it fails.
+type patience struct {
 	answer time.Duration // for the service to begin it
 	whole  time.Duration // to have it done
-	// how long a node is left alone after a failure; each further one in a row doubles it, up to
-	// longestPause
+	// how long a node is left alone after the first failure in a row
 	pause      time.Duration
 	quarantine int // after so many in a row the node is quarantined; 0: never
 }
 
-// after returns the pause after so many failures in a row.
-func (p backoff) after(failures int) time.Duration {
-	pause := p.pause
-	for ; failures > 1 && pause < longestPause; failures-- {
-		pause *= 2
-	}
-	return min(pause, longestPause)
+// after returns the pause after so many failures in a row, and after none as after one.
+func (p patience) after(failures int) time.Duration {
+	return backoff.Exponential{First: p.pause, Most: longestPause}.After(max(1, failures))
 }
 
 // fail notes a failure.
-func (f *NodeRecord) fail(now time.Time, p backoff, why string) {
+func (f *NodeRecord) fail(now time.Time, p patience, why string) {
 	f.Failures++
 	f.State, f.Until, f.Error = failed, now.Add(p.after(f.Failures)), oneLine(why)
 	if p.quarantine > 0 && f.Failures >= p.quarantine {
@@ -129,7 +125,7 @@ const (
 
 // update finds the result of a record from the node as it was seen just now; nil: the node is gone.
 // It updates f. changed says whether f must be recorded.
-func (f *NodeRecord) update(n *metal.Node, now time.Time, p backoff) (what nodeOutcome, changed bool) {
+func (f *NodeRecord) update(n *metal.Node, now time.Time, p patience) (what nodeOutcome, changed bool) {
 	if now.Before(f.Begun) { // the clock was set back: the time that has passed is not known
 		f.Begun, changed = now, true
 		if !f.Answered.IsZero() {
@@ -182,7 +178,7 @@ func (f *NodeRecord) update(n *metal.Node, now time.Time, p backoff) (what nodeO
 // next returns what is to be remembered of a record; nil: nothing. Of an ended one that is the
 // failures before it. A success clears them, unless it only wiped the node to mend it. Losing the
 // node to another user does not.
-func (f *NodeRecord) next(what nodeOutcome, now time.Time, p backoff) *NodeRecord {
+func (f *NodeRecord) next(what nodeOutcome, now time.Time, p patience) *NodeRecord {
 	rest := *f
 	switch {
 	case what != done && what != lost && what != refused:
@@ -229,7 +225,7 @@ func (f *NodeRecord) hasBegun(n *metal.Node) bool {
 
 // stuck reports whether a node still shows an image being written although its time and the pause
 // after it are over. Without this the node would be left alone, and count as cached for ever.
-func (f *NodeRecord) stuck(n *metal.Node, now time.Time, p backoff) bool {
+func (f *NodeRecord) stuck(n *metal.Node, now time.Time, p patience) bool {
 	return f.State == failed && f.Do == Cache && f.Image != "" && !now.Before(f.Until) && now.Sub(f.Begun) >= p.whole &&
 		!n.Provisioned && n.Cached && n.Writing && n.Image == f.Image
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/imagecache"
 	"github.com/hostler-project/hostler/director/imagecache/strategy"
+	"github.com/hostler-project/hostler/director/loop"
 )
 
 // vectors are what was seen of Arsenal's own code: those of testdata, and those of the shared file
@@ -163,7 +164,7 @@ func TestLimiterVectors(t *testing.T) {
 			t.Fatal(err)
 		}
 		now := time.Unix(1e9, 0)
-		l := imagecache.NewLimiter(want.Limit, time.Duration(want.Period)*time.Second, now)
+		l := loop.NewLimiter(loop.Rate{N: want.Limit, Period: time.Duration(want.Period) * time.Second}, now)
 		for i, s := range want.Steps {
 			now = now.Add(time.Duration(s[0]) * time.Second)
 			if got := l.Grant(s[1], now); got != s[2] {
@@ -171,7 +172,7 @@ func TestLimiterVectors(t *testing.T) {
 			}
 		}
 	}
-	if got := imagecache.NewLimiter(0, 0, time.Now()).Grant(7, time.Now()); got != 7 {
+	if got := loop.NewLimiter(loop.Rate{}, time.Now()).Grant(7, time.Now()); got != 7 {
 		t.Errorf("without a limit: %d of 7", got)
 	}
 }
@@ -199,8 +200,8 @@ func TestRoundsVectors(t *testing.T) {
 		}
 		c := read(t, v, &want)
 		start := time.Unix(1e9, 0)
-		limiter := func(l [2]int) *imagecache.Limiter {
-			return imagecache.NewLimiter(l[0], time.Duration(l[1])*time.Second, start)
+		limiter := func(l [2]int) *loop.Limiter {
+			return loop.NewLimiter(loop.Rate{N: l[0], Period: time.Duration(l[1]) * time.Second}, start)
 		}
 		cache, eject := limiter(want.CacheLimit), limiter(want.EjectLimit)
 		nodes := map[string]*metal.Node{}

@@ -2,7 +2,6 @@ package clouds
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -20,17 +19,11 @@ import (
 // cloudsNote is the note with the records of all deployments, by name.
 const cloudsNote = "clouds"
 
-// readDeployments reads all records, and returns the notes to write them to.
-func readDeployments(tx store.Tx) (map[string]*deployment.Record, store.NoteTx, error) {
+// readDeployments reads all records.
+func readDeployments(tx store.Tx) (map[string]*deployment.Record, error) {
 	all := map[string]*deployment.Record{}
-	text, err := tx.Note(cloudsNote)
-	if errors.Is(err, compute.ErrNotFound) {
-		return all, tx, nil
-	}
-	if err == nil {
-		err = json.Unmarshal([]byte(text), &all)
-	}
-	return all, tx, err
+	_, err := store.ReadNote(tx, cloudsNote, &all)
+	return all, err
 }
 
 // readDeployment reads one record by the notes of a store; a missing one is compute.ErrNotFound.
@@ -40,7 +33,7 @@ func readDeployment(
 	all := map[string]*deployment.Record{}
 	text, err := note(ctx, cloudsNote)
 	if err == nil {
-		err = json.Unmarshal([]byte(text), &all)
+		err = store.DecodeNote(cloudsNote, text, &all)
 	}
 	if err == nil && all[name] == nil {
 		err = compute.ErrNotFound
@@ -52,7 +45,7 @@ func readDeployment(
 func (d Deployments) Deployment(ctx context.Context, name string) (*deployment.Record, error) {
 	var rec *deployment.Record
 	err := d.store.View(ctx, func(tx store.Tx) error {
-		all, _, err := readDeployments(tx)
+		all, err := readDeployments(tx)
 		if rec = all[name]; err == nil && rec == nil {
 			err = compute.ErrNotFound
 		}
@@ -64,7 +57,7 @@ func (d Deployments) Deployment(ctx context.Context, name string) (*deployment.R
 // All returns all records, by name.
 func (d Deployments) All(ctx context.Context) (out []*deployment.Record, err error) {
 	err = d.store.View(ctx, func(tx store.Tx) error {
-		all, _, err := readDeployments(tx)
+		all, err := readDeployments(tx)
 		out = nil
 		for _, name := range slices.Sorted(maps.Keys(all)) {
 			out = append(out, all[name])
@@ -87,18 +80,15 @@ func (d Deployments) DropDeployment(ctx context.Context, name string) error {
 // change changes the records in one transaction. Without records, the note is removed.
 func (d Deployments) change(ctx context.Context, f func(map[string]*deployment.Record)) error {
 	return d.store.Update(ctx, func(tx store.Tx) error {
-		all, notes, err := readDeployments(tx)
+		all, err := readDeployments(tx)
 		if err != nil {
 			return err
 		}
 		f(all)
-		text := []byte(nil)
-		if len(all) > 0 {
-			if text, err = json.Marshal(all); err != nil {
-				return err
-			}
+		if len(all) == 0 {
+			return tx.SaveNote(cloudsNote, "")
 		}
-		return notes.SaveNote(cloudsNote, string(text))
+		return store.WriteNote(tx, cloudsNote, all)
 	})
 }
 

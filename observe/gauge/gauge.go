@@ -1,7 +1,8 @@
-// Package gauge measures what a strategy that follows demand has to know of a source: how many
+// Package gauge measures what a strategy that follows demand has to know: of a source, how many
 // leases were given within a window of time, how they spread, how long they last, and how long it
-// takes to make an instance. It has no clock: every call says when. It remembers counts and not
-// events, so that its size does not depend on the load.
+// takes to make an instance (Gauge); of images, how often each is asked for by the hour (Forecast).
+// It has no clock: every call says when. It remembers counts and not events, so that its size does
+// not depend on the load.
 package gauge
 
 import (

@@ -2,36 +2,23 @@ package allocate
 
 import (
 	"cmp"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/backoff"
 	"github.com/hostler-project/hostler/pool/demand"
 	"github.com/hostler-project/hostler/store"
 )
 
-const (
-	pauseFirst = 10 * time.Second
-	// The time between two tries for room at a place that was full doubles each time. A try may
-	// make a computer in vain. A waiting request may learn this much later that there is room,
-	// unless this engine freed it: that ends the pause.
-	pauseFull     = 5 * time.Second
-	pauseFullMost = time.Minute
+var (
+	// The time between two tries for room at a place that was full. A try may make a computer in
+	// vain. A waiting request may learn this much later that there is room, unless this engine
+	// freed it: that ends the pause.
+	pauseFull = backoff.Exponential{First: 5 * time.Second, Most: time.Minute}
+	// The pause of a source where making failed, after BreakAt failures in a row.
+	pauseBroken = backoff.Exponential{First: 10 * time.Second, Most: PauseMost}
 )
-
-// pauseAfter returns how long nothing is made after so many failures in a row.
-func pauseAfter(failures int) time.Duration {
-	switch n := failures - BreakAt; {
-	case n < 0:
-		return 0
-	case n >= 6:
-		return PauseMost
-	default:
-		return min(PauseMost, pauseFirst<<n)
-	}
-}
 
 // NoRoom counts an answer that there is no room. Of several answers to requests made at once one is
 // enough: then it reports false.
@@ -40,14 +27,14 @@ func NoRoom(b *compute.Backoff, now time.Time, cause error) bool {
 		return false
 	}
 	b.LastError, b.Failures, b.Full = compute.Said(cause), 0, b.Full+1
-	b.Paused = now.Add(min(pauseFullMost, pauseFull<<min(b.Full-1, 10)))
+	b.Paused = now.Add(pauseFull.After(b.Full))
 	return true
 }
 
 // FailedOnce counts a failure to create, and returns for how long nothing is made.
 func FailedOnce(b *compute.Backoff, now time.Time, cause error) (pause time.Duration) {
 	b.LastError, b.Failures, b.Full = compute.Said(cause), b.Failures+1, 0
-	if pause = pauseAfter(b.Failures); pause > 0 {
+	if pause = pauseBroken.After(b.Failures - BreakAt + 1); pause > 0 {
 		b.Paused = now.Add(pause)
 	}
 	return pause
@@ -75,13 +62,7 @@ func BackoffsNote(key int64) string { return fmt.Sprintf("hitches/%d", key) }
 
 // ReadBackoffs returns the backoffs of a source's record.
 func ReadBackoffs(tx Reader, key int64) (all []Backoff, err error) {
-	text, err := tx.Note(BackoffsNote(key))
-	if errors.Is(err, compute.ErrNotFound) {
-		return nil, nil
-	}
-	if err == nil {
-		err = json.Unmarshal([]byte(text), &all)
-	}
+	_, err = store.ReadNote(tx, BackoffsNote(key), &all)
 	return all, err
 }
 

@@ -1,7 +1,6 @@
 package sources
 
 import (
-	"encoding/json"
 	"slices"
 	"time"
 
@@ -24,9 +23,5 @@ func SaveBackoffs(tx store.Tx, key int64, all []allocate.Backoff, now time.Time)
 	if len(all) == 0 {
 		return tx.SaveNote(allocate.BackoffsNote(key), "")
 	}
-	text, err := json.Marshal(all)
-	if err != nil {
-		return err
-	}
-	return tx.SaveNote(allocate.BackoffsNote(key), string(text))
+	return store.WriteNote(tx, allocate.BackoffsNote(key), all)
 }

@@ -2,7 +2,6 @@ package sources
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -50,23 +49,13 @@ const (
 // ReadPromotions reads all of them, by source.
 func ReadPromotions(tx store.Tx) (map[string]Promotion, error) {
 	all := map[string]Promotion{}
-	text, err := tx.Note(promotions)
-	if errors.Is(err, compute.ErrNotFound) {
-		return all, nil
-	}
-	if err == nil {
-		err = json.Unmarshal([]byte(text), &all)
-	}
+	_, err := store.ReadNote(tx, promotions, &all)
 	return all, err
 }
 
 func SavePromotion(tx store.Tx, all map[string]Promotion, pr Promotion) error {
 	all[pr.Source] = pr
-	text, err := json.Marshal(all)
-	if err != nil {
-		return err
-	}
-	return tx.SaveNote(promotions, string(text))
+	return store.WriteNote(tx, promotions, all)
 }
 
 // counts reports whether a promotion is about a source as it is configured now.

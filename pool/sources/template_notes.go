@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"errors"
 	"strconv"
 	"time"
 
@@ -34,22 +32,12 @@ func makeNoteName(key int64) string { return MakeNotes + strconv.FormatInt(key, 
 
 // ReadMakeNote returns the note of a source's record; the zero value: nothing is known.
 func ReadMakeNote(tx store.Tx, key int64) (m state.MakeNote, err error) {
-	text, err := tx.Note(makeNoteName(key))
-	if errors.Is(err, compute.ErrNotFound) {
-		return m, nil
-	}
-	if err == nil {
-		err = json.Unmarshal([]byte(text), &m)
-	}
+	_, err = store.ReadNote(tx, makeNoteName(key), &m)
 	return m, err
 }
 
 func saveMakeNote(tx store.Tx, key int64, m state.MakeNote) error {
-	text, err := json.Marshal(m)
-	if err != nil {
-		return err
-	}
-	return tx.SaveNote(makeNoteName(key), string(text))
+	return store.WriteNote(tx, makeNoteName(key), m)
 }
 
 // NoticeTemplate is template. If that differs from what this engine knew it notes the change.

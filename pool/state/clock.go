@@ -31,41 +31,19 @@ const (
 	clockNote  = "clock"
 )
 
-// reading is both clocks read together.
-type reading struct {
-	up   Uptime
-	wall time.Time
+// reading reads both clocks. It is not known without an uptime.
+func (p *Clock) reading() (r proc.Reading, known bool) {
+	r = proc.Read(p.core.Opt.Uptime)
+	return r, r.Run != ""
 }
 
-// reading returns the uptime and the wall clock of one moment, so the two can be compared. It is
-// not known without an uptime, or if the machine is too slow.
-func (p *Clock) reading() (r reading, known bool) {
-	if p.core.Opt.Uptime == nil {
-		return r, false
-	}
-	for range 10 { // this process may stand still between the two
-		before, err := p.core.Opt.Uptime()
-		// without the monotonic clock, which differences would be taken by
-		wall := time.Now().Round(0)
-		after, e := p.core.Opt.Uptime()
-		if err != nil || e != nil || after.Run == "" {
-			return r, false
-		}
-		if after.For-before.For < clockBound/10 {
-			return reading{after, wall}, true
-		}
-	}
-	return r, false
-}
+// noteOf returns a reading as the note has it, and readingOf what the note says.
+func noteOf(r proc.Reading) string { return fmt.Sprintf("%s %d %d", r.Run, r.Up, r.Wall.UnixNano()) }
 
-func (r reading) String() string {
-	return fmt.Sprintf("%s %d %d", r.up.Run, r.up.For, r.wall.UnixNano())
-}
-
-func readingOf(text string) (r reading, err error) {
+func readingOf(text string) (r proc.Reading, err error) {
 	var wall int64
-	_, err = fmt.Sscanf(text, "%s %d %d", &r.up.Run, &r.up.For, &wall)
-	r.wall = time.Unix(0, wall)
+	_, err = fmt.Sscanf(text, "%s %d %d", &r.Run, &r.Up, &wall)
+	r.Wall = time.Unix(0, wall)
 	return r, err
 }
 
@@ -76,11 +54,11 @@ func (p *Clock) drift(tx store.Tx) (by time.Duration, stale bool, err error) {
 	if !known {
 		return 0, false, nil
 	}
-	var was reading
+	var was proc.Reading
 	if p.core.Opt.Host != "" {
 		p.core.Inflight.Mu.Lock()
 		defer p.core.Inflight.Mu.Unlock()
-		if p.core.Inflight.clock.up.Run == "" {
+		if p.core.Inflight.clock.Run == "" {
 			p.core.Inflight.clock = now
 		}
 		was = p.core.Inflight.clock
@@ -91,16 +69,15 @@ func (p *Clock) drift(tx store.Tx) (by time.Duration, stale bool, err error) {
 		} else if err != nil {
 			return 0, false, err
 		}
-		if was, err = readingOf(text); err != nil || was.up.Run != now.up.Run {
+		if was, err = readingOf(text); err != nil || was.Run != now.Run {
 			// the machine was restarted, and what its clock did meanwhile is not known
 			return 0, true, nil
 		}
 	}
-	by = now.wall.Sub(was.wall) - (now.up.For - was.up.For)
-	if by.Abs() > clockBound {
+	if by = now.SetBy(was); by.Abs() > clockBound {
 		return by, true, nil
 	}
-	if stale = now.up.For-was.up.For >= clockEvery; stale && p.core.Opt.Host != "" {
+	if stale = now.Up-was.Up >= clockEvery; stale && p.core.Opt.Host != "" {
 		p.core.Inflight.clock = now
 	}
 	return 0, stale, nil
@@ -174,7 +151,7 @@ func (p *Clock) keepTime(ctx context.Context) error {
 			}
 		}
 		now, _ := p.reading()
-		return tx.SaveNote(clockNote, now.String())
+		return tx.SaveNote(clockNote, noteOf(now))
 	})
 	if err == nil && by != 0 {
 		p.core.Log.Warn("the clock of this machine was set, and leases go on as before", "by", by.Round(time.Second))

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/hostler-project/hostler/linux/proc"
 )
 
 // Inflight is what a process is at work on now: instances that are being made, cleaned or
@@ -14,9 +16,9 @@ import (
 type Inflight struct {
 	Mu        sync.Mutex
 	at        map[string]int
-	clock     reading   // of a store that several machines share
-	said      string    // of it
-	Inventory time.Time // when the providers' lists were last compared with the records
+	clock     proc.Reading // of a store that several machines share
+	said      string       // of it
+	Inventory time.Time    // when the providers' lists were last compared with the records
 
 	Workers SourceWorkers
 }

@@ -10,13 +10,6 @@ import (
 	"github.com/hostler-project/hostler/store"
 )
 
-// Uptime is how long a machine has run since its start, and which start that was. Readings of two
-// starts cannot be compared.
-type Uptime struct {
-	Run string // without spaces
-	For time.Duration
-}
-
 // Store is what the engine needs of a store. Update and View run fn in a transaction, Update
 // durably and alone. fn may be run more than once, so it must set its results anew each time.
 type Store interface {
@@ -87,9 +80,10 @@ type Options struct {
 	// Observe is called with what the engine has done, for metrics. It must not block. It may be
 	// nil.
 	Observe func(Sample)
-	// Uptime returns how long this machine has run, by a clock that nobody sets and that counts
-	// time asleep. nil: that the machine's clock was set is not noticed.
-	Uptime func() (Uptime, error)
+	// Uptime returns how long this machine has run, and in which run, as proc.Uptime does: by a
+	// clock that nobody sets and that counts time asleep. nil: that the machine's clock was set is
+	// not noticed.
+	Uptime func() (run string, up time.Duration, err error)
 	// Host names the machine whose processes this one sees, where the store is shared with others;
 	// "": all processes on the store see each other.
 	Host string

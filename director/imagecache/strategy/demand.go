@@ -2,20 +2,19 @@ package strategy
 
 import (
 	"cmp"
-	"math"
 	"time"
+
+	"github.com/hostler-project/hostler/director/stock"
 )
 
-const (
-	usualHitRate = 0.95
-	UsualLead    = 10 * time.Minute
-)
+// UsualLead is the time to write an image that is assumed where none is configured.
+const UsualLead = 10 * time.Minute
 
 // demanded picks by demand. An image is to be ready on enough nodes that a request finds it with
 // the probability HitRate, if requests while one is written have Poisson's distribution. The next
 // image is the one most likely to be asked for in that time. Images without demand are not picked.
 func (r *round) demanded(fl *flavor, picks []int32, most int) []int32 {
-	hit := cmp.Or(r.HitRate, usualHitRate)
+	hit := cmp.Or(r.HitRate, stock.UsualHitRate)
 	lead := cmp.Or(r.Lead, UsualLead).Hours()
 	// the probabilities that a first, second... node of an image is asked for
 	chances := make([][]float64, len(fl.Images))
@@ -23,7 +22,7 @@ func (r *round) demanded(fl *flavor, picks []int32, most int) []int32 {
 	for i := range fl.Images {
 		t := &fl.Images[i]
 		if name := r.fleet.Images[i].Name; newest[name] == i {
-			chances[i] = likely(r.fleet.Demand[fl.Flavor][name]*lead, hit)
+			chances[i] = stock.Chances(hit, r.fleet.Demand[fl.Flavor][name]*lead)
 		}
 		n := len(chances[i])
 		if t.Most >= 0 {
@@ -62,31 +61,4 @@ func (r *round) newest() map[string]int {
 		}
 	}
 	return newest
-}
-
-// likely returns the probabilities that more than 0, 1, 2... requests come, of a Poisson process
-// with that mean, as far as a hit rate needs them.
-func likely(mean, hit float64) (more []float64) {
-	if !(mean > 0) {
-		return nil
-	}
-	mean = min(mean, 1e6)
-	if mean > 300 { // the normal distribution is near enough
-		for n := 0; ; n++ {
-			p := math.Erfc((float64(n)+0.5-mean)/math.Sqrt(2*mean)) / 2
-			more = append(more, p)
-			if 1-p >= hit {
-				return more
-			}
-		}
-	}
-	p := math.Exp(-mean) // the probability of exactly n
-	for n, sum := 0, p; ; n++ {
-		more = append(more, max(0, 1-sum))
-		if sum >= hit || p == 0 && float64(n) > mean {
-			return more
-		}
-		p *= mean / float64(n+1)
-		sum += p
-	}
 }

@@ -1,14 +1,9 @@
 package strategy
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os/exec"
-	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -31,16 +26,7 @@ var _ metal.Strategy = (*External)(nil)
 
 // FindExternal looks for the executable hostler-strategy-NAME on PATH.
 func FindExternal(name string) (string, error) {
-	program := "hostler-strategy-" + name
-	if name == "" || strings.ContainsAny(name, `/\`) {
-		return "", &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%q: not a name of a strategy", name)}
-	}
-	path, err := exec.LookPath(program)
-	if err != nil {
-		return "", &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("strategy %s: %w", name, err),
-			Hint: "proportional is built in; any other is an executable " + program + " on PATH"}
-	}
-	return path, nil
+	return Find("strategy", name, "proportional is built in; any other")
 }
 
 // Plan runs the program and returns its plan.
@@ -75,19 +61,8 @@ func (o *External) Plan(ctx context.Context, f *metal.Fleet) (metal.Plan, error)
 
 // parseAnswer reads an Answer of the JSON form.
 func parseAnswer(data []byte) (a Answer, err error) {
-	if len(bytes.TrimSpace(data)) == 0 {
-		return a, errors.New("it is empty")
+	if err = Parse(data, &a, true); err == nil && (a.Eject == nil || a.Cache == nil) {
+		err = errors.New("it lacks eject or cache")
 	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&a); err != nil {
-		return a, err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return a, errors.New("something comes after the object")
-	}
-	if a.Eject == nil || a.Cache == nil {
-		return a, errors.New("it lacks eject or cache")
-	}
-	return a, nil
+	return a, err
 }

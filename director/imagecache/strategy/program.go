@@ -1,8 +1,14 @@
 package strategy
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"os/exec"
+	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
@@ -54,4 +60,38 @@ func (p *Program) Ask(ctx context.Context, in []byte) (answer []byte, said strin
 		return fail(compute.ErrFailed, "", "%w", got.Err)
 	}
 	return got.Answer, said, nil
+}
+
+// Find looks for the executable hostler-ROLE-NAME on PATH. The role is strategy or scout.
+func Find(role, name, hint string) (string, error) {
+	executable := "hostler-" + role + "-" + name
+	if name == "" || strings.ContainsAny(name, `/\`) {
+		return "", &compute.Error{Kind: compute.ErrInvalid, Err: fmt.Errorf("%q: not a name of a %s", name, role)}
+	}
+	path, err := exec.LookPath(executable)
+	if err != nil {
+		return "", &compute.Error{
+			Kind: compute.ErrInvalid, Err: fmt.Errorf("%s %s: %w", role, name, err),
+			Hint: hint + " is an executable " + executable + " on PATH",
+		}
+	}
+	return path, nil
+}
+
+// Parse reads an answer: exactly one JSON object. With strict, a key that is not known is an error.
+func Parse(answer []byte, to any, strict bool) error {
+	if len(bytes.TrimSpace(answer)) == 0 {
+		return errors.New("it is empty")
+	}
+	d := json.NewDecoder(bytes.NewReader(answer))
+	if strict {
+		d.DisallowUnknownFields()
+	}
+	if err := d.Decode(to); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something comes after the object")
+	}
+	return nil
 }

@@ -1,14 +1,14 @@
-package imagecache
+package gauge
 
 import (
 	"math"
 	"time"
 )
 
-// forecast is what is known of how often images are asked for, by flavor and the image's name. It
+// Forecast is what is known of how often images are asked for, by flavor and the image's name. It
 // has a mean that forgets old requests, and a mean for each hour of the day. It is plain data that
 // may be kept as JSON. The zero value knows nothing. It is not safe for concurrent use.
-type forecast struct {
+type Forecast struct {
 	Hour  int64                           `json:"hour"` // the one that is counted now, since 1970
 	Asked map[string]map[string]*requests `json:"asked"`
 }
@@ -35,7 +35,7 @@ func hourOf(t time.Time) int64 { return int64(math.Floor(float64(t.Unix()) / 360
 
 // Add counts a request at a time. If its hour is over already, as the clock went back, it counts in
 // the present hour.
-func (f *forecast) Add(at time.Time, flavor, image string) {
+func (f *Forecast) Add(at time.Time, flavor, image string) {
 	f.roll(hourOf(at))
 	if f.Asked == nil {
 		f.Asked = map[string]map[string]*requests{}
@@ -53,7 +53,7 @@ func (f *forecast) Add(at time.Time, flavor, image string) {
 }
 
 // roll ends the hours before now.
-func (f *forecast) roll(now int64) {
+func (f *Forecast) roll(now int64) {
 	// the first hour, or no request for so long that the old counts say nothing
 	if f.Hour == 0 || now-f.Hour > forgotten {
 		f.Hour = now
@@ -98,7 +98,7 @@ func hourOfDay(hour int64) int { return int((hour%24 + 24) % 24) }
 // is the largest of the recent mean, the count of this hour so far, and the counts of these hours
 // on earlier days. So the images of each morning are ready in the morning, and a sudden demand is
 // met soon. Images that are hardly ever asked for are left out.
-func (f *forecast) Demand(now time.Time, lead time.Duration) map[string]map[string]float64 {
+func (f *Forecast) Demand(now time.Time, lead time.Duration) map[string]map[string]float64 {
 	f.roll(hourOf(now))
 	out := map[string]map[string]float64{}
 	for flavor, images := range f.Asked {
