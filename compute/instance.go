@@ -1,9 +1,6 @@
 package compute
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // ID is an instance's name, unique in an installation and never used for another: SOURCE-ID, as
 // "debian-3" or "web-HOST". It is looked up, never split.
@@ -23,21 +20,6 @@ const (
 	Discarding State = "discarding" // being destroyed, until the provider says not found
 	Held       State = "held"       // kept aside for a person to look at; counted nowhere
 )
-
-// steps lists the states that each state may change to. No other change is ever recorded.
-var steps = map[State][]State{
-	Creating:   {SettingUp, Ready, Leased, Failed, Discarding},
-	SettingUp:  {Ready, Leased, Failed, Discarding},
-	Ready:      {Leased, Cleaning, Failed, Discarding, Held},
-	Leased:     {Ready, Cleaning, Failed, Discarding, Held},
-	Cleaning:   {Ready, Failed, Discarding},
-	Failed:     {Discarding, Held},
-	Discarding: {Failed},
-	Held:       {Discarding, Cleaning},
-}
-
-// Allowed reports whether an instance may change from one state to another.
-func Allowed(from, to State) bool { return slices.Contains(steps[from], to) }
 
 // Instance is one computer got from a source. A provider fills ID, ProviderID, Address and Facts;
 // the engine sets the rest.
