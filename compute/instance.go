@@ -51,6 +51,15 @@ type Instance struct {
 	Cold   bool   // ready but stopped: it is started before it is handed out
 }
 
+// Why is the reason for its state for people. Of one that could not be discarded yet it says what
+// failed last.
+func (i *Instance) Why() string {
+	if i.Failure == "" {
+		return i.Reason
+	}
+	return i.Reason + "; discard: " + i.Failure
+}
+
 // Work is what is being done with an instance. The zero value is nothing.
 type Work struct {
 	Worker   int64   // the worker that is at work on it; 0: none
@@ -58,6 +67,7 @@ type Work struct {
 	Fill     bool    // with Wanted: no request wants it, and it is made for the cache
 	Booked   Booking // what that lease will count, and for whom
 	Attempts int     // failed tries to discard it
+	Failure  string  // the error of the last of them, for people; "": there is none
 	// how many hooks of the present step are done, so that a repeated step goes on after them
 	Resume int
 }

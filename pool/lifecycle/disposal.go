@@ -169,8 +169,8 @@ func (p *Disposal) Claim(tx store.Tx, id compute.ID) (*compute.Instance, *store.
 	return i, rec, tx.SaveInstance(i)
 }
 
-// unwanted returns why a ready instance is to go now, or "": it is too old or surplus, or its source
-// is defined otherwise. It may have been taken and given back since it was found to be due.
+// unwanted returns why a ready instance is to go now, or "": it is too old or surplus, or its
+// source is defined otherwise. It may have been taken and given back since it was found to be due.
 func (p *Disposal) unwanted(tx store.Tx, rec *store.SourceRecord, i *compute.Instance) (string, error) {
 	s := p.core.Configured(rec)
 	switch {
@@ -362,15 +362,13 @@ func (p *Disposal) discard(ctx context.Context, i *compute.Instance, rec *store.
 			j.Worker, j.Attempts, j.Retry = 0, j.Attempts+1, time.Now().Add(min(wait, lingerLook))
 			return tx.SaveInstance(&j)
 		} else if err == nil {
-			why, _, _ := strings.Cut(j.Reason, triedInVain) // the last failure is over
-			return p.records.Remove(tx, &j, steps.Gone, why)
+			return p.records.Remove(tx, &j, steps.Gone, j.Reason)
 		}
 		j.Attempts++
 		j.Retry = time.Now().Add(min(state.RetryMost, retryFirst<<min(j.Attempts-1, 20)))
 		j.Worker = 0
 		if !sources.Lost(&j) {
-			why, _, _ := strings.Cut(j.Reason, triedInVain)
-			j.Reason = why + triedInVain + compute.Said(err)
+			j.Failure = compute.Said(err)
 		}
 		if e := tx.SaveInstance(&j); e != nil {
 			return e
@@ -382,10 +380,6 @@ func (p *Disposal) discard(ctx context.Context, i *compute.Instance, rec *store.
 	p.core.Step("discard:recorded")
 	return err
 }
-
-// triedInVain stands between the reason to discard an instance and the error of the last failed
-// try.
-const triedInVain = "; discard: "
 
 // lingerLook is the time between two looks whether an instance exists by now.
 const lingerLook = 5 * time.Second

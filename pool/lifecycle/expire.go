@@ -127,7 +127,9 @@ func (p *Background) due(ctx context.Context, key int64) (out []*compute.Instanc
 		if err != nil {
 			return err
 		}
-		failed = slices.DeleteFunc(failed, func(i *compute.Instance) bool { return steps.Of(i.State).Undo.When == steps.InTime && i.Retry.IsZero() })
+		failed = slices.DeleteFunc(failed, func(i *compute.Instance) bool {
+			return steps.Of(i.State).Undo.When == steps.InTime && i.Retry.IsZero()
+		})
 		for _, i := range append(is, failed...) {
 			switch {
 			case p.core.AtWork(i.Worker, string(i.ID)):

@@ -75,8 +75,8 @@ func Of(s compute.State) State {
 // States returns all states, in the order of a life.
 func States() []State { return slices.Clone(states) }
 
-// Idle lists the states in which nothing is done with an instance, and from which it is taken up all
-// the same.
+// Idle lists the states in which nothing is done with an instance, and from which it is taken up
+// all the same.
 func Idle() (out []compute.State) {
 	for _, s := range states {
 		if w := s.Undo.When; (w == AtOnce || w == InTime) && s.Work == "" && !s.Making {

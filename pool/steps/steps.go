@@ -89,7 +89,7 @@ var rows = []Row{
 		"that it is cold, the worker", "the provider stops it"},
 	{compute.Ready, Start, compute.Cleaning, "a director has it started",
 		"the worker", "the provider starts it, and it is connected to until it answers"},
-	{compute.Ready, Discard, compute.Discarding, "it is too old, surplus, ended, in the way, replaced by a roll-out, or of a source that changed",
+	{compute.Ready, Discard, compute.Discarding, "it is too old, surplus, ended, in the way, replaced by a roll-out, or its source changed",
 		"why", "the provider destroys it"},
 	{compute.Ready, Hold, compute.Held, "a person holds it", "why", ""},
 

@@ -107,12 +107,14 @@ the state of an instance by a step of this table and by nothing else: another st
 		fmt.Fprintf(&b, "    %s --> %s: %s\n", name(r.From), name(r.To), r.Step)
 	}
 	b.WriteString("```\n\n## States\n\n" +
-		"The last column says what becomes of an instance that no process works on: its process died, its work failed, or its time has come.\n" +
+		"The last column says what becomes of an instance that no process works on: its process died, its work failed,\n" +
+		"or its time has come. " +
 		"The next command or the controller does that.\n\n| state | it is | if no process works on it |\n|---|---|---|\n")
 	for _, s := range steps.States() {
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", s.State, s.Means, s.Undo.About)
 	}
-	b.WriteString("\n## Steps\n\nWhat a step records is one transaction with the new state. What is done then comes after that transaction, so a crash finds it recorded.\n\n" +
+	b.WriteString("\n## Steps\n\nWhat a step records is one transaction with the new state. " +
+		"What is done then comes after that transaction,\nso a crash finds it recorded.\n\n" +
 		"| from | step | to | when | it records | then |\n|---|---|---|---|---|---|\n")
 	state := func(s compute.State) string {
 		if s == steps.None {
