@@ -42,7 +42,7 @@ func NewInstance(i compute.Instance, lease *compute.Lease) Instance {
 	v := Instance{
 		Name: string(i.ID), Source: i.Source, State: string(i.State), Since: i.Since, Created: i.Created,
 		Address: i.Address, ProviderID: i.ProviderID,
-		Facts: i.Facts, Uses: i.Uses, Generation: i.Generation, Behind: string(i.Child), Reason: i.Reason, Phases: NewPhases(i.Phases),
+		Facts: i.Facts, Uses: i.Uses, Generation: i.Generation, Behind: string(i.Child), Reason: i.Why(), Phases: NewPhases(i.Phases),
 		Attempts: i.Attempts, Retry: when(i.Retry), Cold: i.Cold,
 	}
 	if lease != nil {

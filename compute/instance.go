@@ -1,9 +1,6 @@
 package compute
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // ID is an instance's name, unique in an installation and never used for another: SOURCE-ID, as
 // "debian-3" or "web-HOST". It is looked up, never split.
@@ -23,21 +20,6 @@ const (
 	Discarding State = "discarding" // being destroyed, until the provider says not found
 	Held       State = "held"       // kept aside for a person to look at; counted nowhere
 )
-
-// steps lists the states that each state may change to. No other change is ever recorded.
-var steps = map[State][]State{
-	Creating:   {SettingUp, Ready, Leased, Failed, Discarding},
-	SettingUp:  {Ready, Leased, Failed, Discarding},
-	Ready:      {Leased, Cleaning, Failed, Discarding, Held},
-	Leased:     {Ready, Cleaning, Failed, Discarding, Held},
-	Cleaning:   {Ready, Failed, Discarding},
-	Failed:     {Discarding, Held},
-	Discarding: {Failed},
-	Held:       {Discarding, Cleaning},
-}
-
-// Allowed reports whether an instance may change from one state to another.
-func Allowed(from, to State) bool { return slices.Contains(steps[from], to) }
 
 // Instance is one computer got from a source. A provider fills ID, ProviderID, Address and Facts;
 // the engine sets the rest.
@@ -69,6 +51,15 @@ type Instance struct {
 	Cold   bool   // ready but stopped: it is started before it is handed out
 }
 
+// Why is the reason for its state for people. Of one that could not be discarded yet it says what
+// failed last.
+func (i *Instance) Why() string {
+	if i.Failure == "" {
+		return i.Reason
+	}
+	return i.Reason + "; discard: " + i.Failure
+}
+
 // Work is what is being done with an instance. The zero value is nothing.
 type Work struct {
 	Worker   int64   // the worker that is at work on it; 0: none
@@ -76,6 +67,7 @@ type Work struct {
 	Fill     bool    // with Wanted: no request wants it, and it is made for the cache
 	Booked   Booking // what that lease will count, and for whom
 	Attempts int     // failed tries to discard it
+	Failure  string  // the error of the last of them, for people; "": there is none
 	// how many hooks of the present step are done, so that a repeated step goes on after them
 	Resume int
 }

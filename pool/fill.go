@@ -9,6 +9,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/leasing"
+	"github.com/hostler-project/hostler/pool/steps"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -97,7 +98,7 @@ func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names .
 				}
 				continue
 			}
-			if !compute.Allowed(i.State, compute.Held) {
+			if !steps.May(i.State, steps.Hold) {
 				return &compute.Error{
 					ID: i.ID, Kind: compute.ErrConflict, Err: fmt.Errorf("it is %s", i.State),
 					Hint: "only what is in use, ready or failed can be held",
@@ -110,7 +111,7 @@ func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names .
 				e.Project = l.Project
 				i.Booked = compute.Booking{Project: l.Project, Owner: l.Owner, Holds: l.Holds}
 			}
-			if _, err := p.core.Set(tx, i, compute.Held, e); err != nil {
+			if _, err := p.core.Set(tx, i, steps.Hold, e); err != nil {
 				return err
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/steps"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -114,7 +115,7 @@ func (l *ledger) commit(p *process, did []any) {
 				made = append(made, &i)
 			case was.Row != i.Row:
 				fail("%s has another record", i.ID)
-			case was.State != i.State && !compute.Allowed(was.State, i.State):
+			case was.State != i.State && !steps.Leads(was.State, i.State):
 				fail("%s went from %s to %s", i.ID, was.State, i.State)
 			}
 			if i.Generation < l.gens[i.Row] {

@@ -69,7 +69,7 @@ func (s *simStore) Update(ctx context.Context, fn func(store.Tx) error) error {
 	}
 	var r *record
 	err := s.Store.Update(ctx, func(tx store.Tx) error {
-		r = &record{Tx: tx, bend: s.bend}
+		r, s.proc.took = &record{Tx: tx, bend: s.bend}, nil
 		return fn(r)
 	})
 	if err != nil {
@@ -79,6 +79,9 @@ func (s *simStore) Update(ctx context.Context, fn func(store.Tx) error) error {
 	if s.w.news(r.did) {
 		s.w.commits.Add(1)
 		s.own.Add(1)
+	}
+	for _, of := range s.proc.took {
+		s.w.passed[of]++
 	}
 	s.w.commit(s.proc, r.did)
 	s.w.sched.yield(s.proc, "recorded")

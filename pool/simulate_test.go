@@ -21,6 +21,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/steps"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -39,6 +41,7 @@ type outcome struct {
 	trace  string
 	hash   uint64
 	turns  int
+	passed map[passage]int // how often each row of the table of steps was
 }
 
 // simulate runs one seed in dir.
@@ -96,7 +99,7 @@ func simulate(t *testing.T, seed uint64, dir string, b bend) (out outcome) {
 		}
 		w.sched.crash = func(*process) bool { return false }
 		w.sched.sweep()
-		out = outcome{broken: w.sched.broken, hash: w.sched.hash, turns: w.sched.turns}
+		out = outcome{broken: w.sched.broken, hash: w.sched.hash, turns: w.sched.turns, passed: w.passed}
 		switch {
 		case *seedFlag != 0:
 			out.trace = w.sched.tail(len(w.sched.marks))
@@ -200,7 +203,7 @@ func TestSimulate(t *testing.T) {
 func simulateParts(t *testing.T, program string, n int, limit time.Duration) {
 	start := time.Now()
 	parts := min(runtime.NumCPU(), 8, n)
-	done, traces := make([]int, parts), make([]map[uint64]string, parts)
+	done, traces, passed := make([]int, parts), make([]map[uint64]string, parts), make([]map[passage]int, parts)
 	var wg sync.WaitGroup
 	for k := range parts {
 		wg.Go(func() {
@@ -209,12 +212,17 @@ func simulateParts(t *testing.T, program string, n int, limit time.Duration) {
 			out, err := cmd.CombinedOutput()
 			lines := bytes.Split(out, []byte("\n"))
 			last := ""
-			traces[k] = map[uint64]string{}
+			traces[k], passed[k] = map[uint64]string{}, map[passage]int{}
 			for _, l := range lines {
 				var seed uint64
 				var trace string
 				if n, _ := fmt.Sscanf(string(l), "trace %d %s", &seed, &trace); n == 2 {
 					traces[k][seed] = trace
+				}
+				var of passage
+				var times int
+				if m, _ := fmt.Sscanf(string(l), "passed %d %s %q", &times, &of.step, &of.from); m == 3 {
+					passed[k][of] = times
 				}
 				if seed, ok := bytes.CutPrefix(l, []byte("seed ")); ok {
 					last = string(seed)
@@ -235,9 +243,41 @@ func simulateParts(t *testing.T, program string, n int, limit time.Duration) {
 	if limit == 0 && all != n && !t.Failed() {
 		t.Errorf("%d seeds of %d", all, n)
 	}
+	judgePassed(t, all, passed)
 	t.Logf("%d seeds in %v", all, time.Since(start).Round(time.Second))
 	if *corpusFlag != "" {
 		compareTraces(t, *corpusFlag, traces)
+	}
+}
+
+// enough is how many seeds pass every row of the table of steps.
+const enough = 1000
+
+// notPassed are rows that the simulator cannot pass, and why.
+var notPassed = map[passage]string{
+	{steps.None, steps.Find}:        "a simulated cloud has nothing of ours that is not recorded; TestStray has it",
+	{compute.Leased, steps.PutBack}: "a simulated provider does not know whether its place answers; TestUnreachable has it",
+}
+
+// judgePassed judges that the seeds passed every row of the table of steps.
+func judgePassed(t *testing.T, seeds int, parts []map[passage]int) {
+	all := map[passage]int{}
+	for _, p := range parts {
+		for of, n := range p {
+			all[of] += n
+		}
+	}
+	for _, r := range steps.Table() {
+		of := passage{r.From, r.Step}
+		why, excepted := notPassed[of]
+		switch n := all[of]; {
+		case n > 0 && excepted:
+			t.Errorf("%s from %q was taken %d times, and is said not to be: %s", r.Step, r.From, n, why)
+		case n == 0 && !excepted && seeds >= enough && !t.Failed():
+			t.Errorf("%s from %q was never taken in %d seeds", r.Step, r.From, seeds)
+		default:
+			t.Logf("%-9s from %-12q %8d times %s", r.Step, r.From, n, why)
+		}
 	}
 }
 
@@ -287,6 +327,7 @@ func simulatePart(t *testing.T, p string) {
 		t.Fatal(err)
 	}
 	start := time.Now()
+	passed := map[passage]int{}
 	for seed := k + 1; seed <= n && (limit == 0 || int64(time.Since(start)) < limit); seed += parts {
 		fmt.Printf("seed %d\n", seed)
 		o := simulate(t, uint64(seed), dir, bend{})
@@ -294,5 +335,11 @@ func simulatePart(t *testing.T, p string) {
 			t.Fatalf("o.broken = %s\no.trace = %s; want o.broken == \"\"", o.broken, o.trace)
 		}
 		fmt.Printf("trace %d %d:%016x\n", seed, o.turns, o.hash)
+		for of, n := range o.passed {
+			passed[of] += n
+		}
+	}
+	for of, n := range passed {
+		fmt.Printf("passed %d %s %q\n", n, of.step, of.from)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/pool/steps"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -64,6 +65,7 @@ type world struct {
 	// until when there is no room for what asks for more than a source gives; 0: nobody does
 	greedy time.Duration
 	lost   string // the source that is not configured any more in the end; "": none
+	passed map[passage]int
 	ledger
 }
 
@@ -96,12 +98,24 @@ type process struct {
 	desk  *pool.Inflight
 	opt   pool.Options
 	ids   int
+	took  []passage // in the transaction that runs
+}
+
+// passage is a row of the table of steps.
+type passage struct {
+	from compute.State
+	step steps.Step
+}
+
+// take is the engine's Took.
+func (p *process) take(_ compute.ID, from compute.State, s steps.Step) {
+	p.took = append(p.took, passage{from, s})
 }
 
 // newWorld draws a world from a seed.
 func newWorld(seed uint64, dir string, b bend) *world {
 	dice := rand.New(rand.NewPCG(seed, 1))
-	w := &world{dice: dice, dir: dir, bend: b, sched: newScheduler(rand.New(rand.NewPCG(seed, 2)))}
+	w := &world{passed: map[passage]int{}, dice: dice, dir: dir, bend: b, sched: newScheduler(rand.New(rand.NewPCG(seed, 2)))}
 	w.ledger = newLedger(w)
 	w.sched.check = func() {}
 	w.sched.crash = func(p *process) bool { return !w.calm && p.slot >= 0 && w.chance(w.crashes) }
@@ -253,6 +267,7 @@ func (w *world) start(slot int) *process {
 	}
 	p.store, p.desk = &simStore{Store: st, w: w, proc: p, bend: w.bend}, &pool.Inflight{}
 	opt := pool.Options{Store: p.store, Open: p.open, Hooks: p.hook, Step: func(name string) { w.sched.yield(p, name) },
+		Took:      p.take,
 		LeaseIdle: 45 * time.Second, Inflight: p.desk, Inventory: w.stocks,
 		Projects: w.project,
 		NewID:    func() string { p.ids++; return fmt.Sprintf("%s-%d", p.name, p.ids) }}

@@ -42,8 +42,8 @@ func unrest(i compute.Instance) error {
 		ID: i.ID, Kind: compute.ErrFailed, Err: fmt.Errorf("it is %s still", i.State),
 		Hint: "it is tried again; `hostler status -v` shows how it stands",
 	}
-	if i.Reason != "" {
-		e.Err = fmt.Errorf("it is %s still: %s", i.State, i.Reason)
+	if why := i.Why(); why != "" {
+		e.Err = fmt.Errorf("it is %s still: %s", i.State, why)
 	}
 	if wait := time.Until(i.Retry); wait > 0 {
 		e.Hint = fmt.Sprintf(

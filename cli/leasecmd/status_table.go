@@ -81,7 +81,7 @@ func instanceRows(i compute.Instance, ls []*compute.Lease, now time.Time) [][]st
 
 // instanceRow returns the row of an instance, with the lease on it.
 func instanceRow(i compute.Instance, l *compute.Lease, now time.Time) []string {
-	row := []string{string(i.ID), string(i.State), term.ShortDuration(now.Sub(i.Since)), "", "", "", term.Line(i.Reason)}
+	row := []string{string(i.ID), string(i.State), term.ShortDuration(now.Sub(i.Since)), "", "", "", term.Line(i.Why())}
 	if i.Cold && row[6] == "" {
 		row[6] = "cold"
 	}

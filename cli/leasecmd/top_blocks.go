@@ -51,7 +51,7 @@ func (v *TopView) movingBlock(w TopWish) topBlock {
 		v.Moving, w.Filter,
 		func(i compute.Instance) string { return string(i.ID) + " " + i.Source + " " + string(i.State) },
 	) {
-		b.rows = append(b.rows, []string{string(i.ID), string(i.State), term.ShortDuration(v.At.Sub(i.Since)), term.Line(i.Reason)})
+		b.rows = append(b.rows, []string{string(i.ID), string(i.State), term.ShortDuration(v.At.Sub(i.Since)), term.Line(i.Why())})
 	}
 	return b
 }

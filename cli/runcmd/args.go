@@ -9,15 +9,15 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 )
 
-// OwnStatusNames are the commands that have run's exit statuses.
-var OwnStatusNames = []string{"run", "shell", "rerun"}
+// ownStatusNames are the commands that have run's exit statuses.
+var ownStatusNames = []string{"run", "shell", "rerun"}
 
 // OwnStatuses reports whether a command has run's exit statuses, not those of the kinds of errors.
 func OwnStatuses(cmd *cobra.Command) bool {
 	if f := cmd.Flags().Lookup("sandbox"); f != nil && f.Changed && cmd.Name() == "doctor" {
 		return true
 	}
-	return cmd.Parent() != nil && cmd.Parent().Parent() == nil && slices.Contains(OwnStatusNames, cmd.Name())
+	return cmd.Parent() != nil && cmd.Parent().Parent() == nil && slices.Contains(ownStatusNames, cmd.Name())
 }
 
 func helpIf(cmd *cobra.Command, ask bool) error {

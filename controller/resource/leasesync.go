@@ -83,7 +83,8 @@ func (r *Reconciler) compareLeases(ctx context.Context) (more bool, err error) {
 	var others []compute.Lease
 	elsewhere := 0 // leases of objects of another cluster
 	for _, l := range all {
-		namespace, ours := strings.CutPrefix(l.Owner, ownerPrefix)
+		namespace, _, _ := strings.Cut(l.Labels[labelObject], "/")
+		ours := l.Owner == Owner(namespace) // anybody may set labels
 		switch uid := l.Labels[labelUID]; {
 		case l.Worker != 0 || l.Pool != "":
 			// its client was not told yet, or a pool holds it

@@ -62,9 +62,7 @@ type Options struct {
 }
 
 // Owner returns the owner of the leases of a namespace's objects.
-func Owner(namespace string) string { return ownerPrefix + namespace }
-
-const ownerPrefix = "kubernetes:"
+func Owner(namespace string) string { return "kubernetes:" + namespace }
 
 const (
 	workers = 8

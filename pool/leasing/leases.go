@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/state"
+	"github.com/hostler-project/hostler/pool/steps"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -325,8 +326,12 @@ func (p *Records) InVain(tx store.Tx, i *compute.Instance) (bool, error) {
 	return err == nil && n == 0, err
 }
 
-// Gone removes an instance when its end is proved.
-func (p *Records) Gone(tx store.Tx, i *compute.Instance, text string) error {
+// Remove removes the record of an instance by a step: its end is proved, or nothing of it was made.
+func (p *Records) Remove(tx store.Tx, i *compute.Instance, s steps.Step, text string) error {
+	gone := *i
+	if err := p.core.Take(&gone, s); err != nil {
+		return err
+	}
 	if err := tx.DropInstance(i); err != nil {
 		return err
 	}

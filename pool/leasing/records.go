@@ -9,6 +9,7 @@ import (
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/sources"
 	"github.com/hostler-project/hostler/pool/state"
+	"github.com/hostler-project/hostler/pool/steps"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -56,7 +57,7 @@ func (p *Records) applyOne(tx store.Tx, c allocate.Change) error {
 		if child := c.Grant.Instance.Child; child != "" {
 			e.Data = map[string]string{"child": string(child)}
 		}
-		_, err := p.core.Set(tx, c.Grant.Instance, compute.Creating, e)
+		_, err := p.core.Set(tx, c.Grant.Instance, steps.Create, e)
 		return err
 	case allocate.HandStanding:
 		i := c.Grant.Instance
@@ -99,7 +100,7 @@ func (p *Records) Hand(tx store.Tx, u *allocate.Grant, pending bool) error {
 		l.Worker = p.core.Store.Worker()
 	}
 	e := compute.Event{Lease: l.ID, Owner: l.Owner, Project: l.Project, Text: l.Purpose, Data: handOutData(u)}
-	if _, err := p.core.Set(tx, i, compute.Leased, e); err != nil {
+	if _, err := p.core.Set(tx, i, steps.HandOut, e); err != nil {
 		return err
 	}
 	return tx.InsertLease(l)
@@ -138,14 +139,14 @@ func (p *Records) advance(tx store.Tx, u *allocate.Grant) error {
 
 // ToDiscarding records that an instance is to be discarded. The next look for work does it.
 func (p *Records) ToDiscarding(tx store.Tx, i *compute.Instance, why allocate.Reason) error {
-	if i.State == compute.Creating || i.State == compute.SettingUp {
+	if steps.Of(i.State).Making {
 		if err := p.unfront(tx, i, why.Text); err != nil {
 			return err
 		}
 	}
 	state.ClearWork(i, why)
 	i.Attempts, i.Retry = 0, time.Time{}
-	_, err := p.core.Set(tx, i, compute.Discarding, compute.Event{Text: why.Text})
+	_, err := p.core.Set(tx, i, steps.Discard, compute.Event{Text: why.Text})
 	return err
 }
 
@@ -163,7 +164,7 @@ func (p *Records) unfront(tx store.Tx, i *compute.Instance, why string) error {
 		if err := p.unfront(tx, f, why); err != nil {
 			return err
 		}
-		if err := p.Gone(tx, f, why); err != nil {
+		if err := p.Remove(tx, f, steps.Forget, why); err != nil {
 			return err
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/hostler-project/hostler/pool/leasing"
 	"github.com/hostler-project/hostler/pool/sources"
 	"github.com/hostler-project/hostler/pool/state"
+	"github.com/hostler-project/hostler/pool/steps"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -192,7 +193,7 @@ func (p *Creation) create(ctx context.Context, u *allocate.Grant, tell func(phas
 	if len(o.Names) > 0 {
 		return nil // it existed before, and is first connected to when it is used
 	}
-	if err := p.core.Progress(ctx, u, compute.SettingUp); err != nil {
+	if err := p.core.Progress(ctx, u, steps.SetUp); err != nil {
 		return err
 	}
 	p.core.Step("create:recorded")
@@ -232,7 +233,7 @@ func (p *Creation) setUp(ctx context.Context, u *allocate.Grant, tell func(phase
 		return nil
 	}
 	if u.Instance.State != compute.SettingUp {
-		if err := p.core.Progress(ctx, u, compute.SettingUp); err != nil {
+		if err := p.core.Progress(ctx, u, steps.SetUp); err != nil {
 			return err
 		}
 	}
@@ -433,7 +434,7 @@ func (p *Creation) dropUnmade(tx store.Tx, i *compute.Instance, why string) erro
 	if err := p.leases.EndAll(tx, i, allocate.Because("not given")); err != nil {
 		return err
 	}
-	return p.records.Gone(tx, i, why)
+	return p.records.Remove(tx, i, steps.Forget, why)
 }
 
 // markFailed records that making or checking an instance failed, and counts failures to create
@@ -485,7 +486,7 @@ func (p *Creation) toReadyOrGone(tx store.Tx, i *compute.Instance, u *allocate.G
 		return p.records.ToDiscarding(tx, i, allocate.Because("not needed any more"))
 	}
 	i.Phases, i.ProviderID, i.Address, i.Facts = u.Instance.Phases, u.Instance.ProviderID, u.Instance.Address, u.Instance.Facts
-	return p.core.ToReady(tx, i, compute.Event{Text: "made", Data: madeData(i)})
+	return p.core.ToReady(tx, i, steps.Cache, compute.Event{Text: "made", Data: madeData(i)})
 }
 
 // madeData is what the journal says of an instance that was made: how long its phases took and,

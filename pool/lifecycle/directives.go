@@ -11,6 +11,7 @@ import (
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/sources"
 	"github.com/hostler-project/hostler/pool/state"
+	"github.com/hostler-project/hostler/pool/steps"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -102,11 +103,12 @@ func (p *Background) DoReady(ctx context.Context, s *allocate.Source, d compute.
 				j.Instance, j.Record, err = p.disposal.Claim(tx, i.ID)
 			}
 		} else {
+			step := steps.Stop
 			i.Worker, i.Cold, i.Reason, i.Cause = p.core.Store.Worker(), true, "it is being stopped", compute.CauseStop
 			if d.Verb == compute.VerbStart {
-				i.Reason, i.Cause = "it is being started", compute.CauseStart
+				step, i.Reason, i.Cause = steps.Start, "it is being started", compute.CauseStart
 			}
-			if _, err = p.core.Set(tx, i, compute.Cleaning, compute.Event{Kind: string(d.Verb), Text: d.Reason}); err == nil {
+			if _, err = p.core.Set(tx, i, step, compute.Event{Kind: string(d.Verb), Text: d.Reason}); err == nil {
 				j.Instance = i
 				j.Record, err = tx.SourceByKey(i.SourceKey)
 			}
@@ -158,9 +160,13 @@ func (p *Creation) change(ctx context.Context, j Job, verb compute.Verb) error {
 		if err != nil {
 			return p.core.ToFailed(tx, &i, p.core.SourceOf(j.Record), allocate.Because(string(verb)+": "+compute.Said(err)))
 		}
-		i.Cold, i.Worker, i.Reason, i.Cause = verb == compute.VerbStop, 0, "", ""
+		step := steps.Started
+		if i.Cold = verb == compute.VerbStop; i.Cold {
+			step = steps.Stopped
+		}
+		i.Worker, i.Reason, i.Cause = 0, "", ""
 		// the next hand-out rests on the same event as before
-		_, e := p.core.Set(tx, &i, compute.Ready, compute.Event{})
+		_, e := p.core.Set(tx, &i, step, compute.Event{})
 		return e
 	})
 	if errors.Is(e, compute.ErrStale) {

@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/pool/leasing"
 	"github.com/hostler-project/hostler/pool/sources"
 	"github.com/hostler-project/hostler/pool/state"
+	"github.com/hostler-project/hostler/pool/steps"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -109,10 +110,10 @@ func (p *Disposal) workOne(ctx context.Context, id compute.ID) (did bool, err er
 
 // carryOne carries a claimed instance to its next stable state.
 func (p *Disposal) carryOne(ctx context.Context, j Job) (err error) {
-	switch j.Instance.State {
-	case compute.Cleaning:
+	switch steps.Of(j.Instance.State).Work {
+	case steps.Cleaning:
 		err = p.clean(ctx, j.Instance, j.Record)
-	case compute.Discarding:
+	case steps.Discarding:
 		err = p.discard(ctx, j.Instance, j.Record)
 	}
 	if errors.Is(err, compute.ErrStale) {
@@ -121,9 +122,8 @@ func (p *Disposal) carryOne(ctx context.Context, j Job) (err error) {
 	return err
 }
 
-// Claim takes an instance for this worker, if there is something to do about it. An instance that a
-// dead worker was making is to be discarded: how far it came is not known, and no request waits for
-// it.
+// Claim takes an instance for this worker, if there is something to do about it that no other does:
+// its process died, its work failed or its time has come. The table says what that is.
 func (p *Disposal) Claim(tx store.Tx, id compute.ID) (*compute.Instance, *store.SourceRecord, error) {
 	i, err := tx.Instance(id)
 	if err != nil {
@@ -133,50 +133,34 @@ func (p *Disposal) Claim(tx store.Tx, id compute.ID) (*compute.Instance, *store.
 	if err != nil || p.core.AtWork(i.Worker, string(i.ID)) || i.Retry.After(time.Now()) {
 		return nil, nil, err
 	}
-	s := p.core.Configured(rec)
-	switch i.State {
-	case compute.Creating, compute.SettingUp:
-		if front, e := begun(tx, i); e != nil || front != nil {
-			if e != nil {
-				return nil, nil, e
-			}
+	of := steps.Of(i.State)
+	if of.Making {
+		if front, err := begun(tx, i); err != nil {
+			return nil, nil, err
+		} else if front != nil {
 			return p.Claim(tx, front.ID) // this one comes after it
 		}
-		err = p.records.ToDiscarding(tx, i, unanswered("the process that was making it died"))
-	case compute.Failed:
-		err = p.records.ToDiscarding(tx, i, allocate.Reason{Cause: i.Cause, Text: i.Reason})
-	case compute.Held:
+	}
+	var why allocate.Reason
+	switch of.Undo.When {
+	case steps.Never:
+		return nil, nil, nil
+	case steps.InTime:
 		if i.Retry.IsZero() {
 			return nil, nil, nil // a person has it
 		}
-		err = p.records.ToDiscarding(tx, i, allocate.Because("taken for dead: "+i.Reason))
-	case compute.Ready:
-		// A ready instance that is due is too old or surplus, or its source is defined otherwise
-		// now. It may have been taken and given back since.
-		if s == nil && p.providers.Redefined(rec) {
-			err = p.records.ToDiscarding(tx, i, allocate.Because("its source is defined otherwise now"))
-			break
-		} else if s == nil && p.providers.Removed(rec) {
-			err = p.records.ToDiscarding(tx, i, allocate.Because("its source is configured no more"))
-			break
-		} else if s == nil {
-			return nil, nil, nil
+	case steps.Unwanted:
+		if why.Text, err = p.unwanted(tx, rec, i); err != nil || why.Text == "" {
+			return nil, nil, err
 		}
-		now, e := p.clock.InOrder(tx, time.Now())
-		if e != nil {
-			return nil, nil, e
-		}
-		why, e := p.unwanted(tx, s, rec, i, now)
-		if e != nil || why == "" {
-			return nil, nil, e
-		}
-		err = p.records.ToDiscarding(tx, i, allocate.Because(why))
-	case compute.Cleaning, compute.Discarding:
-	default:
-		return nil, nil, nil
 	}
-	if err != nil {
-		return nil, nil, err
+	if of.Undo.Why != nil {
+		why.Cause, why.Text = of.Undo.Why(i)
+	}
+	if of.Undo.Step == steps.Discard {
+		if err := p.records.ToDiscarding(tx, i, why); err != nil {
+			return nil, nil, err
+		}
 	}
 	i.Worker = p.core.Store.Worker()
 	if i.Wanted == "" {
@@ -185,8 +169,22 @@ func (p *Disposal) Claim(tx store.Tx, id compute.ID) (*compute.Instance, *store.
 	return i, rec, tx.SaveInstance(i)
 }
 
-// unwanted returns why a ready instance is to go now, or "".
-func (p *Disposal) unwanted(tx store.Tx, s *allocate.Source, rec *store.SourceRecord, i *compute.Instance, now time.Time) (string, error) {
+// unwanted returns why a ready instance is to go now, or "": it is too old or surplus, or its
+// source is defined otherwise. It may have been taken and given back since it was found to be due.
+func (p *Disposal) unwanted(tx store.Tx, rec *store.SourceRecord, i *compute.Instance) (string, error) {
+	s := p.core.Configured(rec)
+	switch {
+	case s == nil && p.providers.Redefined(rec):
+		return "its source is defined otherwise now", nil
+	case s == nil && p.providers.Removed(rec):
+		return "its source is configured no more", nil
+	case s == nil:
+		return "", nil
+	}
+	now, err := p.clock.InOrder(tx, time.Now())
+	if err != nil {
+		return "", err
+	}
 	if why, err := allocate.Expired(tx, p.core.Sources, s, i, now); err != nil || why != "" {
 		return why, err
 	}
@@ -289,7 +287,7 @@ func (p *Disposal) clean(ctx context.Context, i *compute.Instance, rec *store.So
 			return p.records.ToDiscarding(tx, &j, allocate.Because("nobody waits for it any more"))
 		}
 		j.Cold = j.Cold && asIs
-		return p.core.ToReady(tx, &j, compute.Event{Kind: "cleaned", Text: strings.Join(checked, "; ")})
+		return p.core.ToReady(tx, &j, steps.Cleaned, compute.Event{Kind: "cleaned", Text: strings.Join(checked, "; ")})
 	})
 	if e == nil && unwanted {
 		_, e = p.workOne(ctx, i.ID)
@@ -364,15 +362,13 @@ func (p *Disposal) discard(ctx context.Context, i *compute.Instance, rec *store.
 			j.Worker, j.Attempts, j.Retry = 0, j.Attempts+1, time.Now().Add(min(wait, lingerLook))
 			return tx.SaveInstance(&j)
 		} else if err == nil {
-			why, _, _ := strings.Cut(j.Reason, triedInVain) // the last failure is over
-			return p.records.Gone(tx, &j, why)
+			return p.records.Remove(tx, &j, steps.Gone, j.Reason)
 		}
 		j.Attempts++
 		j.Retry = time.Now().Add(min(state.RetryMost, retryFirst<<min(j.Attempts-1, 20)))
 		j.Worker = 0
 		if !sources.Lost(&j) {
-			why, _, _ := strings.Cut(j.Reason, triedInVain)
-			j.Reason = why + triedInVain + compute.Said(err)
+			j.Failure = compute.Said(err)
 		}
 		if e := tx.SaveInstance(&j); e != nil {
 			return e
@@ -385,16 +381,13 @@ func (p *Disposal) discard(ctx context.Context, i *compute.Instance, rec *store.
 	return err
 }
 
-// triedInVain stands between the reason to discard an instance and the error of the last failed
-// try.
-const triedInVain = "; discard: "
-
 // lingerLook is the time between two looks whether an instance exists by now.
 const lingerLook = 5 * time.Second
 
 // unanswered is the reason to discard an instance of which it is not known whether it was made.
-func unanswered(why string) allocate.Reason {
-	return allocate.Reason{Cause: compute.CauseUnanswered, Text: "the answer to its creation was lost: " + why}
+func unanswered(why string) (r allocate.Reason) {
+	r.Cause, r.Text = steps.Unanswered(why)
+	return r
 }
 
 // destroy calls the provider's Destroy until it proves the end.

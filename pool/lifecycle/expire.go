@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/leasing"
 	"github.com/hostler-project/hostler/pool/state"
+	"github.com/hostler-project/hostler/pool/steps"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -85,7 +86,7 @@ func (p *Background) leaveTo(tx store.Tx, front *compute.Instance, l *compute.Le
 	if err := tx.SaveLease(l); err != nil {
 		return err
 	}
-	if (front.State == compute.Creating || front.State == compute.SettingUp) && !p.core.AtWork(front.Worker, string(front.ID)) {
+	if steps.Of(front.State).Making && !p.core.AtWork(front.Worker, string(front.ID)) {
 		return p.disposal.discardLeased(tx, front, compute.Event{Kind: "released"}, allocate.Because(why), due)
 	}
 	return nil
@@ -122,11 +123,13 @@ func (p *Background) due(ctx context.Context, key int64) (out []*compute.Instanc
 		if err != nil {
 			return err
 		}
-		failed, err := tx.Instances(compute.InstanceQuery{SourceKey: key, States: []compute.State{compute.Failed, compute.Held}})
+		failed, err := tx.Instances(compute.InstanceQuery{SourceKey: key, States: steps.Idle()})
 		if err != nil {
 			return err
 		}
-		failed = slices.DeleteFunc(failed, func(i *compute.Instance) bool { return i.State == compute.Held && i.Retry.IsZero() })
+		failed = slices.DeleteFunc(failed, func(i *compute.Instance) bool {
+			return steps.Of(i.State).Undo.When == steps.InTime && i.Retry.IsZero()
+		})
 		for _, i := range append(is, failed...) {
 			switch {
 			case p.core.AtWork(i.Worker, string(i.ID)):

@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/leasing"
 	"github.com/hostler-project/hostler/pool/state"
+	"github.com/hostler-project/hostler/pool/steps"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -169,7 +170,7 @@ func (p *Creation) putInCache(tx store.Tx, u *allocate.Grant) error {
 	} else if err := p.core.CheckOwned(tx, &i); err != nil {
 		return err
 	}
-	if err := p.core.ToReady(tx, &i, compute.Event{Kind: "made", Data: madeData(&i)}); err != nil {
+	if err := p.core.ToReady(tx, &i, steps.Cache, compute.Event{Kind: "made", Data: madeData(&i)}); err != nil {
 		return err
 	}
 	return p.records.Succeeded(tx, &i, u.Beyond)

@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/pool/leasing"
 	"github.com/hostler-project/hostler/pool/sources"
 	"github.com/hostler-project/hostler/pool/state"
+	"github.com/hostler-project/hostler/pool/steps"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -62,7 +63,7 @@ func (p *Disposal) unhand(tx store.Tx, i *compute.Instance, cause error) error {
 	}
 	i.Worker, i.Wanted, i.Fill, i.Resume = 0, "", false, 0
 	i.Uses -= len(ls) // it was not used; each part of a shared one counts
-	_, err = p.core.Set(tx, i, compute.Ready, compute.Event{Kind: "released", Text: why, Data: map[string]string{"reuse": "as-is"}})
+	_, err = p.core.Set(tx, i, steps.PutBack, compute.Event{Kind: "released", Text: why, Data: map[string]string{"reuse": "as-is"}})
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/hostler-project/hostler/pool/leasing"
 	"github.com/hostler-project/hostler/pool/sources"
 	"github.com/hostler-project/hostler/pool/state"
+	"github.com/hostler-project/hostler/pool/steps"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -147,7 +148,7 @@ func (p *Disposal) DiscardNow(tx store.Tx, i *compute.Instance) error {
 		i.Retry = time.Time{}
 		return tx.SaveInstance(i)
 	}
-	if i.State == compute.Creating || i.State == compute.SettingUp {
+	if steps.Of(i.State).Making {
 		if front, err := begun(tx, i); err != nil || front != nil {
 			if err != nil {
 				return err
@@ -256,21 +257,22 @@ func (p *Disposal) cleanOrCache(tx store.Tx, i *compute.Instance, e compute.Even
 		return p.toReadyAsIs(tx, i, e)
 	}
 	*due = append(*due, i.ID)
-	_, err = p.core.Set(tx, i, compute.Cleaning, e)
+	_, err = p.core.Set(tx, i, steps.Clean, e)
 	return err
 }
 
 // toReadyAsIs caches an instance with nothing done to it; the release is then what the next
 // hand-out rests on.
 func (p *Disposal) toReadyAsIs(tx store.Tx, i *compute.Instance, e compute.Event) error {
-	i.Since = time.Now() // but ReadyAt stays: it was not checked
+	if err := p.core.Take(i, steps.Return); err != nil { // ReadyAt stays: it was not checked
+		return err
+	}
 	e.Time, e.Source, e.Instance = i.Since, i.Source, i.ID
 	basis, err := tx.Append(&e)
 	if err != nil {
 		return err
 	}
 	i.Worker, i.Wanted, i.Fill, i.Resume, i.Basis, i.Reason, i.Cause = 0, "", false, 0, basis, "", ""
-	i.State = compute.Ready
 	return tx.SaveInstance(i)
 }
 
@@ -346,7 +348,7 @@ func (p *Disposal) discardLeased(tx store.Tx, i *compute.Instance, e compute.Eve
 
 // endPoolInstance ends a pool's instance and gives back the child's behind it.
 func (p *Disposal) endPoolInstance(tx store.Tx, i *compute.Instance, due *[]compute.ID) error {
-	if err := p.records.Gone(tx, i, ""); err != nil {
+	if err := p.records.Remove(tx, i, steps.Gone, ""); err != nil {
 		return err
 	}
 	child, err := tx.Instance(i.Child)

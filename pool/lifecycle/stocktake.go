@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/sources"
+	"github.com/hostler-project/hostler/pool/steps"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -83,7 +84,7 @@ func (p *Background) takeStock(ctx context.Context, rec *store.SourceRecord) (st
 			n := &compute.Instance{ID: i.ID, Source: rec.Name, SourceKey: rec.Key, ProviderID: i.ProviderID,
 				Address: i.Address, Created: time.Now(),
 				Reason: "found at the provider without a record"}
-			if _, err := p.core.Set(tx, n, compute.Discarding, compute.Event{Kind: "stray", Text: n.Reason}); err != nil {
+			if _, err := p.core.Set(tx, n, steps.Find, compute.Event{Kind: "stray", Text: n.Reason}); err != nil {
 				return err
 			}
 			stray = append(stray, i.ID)

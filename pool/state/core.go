@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/journal"
+	"github.com/hostler-project/hostler/pool/steps"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -65,19 +66,36 @@ func (p *Core) Step(name string) {
 	}
 }
 
-// Set changes an instance's state and writes an event. The event's kind is the state's name unless
-// it has one.
-func (p *Core) Set(tx store.Tx, i *compute.Instance, to compute.State, e compute.Event) (int64, error) {
-	if i.Row != 0 && !compute.Allowed(i.State, to) {
-		return 0, fmt.Errorf("instance %s: no step leads from %s to %s", i.ID, i.State, to)
+// Take has an instance take a step of the table: it gets the state that the step leads to. Nothing
+// else sets a state.
+func (p *Core) Take(i *compute.Instance, s steps.Step) error {
+	from := i.State
+	if i.Row == 0 {
+		from = steps.None
+	}
+	to, err := steps.Take(from, s)
+	if err != nil {
+		return fmt.Errorf("instance %s: %w", i.ID, err)
+	}
+	if p.Opt.Took != nil {
+		p.Opt.Took(i.ID, from, s)
 	}
 	i.State, i.Since = to, time.Now()
+	return nil
+}
+
+// Set has an instance take a step, saves it and writes an event. The event's kind is the state's
+// name unless it has one.
+func (p *Core) Set(tx store.Tx, i *compute.Instance, s steps.Step, e compute.Event) (int64, error) {
+	if err := p.Take(i, s); err != nil {
+		return 0, err
+	}
 	if err := tx.SaveInstance(i); err != nil {
 		return 0, err
 	}
 	e.Time, e.Source, e.Instance = i.Since, i.Source, i.ID
 	if e.Kind == "" {
-		e.Kind = string(to)
+		e.Kind = string(i.State)
 	}
 	return tx.Append(&e)
 }
@@ -88,11 +106,11 @@ func ClearWork(i *compute.Instance, why allocate.Reason) {
 	i.Reason, i.Cause = why.Text, why.Cause
 }
 
-// ToReady puts an instance into the cache. The next hand-out rests on the event.
-func (p *Core) ToReady(tx store.Tx, i *compute.Instance, e compute.Event) error {
+// ToReady puts an instance into the cache by a step. The next hand-out rests on the event.
+func (p *Core) ToReady(tx store.Tx, i *compute.Instance, s steps.Step, e compute.Event) error {
 	ClearWork(i, allocate.Reason{})
 	i.ReadyAt = time.Now()
-	basis, err := p.Set(tx, i, compute.Ready, e)
+	basis, err := p.Set(tx, i, s, e)
 	if err != nil {
 		return err
 	}
@@ -104,7 +122,7 @@ func (p *Core) ToReady(tx store.Tx, i *compute.Instance, e compute.Event) error 
 // good. s is nil if there is nothing to look at.
 func (p *Core) ToFailed(tx store.Tx, i *compute.Instance, s *allocate.Source, why allocate.Reason) error {
 	ClearWork(i, why)
-	if _, err := p.Set(tx, i, compute.Failed, compute.Event{Text: why.Text}); err != nil || s == nil || s.OnFailure != "hold" {
+	if _, err := p.Set(tx, i, steps.Fail, compute.Event{Text: why.Text}); err != nil || s == nil || s.OnFailure != "hold" {
 		return err
 	}
 	e := compute.Event{Text: why.Text}
@@ -112,7 +130,7 @@ func (p *Core) ToFailed(tx store.Tx, i *compute.Instance, s *allocate.Source, wh
 		i.Retry = time.Now().Add(s.ConfirmDead)
 		e.Data = map[string]string{"until": i.Retry.UTC().Format(time.RFC3339)}
 	}
-	_, err := p.Set(tx, i, compute.Held, e)
+	_, err := p.Set(tx, i, steps.Hold, e)
 	return err
 }
 
@@ -141,14 +159,14 @@ const (
 )
 
 // Progress records how far making an instance has come, and checks that it is still ours to make.
-func (p *Core) Progress(ctx context.Context, u *allocate.Grant, to compute.State) error {
+func (p *Core) Progress(ctx context.Context, u *allocate.Grant, s steps.Step) error {
 	var i compute.Instance
 	err := p.Store.Update(ctx, func(tx store.Tx) error {
 		if err := p.CheckOwned(tx, u.Instance); err != nil {
 			return err
 		}
 		i = *u.Instance
-		_, err := p.Set(tx, &i, to, compute.Event{Data: PhaseData(i.Phases), Project: ProjectOf(u)})
+		_, err := p.Set(tx, &i, s, compute.Event{Data: PhaseData(i.Phases), Project: ProjectOf(u)})
 		return err
 	})
 	if err == nil { // not before, as a transaction may be run again

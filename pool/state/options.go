@@ -7,6 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/pool/steps"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -77,6 +78,9 @@ type Options struct {
 	Left func()
 	// Step is called at each recorded step, for tests that end the process there. It may be nil.
 	Step func(name string)
+	// Took is called at each step of an instance, in its transaction, for tests that count them.
+	// It may be nil.
+	Took func(id compute.ID, from compute.State, s steps.Step)
 	// Observe is called with what the engine has done, for metrics. It must not block. It may be
 	// nil.
 	Observe func(Sample)

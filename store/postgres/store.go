@@ -19,7 +19,7 @@ import (
 )
 
 // schema is the newest migration; a database with a higher number was written by a newer hostler.
-const schema = 10
+const schema = 11
 
 // Options change what the zero value does.
 type Options struct {

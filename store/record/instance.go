@@ -14,6 +14,7 @@ type Detail struct {
 	Wanted     string            `json:"wanted,omitempty"`
 	Fill       bool              `json:"fill,omitempty"`
 	Reason     string            `json:"reason,omitempty"`
+	Failure    string            `json:"failure,omitempty"`
 	Cause      compute.Cause     `json:"cause,omitempty"`
 	ProviderID string            `json:"provider_id,omitempty"`
 	Address    string            `json:"address,omitempty"`
@@ -32,7 +33,8 @@ type Detail struct {
 
 // DetailOf returns an instance's. It shares the map of the facts.
 func DetailOf(i *compute.Instance) Detail {
-	return Detail{Wanted: i.Wanted, Fill: i.Fill, Reason: i.Reason, Cause: i.Cause, ProviderID: i.ProviderID, Address: i.Address,
+	return Detail{Wanted: i.Wanted, Fill: i.Fill, Reason: i.Reason, Failure: i.Failure, Cause: i.Cause,
+		ProviderID: i.ProviderID, Address: i.Address,
 		Facts: i.Facts, Retry: Nanos(i.Retry),
 		Attempts: i.Attempts, Resume: i.Resume, Wait: i.Phases.Wait, Create: i.Phases.Create, Connect: i.Phases.Connect,
 		SetUp: i.Phases.SetUp, Cold: i.Cold, Booked: i.Booked}
@@ -40,7 +42,7 @@ func DetailOf(i *compute.Instance) Detail {
 
 // Give puts it into an instance, with a map of facts that is the instance's own.
 func (d *Detail) Give(i *compute.Instance) {
-	i.Wanted, i.Fill, i.Reason, i.Cause = d.Wanted, d.Fill, d.Reason, d.Cause
+	i.Wanted, i.Fill, i.Reason, i.Failure, i.Cause = d.Wanted, d.Fill, d.Reason, d.Failure, d.Cause
 	i.ProviderID, i.Address, i.Facts = d.ProviderID, d.Address, maps.Clone(d.Facts)
 	i.Retry, i.Attempts, i.Resume = Time(d.Retry), d.Attempts, d.Resume
 	i.Phases = compute.Phases{Wait: d.Wait, Create: d.Create, Connect: d.Connect, SetUp: d.SetUp}
@@ -59,7 +61,7 @@ func ReadDetail(text string, i *compute.Instance) error {
 
 // Equal reports whether two have the same content.
 func (d *Detail) Equal(o *Detail) bool {
-	return d.Wanted == o.Wanted && d.Fill == o.Fill && d.Reason == o.Reason && d.Cause == o.Cause &&
+	return d.Wanted == o.Wanted && d.Fill == o.Fill && d.Reason == o.Reason && d.Failure == o.Failure && d.Cause == o.Cause &&
 		d.ProviderID == o.ProviderID && d.Address == o.Address &&
 		maps.Equal(d.Facts, o.Facts) &&
 		d.Retry == o.Retry && d.Attempts == o.Attempts && d.Resume == o.Resume &&

@@ -19,7 +19,7 @@ const (
 	// application marks the file as ours: "hstl".
 	application = 0x6873746c
 	// schema is the newest migration; a file with a higher number was written by a newer hostler.
-	schema = 10
+	schema = 11
 )
 
 // Options change what the zero value does.

@@ -150,4 +150,5 @@ INSERT INTO goose_db_version (version_id, is_applied) VALUES (7, 1);
 INSERT INTO goose_db_version (version_id, is_applied) VALUES (8, 1);
 INSERT INTO goose_db_version (version_id, is_applied) VALUES (9, 1);
 INSERT INTO goose_db_version (version_id, is_applied) VALUES (10, 1);
+INSERT INTO goose_db_version (version_id, is_applied) VALUES (11, 1);
 INSERT INTO slap_turn (revision, forgotten) VALUES (0, 0);

@@ -23,21 +23,31 @@ var OldSources = []struct {
 }
 
 // OldInstances are details as they stood before format 10, where the beginning of the reason said
-// what the engine went by.
+// what the engine went by, and before format 11, where its end said what failed last.
 var OldInstances = []struct {
 	ID, State, Detail string
 	cause             compute.Cause
 	fill              bool
+	reason, failure   string // not compared where both are empty
 }{
-	{"old-1", "discarding", `{"reason":"the answer to its creation was lost: x","facts":{"os":"\u0000"}}`, compute.CauseUnanswered, false},
-	{"old-2", "discarding", `{"reason":"it makes room for somebody who waits for 2 GPUs"}`, compute.CauseRoom, false},
-	{"old-3", "discarding", `{"wanted":"l","reason":"its computer has ended: gone"}`, compute.CauseEnded, false},
-	{"old-4", "cleaning", `{"reason":"somebody waits for it"}`, compute.CauseWaiter, false},
-	{"old-5", "cleaning", `{"reason":"it is being stopped","cold":true}`, compute.CauseStop, false},
-	{"old-6", "cleaning", `{"reason":"it is being started"}`, compute.CauseStart, false},
-	{"old-7", "failed", `{"reason":"it is being stopped by a person"}`, "", false},
-	{"old-8", "creating", `{"wanted":"cache:1","reason":"its \"reason\":\"it is being stopped\""}`, "", true},
-	{"old-9", "creating", `{"wanted":"1"}`, "", false},
+	{
+		"old-1", "discarding", `{"reason":"the answer to its creation was lost: x","facts":{"os":"\u0000"}}`,
+		compute.CauseUnanswered, false, "", "",
+	},
+	{"old-2", "discarding", `{"reason":"it makes room for somebody who waits for 2 GPUs"}`, compute.CauseRoom, false, "", ""},
+	{"old-3", "discarding", `{"wanted":"l","reason":"its computer has ended: gone"}`, compute.CauseEnded, false, "", ""},
+	{"old-4", "cleaning", `{"reason":"somebody waits for it"}`, compute.CauseWaiter, false, "", ""},
+	{"old-5", "cleaning", `{"reason":"it is being stopped","cold":true}`, compute.CauseStop, false, "", ""},
+	{"old-6", "cleaning", `{"reason":"it is being started"}`, compute.CauseStart, false, "", ""},
+	{"old-7", "failed", `{"reason":"it is being stopped by a person"}`, "", false, "", ""},
+	{"old-8", "creating", `{"wanted":"cache:1","reason":"its \"reason\":\"it is being stopped\""}`, "", true, "", ""},
+	{"old-9", "creating", `{"wanted":"1"}`, "", false, "", ""},
+	{
+		"old-10", "discarding", `{"reason":"a \"quote\"; discard: no; discard: \"at all\"","attempts":2}`, "", false,
+		`a "quote"`, `no; discard: "at all"`,
+	},
+	{"old-11", "failed", `{"reason":"it said; discard: me"}`, "", false, "it said; discard: me", ""},
+	{"old-12", "discarding", `{"reason":"released","facts":{"a":"; discard: x"}}`, "", false, "released", ""},
 }
 
 // OldLeases are ended ones as they stood before format 10.
@@ -63,6 +73,8 @@ func Typed(t *testing.T, tx store.Tx) {
 	for _, c := range OldInstances {
 		if i, err := tx.Instance(compute.ID(c.ID)); err != nil || i.Cause != c.cause || i.Fill != c.fill {
 			t.Errorf("%s: got %+v, %v, want cause %q and fill %v", c.ID, i, err, c.cause, c.fill)
+		} else if c.reason+c.failure != "" && (i.Reason != c.reason || i.Failure != c.failure) {
+			t.Errorf("%s: reason %q, failure %q; want %q and %q", c.ID, i.Reason, i.Failure, c.reason, c.failure)
 		}
 	}
 	if i, err := tx.Instance("old-1"); err != nil || i.Facts["os"] != "\x00" {

@@ -28,7 +28,7 @@ func fullInstance(src *store.SourceRecord, id compute.ID) *compute.Instance {
 	return &compute.Instance{ID: id, Source: src.Name, ProviderID: "i-1", Address: "10.1.2.3",
 		Facts: map[string]string{"os": "x", "": "y"}, SourceKey: src.Key,
 		State: compute.Leased, Since: at(1), Created: at(2), ReadyAt: at(3), Generation: 1 << 40, Uses: 5,
-		Work: compute.Work{Worker: 1<<52 - 1, Wanted: "lease", Fill: true, Attempts: 7, Resume: 3,
+		Work: compute.Work{Worker: 1<<52 - 1, Wanted: "lease", Fill: true, Attempts: 7, Failure: "no", Resume: 3,
 			Booked: compute.Booking{
 				Project: "p", Owner: "ann", Holds: compute.Capacity{Count: 1, Cores: 0.5, Memory: 1 << 40, Cost: 0.25},
 				Asks: `{"gpus":1}`,

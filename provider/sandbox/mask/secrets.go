@@ -14,6 +14,9 @@ type secret struct {
 	Why   string
 }
 
+// copies is why a directory of snapshots is hidden.
+const copies = "copies of the file system, with all that is hidden here"
+
 // Markdown returns the whole table for the documentation.
 func Markdown() string {
 	var b strings.Builder
@@ -282,9 +285,9 @@ func secretsOnHost() []secret {
 		{"/etc/security/opasswd*", false, "hashes of earlier passwords"},
 		{"/etc/sudoers.d", true, "who may become whom"},
 		{"/etc/ssh/ssh_host_*_key", false, "this machine's ssh keys"},
-		{"/etc/ssh/ssh_host_rsa_key", false, "the same, also when it is not there yet"},
-		{"/etc/ssh/ssh_host_ecdsa_key", false, "the same, also when it is not there yet"},
-		{"/etc/ssh/ssh_host_ed25519_key", false, "the same, also when it is not there yet"},
+		{"/etc/ssh/ssh_host_rsa_key", false, "this machine's ssh key, also when it is not there yet"},
+		{"/etc/ssh/ssh_host_ecdsa_key", false, "this machine's ssh key, also when it is not there yet"},
+		{"/etc/ssh/ssh_host_ed25519_key", false, "this machine's ssh key, also when it is not there yet"},
 		{"/etc/ssl/private", true, "TLS keys"},
 		{"/etc/pki/tls/private", true, "TLS keys"},
 		{"/etc/pki/CA/private", true, "keys of a certificate authority"},
@@ -442,7 +445,7 @@ func secretsOnHost() []secret {
 		{"/var/mail", true, "mail"},
 		{"/var/backups", true, "copies of shadow and others"},
 		{"/var/cache/debconf/passwords.dat*", false, "answers to packages' questions for passwords"},
-		{"/var/cache/debconf/passwords.dat", false, "the same, also when it is not there yet"},
+		{"/var/cache/debconf/passwords.dat", false, "the same answers, also when it is not there yet"},
 		{"/var/cache/debconf/passwords.dat-old", false, "the copy, also when it is not there yet"},
 		{"/var/cache/debconf/passwords.dat-new", false, "what is to be passwords.dat in a moment"},
 		{"/.snapshots", false, "snapper, btrfs: copies of the whole system, with all that is hidden here"},
@@ -450,19 +453,19 @@ func secretsOnHost() []secret {
 		{"/timeshift", false, "Timeshift: copies of the whole system (those in /run are not seen anyway)"},
 		{"/timeshift-btrfs", false, "Timeshift: copies of the whole system"},
 		{"/.zfs", false, "ZFS: copies of the whole system; listed nowhere, but there for who names it"},
-		{"/etc/.zfs", false, "the same, where this is a file system of its own"},
-		{"/opt/.zfs", false, "the same"},
-		{"/srv/.zfs", false, "the same"},
-		{"/usr/.zfs", false, "the same"},
-		{"/usr/local/.zfs", false, "the same"},
-		{"/var/.zfs", false, "the same"},
-		{"/var/cache/.zfs", false, "the same"},
-		{"/var/lib/.zfs", false, "the same"},
+		{"/etc/.zfs", false, copies},
+		{"/opt/.zfs", false, copies},
+		{"/srv/.zfs", false, copies},
+		{"/usr/.zfs", false, copies},
+		{"/usr/local/.zfs", false, copies},
+		{"/var/.zfs", false, copies},
+		{"/var/cache/.zfs", false, copies},
+		{"/var/lib/.zfs", false, copies},
 		{"/etc/.snapshots", false, "btrfs: copies of this file system, where it is one of its own"},
-		{"/opt/.snapshots", false, "the same"},
-		{"/srv/.snapshots", false, "the same"},
-		{"/var/.snapshots", false, "the same"},
-		{"/var/lib/.snapshots", false, "the same"},
+		{"/opt/.snapshots", false, copies},
+		{"/srv/.snapshots", false, copies},
+		{"/var/.snapshots", false, copies},
+		{"/var/lib/.snapshots", false, copies},
 		{"/sysroot", false, "OSTree: other versions of the system with their passwords, everybody's homes"},
 		{"/ostree", false, "OSTree: the same by another way"},
 		{"/var/log", true, "logs may hold secrets, and tell what others do"},

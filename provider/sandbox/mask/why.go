@@ -6,7 +6,6 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"strings"
 )
 
 // Cause is a kind of reason why a sandbox does not show a path of the host.
@@ -30,11 +29,8 @@ type why struct {
 
 // why is the reason for a line of the table.
 func (e *secret) why() why {
-	switch {
-	case e.Path == "/home":
+	if e.Path == "/home" {
 		return why{Others, e.Why}
-	case e.Why == "the same" || strings.HasPrefix(e.Why, "the same,"):
-		return why{Secret, "copies of the file system, with all that is hidden here"}
 	}
 	return why{Secret, e.Why}
 }
