@@ -3,6 +3,7 @@ package cloud
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hostler-project/hostler/compute"
 )
@@ -15,52 +16,45 @@ type logins struct {
 	all map[Login]*openProvider
 }
 
-// openProvider is a provider that is open or being opened. done is closed when p or err is set.
+// openProvider is a provider that is open or being opened.
 type openProvider struct {
-	done      chan struct{}
-	p         compute.Provider
-	err       error
-	abandoned bool // err only says that its opener gave up waiting
+	turn     chan struct{} // one slot: its holder opens the provider, and has what follows
+	p        compute.Provider
+	err      error        // of the last failure
+	failures atomic.Int64 // read without the turn
 }
 
-// provider opens the provider of a login, once.
+// provider opens the provider of a login, once. Callers that wait for another's failure get its
+// error; the next one tries again.
 func (l *logins) provider(ctx context.Context, login Login) (compute.Provider, error) {
-	for {
-		l.mu.Lock()
-		o, ok := l.all[login]
-		if !ok {
-			o = &openProvider{done: make(chan struct{})}
-			l.all[login] = o
-		}
-		l.mu.Unlock()
-		if !ok {
-			l.begin(ctx, login, o)
-		}
-		select {
-		case <-o.done:
-			if ok && o.abandoned && ctx.Err() == nil {
-				continue // another caller gave up; that says nothing to us
-			}
-			return o.p, o.err
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-// begin opens the provider for login and closes o.done. A failed one is forgotten, so the next
-// caller tries again.
-func (l *logins) begin(ctx context.Context, login Login, o *openProvider) {
-	defer close(o.done)
-	if o.p, o.err = l.open(ctx, login); o.err == nil {
-		return
-	}
-	o.abandoned = ctx.Err() != nil
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.all[login] == o {
-		delete(l.all, login) // the next one tries again
+	o := l.all[login]
+	if o == nil {
+		o = &openProvider{turn: make(chan struct{}, 1)}
+		l.all[login] = o
 	}
+	l.mu.Unlock()
+	before := o.failures.Load()
+	select {
+	case o.turn <- struct{}{}:
+		defer func() { <-o.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	switch {
+	case o.p != nil:
+		return o.p, nil
+	case o.failures.Load() > before:
+		return nil, o.err
+	}
+	p, err := l.open(ctx, login)
+	if err == nil {
+		o.p = p
+	} else if ctx.Err() == nil { // otherwise we gave up, which says nothing to the others
+		o.err = err
+		o.failures.Add(1)
+	}
+	return p, err
 }
 
 // forget makes the next use open the providers anew, with the new settings.

@@ -3,7 +3,6 @@ package controller
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -109,36 +108,25 @@ func newHooked(hooks []webhook.Hook, journal *hookJournal, sender *webhook.Sende
 // noteOf returns the key of a webhook's position in the store.
 func noteOf(hook string) string { return "webhook:" + hook }
 
-func readPosition(tx store.Tx, hook string) (p webhook.Position, err error) {
-	text, err := tx.Note(noteOf(hook))
-	if err == nil {
-		err = json.Unmarshal([]byte(text), &p)
-	}
-	return p, err
-}
-
 func (j *hookJournal) Position(ctx context.Context, hook string) (p webhook.Position, err error) {
 	err = j.store.View(ctx, func(tx store.Tx) error {
-		p, err = readPosition(tx, hook)
+		p = webhook.Position{}
+		found, err := store.ReadNote(tx, noteOf(hook), &p)
+		if err == nil && !found {
+			err = &compute.Error{ID: compute.ID(hook), Kind: compute.ErrNotFound}
+		}
 		return err
 	})
 	return p, err
 }
 
 func (j *hookJournal) Keep(ctx context.Context, hook string, p webhook.Position) error {
-	text, err := json.Marshal(p)
-	if err != nil {
-		return err
-	}
 	return j.store.Update(ctx, func(tx store.Tx) error {
-		old, err := readPosition(tx, hook)
-		if err == nil && old.After > p.After {
-			return nil // another process is ahead, or the webhook was told to skip
+		var old webhook.Position
+		if _, err := store.ReadNote(tx, noteOf(hook), &old); err != nil || old.After > p.After {
+			return err // another process is ahead, or the webhook was told to skip
 		}
-		if err != nil && !errors.Is(err, compute.ErrNotFound) {
-			return err
-		}
-		return tx.SaveNote(noteOf(hook), string(text))
+		return store.WriteNote(tx, noteOf(hook), p)
 	})
 }
 

@@ -195,6 +195,12 @@ func TestDecide(t *testing.T) {
 			"start web-9", "",
 		},
 		{
+			"no more cold ones than may be discarded at a time", director.Policy{},
+			compute.SourceState{
+				Cold: 3, Counts: compute.Counts{Ready: 3, Discarding: 6}, Idlers: idlers(-9, -8, -7),
+			}, "discard web-9, discard web-8", "",
+		},
+		{
 			"too many cold ones", director.Policy{},
 			compute.SourceState{ColdMost: 1, Cold: 2, Counts: counts(2, 0), Idlers: idlers(-9, -8)}, "discard web-9",
 			"2 are stopped, and 1 may be",

@@ -419,23 +419,9 @@ func (r *round) issue(ctx context.Context, all []NodeAction) {
 		}
 		due = append(due, d)
 		steps = append(steps, loop.Step{
-			Log: r.opt.Log.With("do", d.Do, "node", label(d.Node, d.Name), "image", cmp.Or(d.Title, d.Image), "reason", d.Reason),
-			Dry: r.opt.DryRun,
-			Begin: func(ctx context.Context) (func(context.Context) error, error) {
-				f, err := r.begin(ctx, d)
-				if err != nil {
-					d.Error = oneLine(err.Error())
-					return nil, err
-				}
-				return func(ctx context.Context) error {
-					err := r.command(ctx, d, f)
-					if err != nil {
-						d.Error = oneLine(err.Error())
-						err = fmt.Errorf("%s: %w", d.Result, err)
-					}
-					return err
-				}, nil
-			},
+			Log:   r.opt.Log.With("do", d.Do, "node", label(d.Node, d.Name), "image", cmp.Or(d.Title, d.Image), "reason", d.Reason),
+			Dry:   r.opt.DryRun,
+			Begin: func(ctx context.Context) (func(context.Context) error, error) { return r.begin(ctx, d) },
 		})
 	}
 	var under sync.WaitGroup
@@ -451,18 +437,25 @@ func (r *round) issue(ctx context.Context, all []NodeAction) {
 	r.report.Directives = all
 }
 
-// begin records a directive that is about to be issued.
-func (r *round) begin(ctx context.Context, d *NodeAction) (*NodeRecord, error) {
+// begin records a directive that is about to be issued. What it returns issues it.
+func (r *round) begin(ctx context.Context, d *NodeAction) (func(context.Context) error, error) {
 	f := &NodeRecord{Node: d.Node, Name: d.Name, Flavor: d.Flavor, State: underWay, Do: d.Do, Image: d.Image, Title: d.Title,
 		Begun: time.Now().UTC(), Mend: d.Do == Eject && (d.mend || d.node.Failed != ""), Was: d.node.Failed,
 		BMC: d.node.BMC, Rack: d.node.Rack, Conductor: d.node.Conductor}
-	err := r.book.begin(ctx, f, d.Reason)
-	if errors.Is(err, compute.ErrConflict) {
-		d.Result = Taken
-	} else if err != nil {
-		d.Result = Failed
+	if err := r.book.begin(ctx, f, d.Reason); err != nil {
+		if d.Result, d.Error = Failed, oneLine(err.Error()); errors.Is(err, compute.ErrConflict) {
+			d.Result = Taken
+		}
+		return nil, err
 	}
-	return f, err
+	return func(ctx context.Context) error {
+		err := r.command(ctx, d, f)
+		if err == nil {
+			return nil
+		}
+		d.Error = oneLine(err.Error())
+		return fmt.Errorf("%s: %w", d.Result, err)
+	}, nil
 }
 
 // command issues a directive that was recorded, and records the answer.
