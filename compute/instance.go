@@ -1,9 +1,6 @@
 package compute
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // ID is an instance's name, unique in an installation and never used for another: SOURCE-ID, as
 // "debian-3" or "web-HOST". It is looked up, never split.
@@ -23,21 +20,6 @@ const (
 	Discarding State = "discarding" // being destroyed, until the provider says not found
 	Held       State = "held"       // kept aside for a person to look at; counted nowhere
 )
-
-// steps lists the states that each state may change to. No other change is ever recorded.
-var steps = map[State][]State{
-	Creating:   {SettingUp, Ready, Leased, Failed, Discarding},
-	SettingUp:  {Ready, Leased, Failed, Discarding},
-	Ready:      {Leased, Cleaning, Failed, Discarding, Held},
-	Leased:     {Ready, Cleaning, Failed, Discarding, Held},
-	Cleaning:   {Ready, Failed, Discarding},
-	Failed:     {Discarding, Held},
-	Discarding: {Failed},
-	Held:       {Discarding, Cleaning},
-}
-
-// Allowed reports whether an instance may change from one state to another.
-func Allowed(from, to State) bool { return slices.Contains(steps[from], to) }
 
 // Instance is one computer got from a source. A provider fills ID, ProviderID, Address and Facts;
 // the engine sets the rest.
@@ -71,27 +53,17 @@ type Instance struct {
 
 // Work is what is being done with an instance. The zero value is nothing.
 type Work struct {
-	Worker   int64   // the worker that is at work on it; 0: none
-	Wanted   string  // the lease that it is being made for; "": none
-	Fill     bool    // with Wanted: no request wants it, and it is made for the cache
-	Booked   Booking // what that lease will count, and for whom
-	Attempts int     // failed tries to discard it
+	Worker   int64       // the worker that is at work on it; 0: none
+	Wanted   string      // the lease that it is being made for; "": none
+	Fill     bool        // with Wanted: no request wants it, and it is made for the cache
+	Booked   Reservation // what that lease will count, and for whom
+	Attempts int         // failed tries to discard it
 	// how many hooks of the present step are done, so that a repeated step goes on after them
 	Resume int
 }
 
 // Cause is the part of a reason that the engine goes by. The text beside it is for people.
 type Cause string
-
-// The causes.
-const (
-	CauseWaiter     Cause = "waiter"     // cleaned only because a waiting request may want it
-	CauseStop       Cause = "stop"       // cleaning: it is being stopped
-	CauseStart      Cause = "start"      // cleaning: it is being started
-	CauseRoom       Cause = "room"       // discarded to make room for a waiting request
-	CauseUnanswered Cause = "unanswered" // discarded, and it is not known whether it was made
-	CauseEnded      Cause = "ended"      // discarded, or its lease ended: its computer is no more
-)
 
 // Phases are the timed parts of a cold start.
 type Phases struct {

@@ -5,7 +5,9 @@ import (
 	"math"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/compute/inventory"
+	"github.com/hostler-project/hostler/director/plan"
 )
 
 // Policy is the part of a source's configuration that only the director uses.
@@ -56,13 +58,13 @@ type Plan struct {
 	Cold       int   // how many exist and are stopped
 	Reason     string
 	Broken     bool // the source cannot be used
-	Directives []compute.Directive
+	Directives []plan.Directive
 	DryRun     bool
 }
 
 // Decide returns what is to be done, source by source, in the order of the snapshot. It is a pure
 // function.
-func Decide(policies map[string]Policy, limits Limits, snap compute.Snapshot) []Plan {
+func Decide(policies map[string]Policy, limits Limits, snap plan.Snapshot) []Plan {
 	under := map[string]*underWay{}
 	for _, s := range snap.Sources {
 		u := under[s.Type]
@@ -102,7 +104,7 @@ type sums struct {
 func (n sums) there() int { return n.have - n.asked }
 
 // weigh computes what a source should have, and what it has.
-func weigh(p Policy, now time.Time, s *compute.SourceState) sums {
+func weigh(p Policy, now time.Time, s *plan.SourceState) sums {
 	strategy := p.Strategy
 	if strategy == nil {
 		strategy = Reserve{}
@@ -141,7 +143,7 @@ func weigh(p Policy, now time.Time, s *compute.SourceState) sums {
 
 // surplusOf reports whether a source may have too many ready instances, or use for cold ones. Then
 // the snapshot must list them.
-func surplusOf(p Policy, now time.Time, s compute.SourceState) bool {
+func surplusOf(p Policy, now time.Time, s plan.SourceState) bool {
 	if s.Counts.Ready == 0 || s.Broken != nil {
 		return false
 	}
@@ -151,37 +153,37 @@ func surplusOf(p Policy, now time.Time, s compute.SourceState) bool {
 
 // decide returns the plan for one source. It counts the plan's directives in under, so that the
 // sources of one provider share its limit.
-func decide(p Policy, limits Limits, now time.Time, s *compute.SourceState, under *underWay) Plan {
+func decide(p Policy, limits Limits, now time.Time, s *plan.SourceState, under *underWay) Plan {
 	n := weigh(p, now, s)
-	plan := Plan{
+	out := Plan{
 		Source: s.Name, Level: n.level, Wanted: n.wanted, Kept: n.kept, Have: n.there(), Cold: s.Cold, Reason: n.why,
 		DryRun: p.DryRun,
 	}
 	if s.Broken != nil {
-		plan.Broken = true
-		plan.Reason = "it cannot be used: " + compute.Said(s.Broken)
-		return plan
+		out.Broken = true
+		out.Reason = "it cannot be used: " + fault.Message(s.Broken)
+		return out
 	}
-	do := func(d compute.Directive) {
+	do := func(d plan.Directive) {
 		d.Source = s.Name
-		plan.Directives = append(plan.Directives, d)
+		out.Directives = append(out.Directives, d)
 	}
 	if s.Unready != nil {
-		plan.Reason += "; " + s.Unready.String()
+		out.Reason += "; " + s.Unready.String()
 	}
 	if aim, changed := aimed(n.level, now, s); changed {
-		same := s.Aim.Until.After(now) && s.Aim.Reserve == aim.Reserve && s.Aim.Spare == aim.Spare
-		do(compute.Directive{Verb: compute.VerbAim, Aim: aim, Again: same, Reason: n.level.Reason})
+		same := s.Target.Until.After(now) && s.Target.Reserve == aim.Reserve && s.Target.Spare == aim.Spare
+		do(plan.Directive{Verb: plan.VerbTarget, Target: aim, Again: same, Reason: n.level.Reason})
 	}
 	if d, due := ahead(p, n, now, s); due {
 		do(d)
 	}
 	if s.Ahead != nil && s.Ahead.Count > 0 {
-		plan.Reason += fmt.Sprintf("; %d stand ahead", s.Ahead.Count)
+		out.Reason += fmt.Sprintf("; %d stand ahead", s.Ahead.Count)
 	}
 	switch {
 	case n.have < n.wanted:
-		grow(n, limits, now, s, under, &plan, do)
+		grow(n, limits, now, s, under, &out, do)
 	case n.there() > n.kept:
 		shrink(n, limits, now, s, under, do)
 	}
@@ -189,24 +191,24 @@ func decide(p Policy, limits Limits, now time.Time, s *compute.SourceState, unde
 		if i := s.Idlers[k]; i.Cold {
 			left--
 			under.leaving++
-			do(compute.Directive{
-				Verb: compute.VerbDiscard, Instance: i.ID,
+			do(plan.Directive{
+				Verb: plan.VerbDiscard, Instance: i.ID,
 				Reason: fmt.Sprintf("%d are stopped, and %d may be", s.Cold, s.ColdMost),
 			})
 		}
 	}
-	return plan
+	return out
 }
 
 // aimed returns the aim that the source is to get. changed is false if it has it already.
-func aimed(l Level, now time.Time, s *compute.SourceState) (aim compute.Aim, changed bool) {
-	aim = compute.Aim{Reserve: l.Reserve, Spare: l.Keep, Until: now.Add(aimLasts)}
-	alive := s.Aim.Until.After(now)
-	same := s.Aim.Reserve == aim.Reserve && s.Aim.Spare == aim.Spare
+func aimed(l Level, now time.Time, s *plan.SourceState) (aim inventory.Target, changed bool) {
+	aim = inventory.Target{Reserve: l.Reserve, Spare: l.Keep, Until: now.Add(aimLasts)}
+	alive := s.Target.Until.After(now)
+	same := s.Target.Reserve == aim.Reserve && s.Target.Spare == aim.Spare
 	if aim.Reserve == s.Reserve && aim.Spare == s.Spare { // what is configured needs no saying
 		return aim, alive && !same
 	}
-	return aim, !alive || !same || s.Aim.Until.Sub(now) < aimLasts/2
+	return aim, !alive || !same || s.Target.Until.Sub(now) < aimLasts/2
 }
 
 // room returns how many more directives may be under way, when source are at the source and
@@ -216,14 +218,14 @@ func room(limits Limits, source, provider int) int {
 }
 
 // grow starts cold instances, and then makes those that are still missing.
-func grow(n sums, limits Limits, now time.Time, s *compute.SourceState, under *underWay, plan *Plan, do func(compute.Directive)) {
+func grow(n sums, limits Limits, now time.Time, s *plan.SourceState, under *underWay, out *Plan, do func(plan.Directive)) {
 	missing := n.wanted - n.have
 	why := fmt.Sprintf("%d there and %d wanted: %s", n.there(), n.wanted, n.why)
 	making := s.Counts.Creating + s.Counts.SettingUp
 	// the instance that was stopped last is the most like what requests want now
 	for k := len(s.Idlers) - 1; k >= 0 && missing > 0 && room(limits, making, under.making) > 0; k-- {
 		if i := s.Idlers[k]; i.Cold {
-			do(compute.Directive{Verb: compute.VerbStart, Instance: i.ID, Reason: why})
+			do(plan.Directive{Verb: plan.VerbStart, Instance: i.ID, Reason: why})
 			missing--
 			making++
 			under.making++
@@ -231,7 +233,7 @@ func grow(n sums, limits Limits, now time.Time, s *compute.SourceState, under *u
 	}
 	count := min(missing, n.room, room(limits, making, under.making))
 	if missing > 0 && s.Paused.After(now) {
-		plan.Reason += fmt.Sprintf("; nothing is made for %v, as it failed: %s", s.Paused.Sub(now).Round(time.Second), s.LastError)
+		out.Reason += fmt.Sprintf("; nothing is made for %v, as it failed: %s", s.Paused.Sub(now).Round(time.Second), s.LastError)
 		return
 	}
 	if s.Failures > 0 { // after a failure one is tried, and not many
@@ -242,14 +244,14 @@ func grow(n sums, limits Limits, now time.Time, s *compute.SourceState, under *u
 			why += fmt.Sprintf("; %d more may be under way now, and the others follow", most)
 		}
 		under.making += count
-		do(compute.Directive{Verb: compute.VerbCreate, Count: count, Total: n.wanted, Reason: why})
+		do(plan.Directive{Verb: plan.VerbCreate, Count: count, Total: n.wanted, Reason: why})
 	} else if missing > 0 && n.room == 0 {
-		plan.Reason += "; there is no place under the maximum before others are gone"
+		out.Reason += "; there is no place under the maximum before others are gone"
 	}
 }
 
 // shrink stops or discards ready instances that have been idle for long enough, the longest first.
-func shrink(n sums, limits Limits, now time.Time, s *compute.SourceState, under *underWay, do func(compute.Directive)) {
+func shrink(n sums, limits Limits, now time.Time, s *plan.SourceState, under *underWay, do func(plan.Directive)) {
 	// Instances that are being made or cleaned may fail. No ready instance goes for them before
 	// they are ready too. An instance that a request waits for counts as in use.
 	firm := n.busy - n.asked + s.Counts.Ready - s.Cold
@@ -267,13 +269,13 @@ func shrink(n sums, limits Limits, now time.Time, s *compute.SourceState, under 
 		if i.Cold || idle < s.Idle {
 			continue
 		}
-		d := compute.Directive{Verb: compute.VerbDiscard, Instance: i.ID, Least: max(0, n.kept-s.Booked+s.Cold),
+		d := plan.Directive{Verb: plan.VerbDiscard, Instance: i.ID, Least: max(0, n.kept-s.Booked+s.Cold),
 			Reason: fmt.Sprintf(
 				"%d there and %d kept, and this one stood idle for %v: %s", n.there(), n.kept, idle.Round(time.Second),
 				n.why,
 			)}
 		if cold < s.ColdMost {
-			d.Verb = compute.VerbStop
+			d.Verb = plan.VerbStop
 			cold++
 		}
 		surplus--

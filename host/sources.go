@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // quotas returns the limits of each configured project; nil: there are no projects.
@@ -78,7 +79,7 @@ func ProcessSpace() string {
 // AtKey adds file and line to a provider's error about a key of a source. position may be nil, if
 // the source is not configured any more.
 func AtKey(err error, source string, position func(key string) (string, int)) error {
-	wrong, ok := errors.AsType[*compute.KeyError](err)
+	wrong, ok := errors.AsType[*provider.KeyError](err)
 	if !ok || position == nil {
 		return err
 	}

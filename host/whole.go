@@ -8,7 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 )
 
 // foreignFile in the state directory says that sources of kinds beyond those of the function
@@ -55,7 +55,7 @@ func noteKind(cfg *config.Config, state, typ string) error {
 
 // kind returns the kind of a source's type. Where another program has more kinds, a type that
 // this one does not know is one of those, and no executable of the user's.
-func (h *Host) kind(source, typ string) (*provider.Kind, error) {
+func (h *Host) kind(source, typ string) (*catalog.Kind, error) {
 	if _, known := h.Kinds.Find(typ); !known && h.Whole != nil {
 		return nil, &compute.Error{
 			Kind: compute.ErrUnavailable, Err: fmt.Errorf("source %s: its type %s is not in this program", source, typ),

@@ -9,6 +9,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/leasing"
+	"github.com/hostler-project/hostler/pool/state"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -97,7 +98,7 @@ func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names .
 				}
 				continue
 			}
-			if !compute.Allowed(i.State, compute.Held) {
+			if !state.Allowed(i.State, compute.Held) {
 				return &compute.Error{
 					ID: i.ID, Kind: compute.ErrConflict, Err: fmt.Errorf("it is %s", i.State),
 					Hint: "only what is in use, ready or failed can be held",
@@ -105,10 +106,10 @@ func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names .
 			}
 			i.Worker, i.Wanted, i.Fill, i.Reason, i.Cause, i.Retry = 0, "", false, reason, "", time.Time{}
 			e := compute.Event{Owner: who.Owner, Text: reason}
-			i.Booked = compute.Booking{}
+			i.Booked = compute.Reservation{}
 			if l != nil { // it counts under quotas as long as it is held
 				e.Project = l.Project
-				i.Booked = compute.Booking{Project: l.Project, Owner: l.Owner, Holds: l.Holds}
+				i.Booked = compute.Reservation{Project: l.Project, Owner: l.Owner, Holds: l.Holds}
 			}
 			if _, err := p.core.Set(tx, i, compute.Held, e); err != nil {
 				return err

@@ -8,7 +8,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host"
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 )
 
 // FaultOf returns what is wrong with a source, or nil: its file, the values of its type's keys, and
@@ -57,7 +57,7 @@ func ValuesOf(s *config.Source) error {
 }
 
 // siteOf returns what is known of a source's site before its provider is opened.
-func siteOf(s *config.Source) provider.Site {
+func siteOf(s *config.Source) catalog.Site {
 	site := host.UserSite()
 	site.Source, site.Type, site.Requested = s.Name, s.Type, s.Image != "" || !keepsReady(s)
 	return site

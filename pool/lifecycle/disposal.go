@@ -10,10 +10,13 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/leasing"
 	"github.com/hostler-project/hostler/pool/sources"
 	"github.com/hostler-project/hostler/pool/state"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -209,7 +212,7 @@ func (p *Disposal) unwanted(tx store.Tx, s *allocate.Source, rec *store.SourceRe
 // begun returns the pool's instance before one that was never finished, if the pool had begun its
 // own part, or nil.
 func begun(tx store.Tx, i *compute.Instance) (*compute.Instance, error) {
-	fronts, err := tx.Instances(compute.InstanceQuery{Child: i.ID})
+	fronts, err := tx.Instances(inventory.InstanceQuery{Child: i.ID})
 	if err != nil {
 		return nil, err
 	}
@@ -281,7 +284,7 @@ func (p *Disposal) clean(ctx context.Context, i *compute.Instance, rec *store.So
 		}
 		j := *i
 		if err != nil {
-			return p.core.ToFailed(tx, &j, p.core.SourceOf(rec), allocate.Because("cleaning: "+compute.Said(err)))
+			return p.core.ToFailed(tx, &j, p.core.SourceOf(rec), allocate.Because("cleaning: "+fault.Message(err)))
 		}
 		if unwanted, e = p.records.InVain(tx, &j); e != nil {
 			return e
@@ -310,7 +313,7 @@ func (p *Disposal) cleanLeaf(ctx context.Context, leaf *compute.Instance) (strin
 	if s := p.core.Configured(rec); s != nil && s.Reuse == "as-is" || o.Reuse == "as-is" {
 		return "as-is", nil
 	}
-	c, ok := compute.As[compute.Cleaner](o.Provider)
+	c, ok := provider.As[provider.Cleaner](o.Provider)
 	if !ok {
 		return "", &compute.Error{ID: leaf.ID, Kind: compute.ErrInvalid, Err: errors.New("its type cannot clean")}
 	}
@@ -372,12 +375,12 @@ func (p *Disposal) discard(ctx context.Context, i *compute.Instance, rec *store.
 		j.Worker = 0
 		if !sources.Lost(&j) {
 			why, _, _ := strings.Cut(j.Reason, triedInVain)
-			j.Reason = why + triedInVain + compute.Said(err)
+			j.Reason = why + triedInVain + fault.Message(err)
 		}
 		if e := tx.SaveInstance(&j); e != nil {
 			return e
 		}
-		_, e := tx.Append(&compute.Event{Kind: "discard-failed", Source: j.Source, Instance: j.ID, Text: compute.Said(err),
+		_, e := tx.Append(&compute.Event{Kind: "discard-failed", Source: j.Source, Instance: j.ID, Text: fault.Message(err),
 			Data: map[string]string{"attempt": fmt.Sprint(j.Attempts), "again": j.Retry.Format(time.RFC3339)}})
 		return e
 	})
@@ -394,7 +397,7 @@ const lingerLook = 5 * time.Second
 
 // unanswered is the reason to discard an instance of which it is not known whether it was made.
 func unanswered(why string) allocate.Reason {
-	return allocate.Reason{Cause: compute.CauseUnanswered, Text: "the answer to its creation was lost: " + why}
+	return allocate.Reason{Cause: inventory.CauseUnanswered, Text: "the answer to its creation was lost: " + why}
 }
 
 // destroy calls the provider's Destroy until it proves the end.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/journal"
 	"github.com/hostler-project/hostler/store"
@@ -68,7 +70,7 @@ func (p *Core) Step(name string) {
 // Set changes an instance's state and writes an event. The event's kind is the state's name unless
 // it has one.
 func (p *Core) Set(tx store.Tx, i *compute.Instance, to compute.State, e compute.Event) (int64, error) {
-	if i.Row != 0 && !compute.Allowed(i.State, to) {
+	if i.Row != 0 && !Allowed(i.State, to) {
 		return 0, fmt.Errorf("instance %s: no step leads from %s to %s", i.ID, i.State, to)
 	}
 	i.State, i.Since = to, time.Now()
@@ -218,7 +220,7 @@ func (p *Core) HooksDone(ctx context.Context, i *compute.Instance, failed error)
 		j.Resume = -1
 		if failed != nil {
 			if _, err := tx.Append(&compute.Event{
-				Kind: "hook-failed", Source: j.Source, Instance: j.ID, Text: compute.Said(failed),
+				Kind: "hook-failed", Source: j.Source, Instance: j.ID, Text: fault.Message(failed),
 			}); err != nil {
 				return err
 			}
@@ -276,7 +278,7 @@ func NoComputer(id compute.ID) error {
 }
 
 // Events returns the events that a query selects.
-func (p *Core) Events(ctx context.Context, q compute.EventQuery) (out []compute.Event, err error) {
+func (p *Core) Events(ctx context.Context, q inventory.EventQuery) (out []compute.Event, err error) {
 	err = p.Store.View(ctx, func(tx store.Tx) error {
 		es, err := tx.Events(q)
 		out = Copies(es)

@@ -12,11 +12,6 @@ import (
 	"github.com/hostler-project/hostler/store/record"
 )
 
-var (
-	_ auth.TokenTx = (*tx)(nil)
-	_ auth.AuditTx = (*tx)(nil)
-)
-
 const tokenColumns = "hash, used, used_from, data"
 
 func scanToken(s scanner) (*auth.Token, error) {

@@ -6,10 +6,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/store"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
-
-var _ store.GivenTx = (*tx)(nil)
 
 // Given returns the living leases of a request, and the worker that gave them.
 func (t *tx) Given(mark string) (leases []*compute.Lease, giver int64, err error) {
@@ -43,7 +41,7 @@ func (w withMore) Scan(to ...any) error { return w.scanner.Scan(append(to, w.mor
 
 // stamp notes on a lease which request it is for.
 func (t *tx) stamp(l *lease) {
-	mark, _, _ := strings.Cut(l.Labels[compute.RequestLabel], " ")
+	mark, _, _ := strings.Cut(l.Labels[inventory.RequestLabel], " ")
 	if mark == "" {
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/record"
 )
@@ -66,7 +67,7 @@ func (t *tx) LeaseOf(id compute.ID) (*compute.Lease, error) {
 }
 
 // Leases returns those that the query selects.
-func (t *tx) Leases(q compute.LeaseQuery) ([]*compute.Lease, error) {
+func (t *tx) Leases(q inventory.LeaseQuery) ([]*compute.Lease, error) {
 	var w where
 	order := " ORDER BY row"
 	if q.Ended {
@@ -123,7 +124,7 @@ func (t *tx) Leases(q compute.LeaseQuery) ([]*compute.Lease, error) {
 // InsertLease adds a lease.
 func (t *tx) InsertLease(l *compute.Lease) error {
 	if l.Name != "" && l.Ended.IsZero() {
-		if same, err := t.Leases(compute.LeaseQuery{Name: l.Name, Projects: []string{l.Project}, Limit: 1}); err != nil {
+		if same, err := t.Leases(inventory.LeaseQuery{Name: l.Name, Projects: []string{l.Project}, Limit: 1}); err != nil {
 			return err
 		} else if len(same) > 0 {
 			return store.NameTaken(same[0])
