@@ -30,7 +30,7 @@ func kindDirs() (names []string) {
 
 // knowsSources are the packages whose values have a kind. Code that imports none of them cannot
 // decide by one.
-var knowsSources = strings.Fields("api compute config host pool provider")
+var knowsSources = strings.Fields("api compute compute/inventory config host pool provider provider/catalog")
 
 // kindNames counts the names of kinds in the code of each package that is no kind's own. A name
 // counts where the code uses it as a kind: see kindUse. A name that is nothing else counts

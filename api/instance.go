@@ -4,29 +4,30 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/share"
 )
 
 // Instance is the document of an instance.
 type Instance struct {
-	Name       string            `json:"name"`
-	Source     string            `json:"source" doc:"Name of the source"`
-	State      string            `json:"state" enum:"creating,setting-up,ready,leased,cleaning,failed,discarding,held"`
-	Cold       bool              `json:"cold,omitempty" doc:"The instance is ready but stopped. It is started before it is handed out."`
-	Since      time.Time         `json:"since" doc:"When the instance entered this state"`
-	Created    time.Time         `json:"created" doc:"When the instance was recorded"`
-	Address    string            `json:"address,omitempty"`
-	ProviderID string            `json:"provider_id,omitempty" doc:"The provider's own identifier"`
-	Facts      map[string]string `json:"facts,omitempty" doc:"What the provider knows of the instance"`
-	Uses       int               `json:"uses" doc:"How often the instance was handed out"`
-	Generation int64             `json:"generation" doc:"A number that grows each time the instance is handed out"`
-	Behind     string            `json:"behind,omitempty" doc:"For a pool's instance: the source's instance that serves it."`
-	Reason     string            `json:"reason,omitempty" doc:"Why the instance is failed or held, or why discarding it failed"`
-	Attempts   int               `json:"attempts,omitempty" doc:"Failed attempts to discard the instance"`
-	Retry      *time.Time        `json:"retry,omitempty" doc:"The next attempt to discard the instance is not before this time"`
-	Phases     Phases            `json:"phases"`
-	Lease      *Lease            `json:"lease,omitempty" doc:"Lease of the instance. If leases share it: the requested one, or the first."`
-	Shares     []Lease           `json:"shares,omitempty" doc:"All leases that share the instance, the oldest first"`
-	Booked     *compute.Amount   `json:"booked,omitempty" doc:"The sum of what these leases have booked. The facts have the total."`
+	Name       string             `json:"name"`
+	Source     string             `json:"source" doc:"Name of the source"`
+	State      string             `json:"state" enum:"creating,setting-up,ready,leased,cleaning,failed,discarding,held"`
+	Cold       bool               `json:"cold,omitempty" doc:"The instance is ready but stopped. It is started before it is handed out."`
+	Since      time.Time          `json:"since" doc:"When the instance entered this state"`
+	Created    time.Time          `json:"created" doc:"When the instance was recorded"`
+	Address    string             `json:"address,omitempty"`
+	ProviderID string             `json:"provider_id,omitempty" doc:"The provider's own identifier"`
+	Facts      map[string]string  `json:"facts,omitempty" doc:"What the provider knows of the instance"`
+	Uses       int                `json:"uses" doc:"How often the instance was handed out"`
+	Generation int64              `json:"generation" doc:"A number that grows each time the instance is handed out"`
+	Behind     string             `json:"behind,omitempty" doc:"For a pool's instance: the source's instance that serves it."`
+	Reason     string             `json:"reason,omitempty" doc:"Why the instance is failed or held, or why discarding it failed"`
+	Attempts   int                `json:"attempts,omitempty" doc:"Failed attempts to discard the instance"`
+	Retry      *time.Time         `json:"retry,omitempty" doc:"The next attempt to discard the instance is not before this time"`
+	Phases     Phases             `json:"phases"`
+	Lease      *Lease             `json:"lease,omitempty" doc:"Lease of the instance. If leases share it: the requested one, or the first."`
+	Shares     []Lease            `json:"shares,omitempty" doc:"All leases that share the instance, the oldest first"`
+	Booked     *compute.Resources `json:"booked,omitempty" doc:"The sum of what these leases have booked. The facts have the total."`
 }
 
 // Phases says how many seconds each phase of making an instance took; 0: it was not needed.
@@ -60,7 +61,7 @@ func (v Instance) WithShares(leases []*compute.Lease) Instance {
 	for _, l := range leases {
 		v.Shares = append(v.Shares, NewLease(*l))
 	}
-	booked := compute.Booked(leases)
+	booked := share.Booked(leases)
 	v.Booked = &booked
 	return v
 }

@@ -7,29 +7,30 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // Lease is the document of a lease.
 type Lease struct {
-	ID         string            `json:"id" doc:"ID of the lease"`
-	Name       string            `json:"name,omitempty" doc:"Name of the lease. It is unique among the live leases of its project."`
-	Instance   string            `json:"instance" doc:"Name of the instance"`
-	Source     string            `json:"source"`
-	Owner      string            `json:"owner"`
-	Project    string            `json:"project,omitempty" doc:"Project of the lease. Left out for the default project."`
-	Purpose    string            `json:"purpose,omitempty" doc:"What the lease is for, for people to read"`
-	Labels     map[string]string `json:"labels,omitempty"`
-	Generation int64             `json:"generation" doc:"Generation of the instance when the lease was given"`
-	Given      time.Time         `json:"given"`
-	Used       time.Time         `json:"used" doc:"Last known use"`
-	TTL        float64           `json:"ttl" doc:"Time to live in seconds. 0 means none."`
-	Idle       float64           `json:"idle" doc:"Seconds that the lease may be unused. 0 means no limit."`
-	Expires    *time.Time        `json:"expires" doc:"When the ttl ends the lease. null means never."`
-	Deadline   *time.Time        `json:"deadline" doc:"When the lease ends unless it is used or extended. null means never."`
-	PID        int               `json:"pid,omitempty" doc:"The lease ends with this process of the controller's machine"`
-	Pool       string            `json:"pool,omitempty" doc:"The pool's instance that holds the lease"`
-	Share      *compute.Amount   `json:"share,omitempty" doc:"Booked part of the instance. Left out: all of it."`
-	Cost       float64           `json:"cost_per_hour,omitempty" doc:"Cost for an hour, in the currency of the source's price. Left out if the source has no price."`
+	ID         string             `json:"id" doc:"ID of the lease"`
+	Name       string             `json:"name,omitempty" doc:"Name of the lease. It is unique among the live leases of its project."`
+	Instance   string             `json:"instance" doc:"Name of the instance"`
+	Source     string             `json:"source"`
+	Owner      string             `json:"owner"`
+	Project    string             `json:"project,omitempty" doc:"Project of the lease. Left out for the default project."`
+	Purpose    string             `json:"purpose,omitempty" doc:"What the lease is for, for people to read"`
+	Labels     map[string]string  `json:"labels,omitempty"`
+	Generation int64              `json:"generation" doc:"Generation of the instance when the lease was given"`
+	Given      time.Time          `json:"given"`
+	Used       time.Time          `json:"used" doc:"Last known use"`
+	TTL        float64            `json:"ttl" doc:"Time to live in seconds. 0 means none."`
+	Idle       float64            `json:"idle" doc:"Seconds that the lease may be unused. 0 means no limit."`
+	Expires    *time.Time         `json:"expires" doc:"When the ttl ends the lease. null means never."`
+	Deadline   *time.Time         `json:"deadline" doc:"When the lease ends unless it is used or extended. null means never."`
+	PID        int                `json:"pid,omitempty" doc:"The lease ends with this process of the controller's machine"`
+	Pool       string             `json:"pool,omitempty" doc:"The pool's instance that holds the lease"`
+	Share      *compute.Resources `json:"share,omitempty" doc:"Booked part of the instance. Left out: all of it."`
+	Cost       float64            `json:"cost_per_hour,omitempty" doc:"Cost for an hour, in the currency of the source's price. Left out if the source has no price."`
 }
 
 // KeyHeader is the header with a request's idempotency key. A repeated request with the same key
@@ -37,7 +38,7 @@ type Lease struct {
 const KeyHeader = "Idempotency-Key"
 
 // KeyLabel is the internal label of leases that were given to a request with a key.
-const KeyLabel = compute.RequestLabel
+const KeyLabel = inventory.RequestLabel
 
 // ShownLabels returns labels without the internal one.
 func ShownLabels(labels map[string]string) map[string]string {

@@ -3,7 +3,7 @@ package api
 import (
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // Waiter is the document of a request that waits in the queue.
@@ -25,7 +25,7 @@ type Waiter struct {
 }
 
 // NewWaiter makes the document of a waiting request.
-func NewWaiter(q compute.Queued) Waiter {
+func NewWaiter(q inventory.Queued) Waiter {
 	w := Waiter{ID: q.ID, Source: q.Source, Position: q.Position, Count: q.Count, Owner: q.Owner, Project: q.Project,
 		Priority: q.Priority, Purpose: q.Purpose,
 		Since: q.Since, Reason: q.Reason, Cores: q.Cores, Memory: q.Memory, Disk: q.Disk}
@@ -37,8 +37,8 @@ func NewWaiter(q compute.Queued) Waiter {
 }
 
 // Compute returns the waiting request of a document.
-func (w Waiter) Compute() compute.Queued {
-	q := compute.Queued{Position: w.Position, Waiter: compute.Waiter{ID: w.ID, Source: w.Source, Count: w.Count,
+func (w Waiter) Compute() inventory.Queued {
+	q := inventory.Queued{Position: w.Position, Waiter: inventory.Waiter{ID: w.ID, Source: w.Source, Count: w.Count,
 		Owner: w.Owner, Project: w.Project, Priority: w.Priority,
 		Purpose: w.Purpose, Since: w.Since, Reason: w.Reason, Cores: w.Cores, Memory: w.Memory, Disk: w.Disk}}
 	if w.Estimate != nil {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // Source is the document of a source and its state.
@@ -39,7 +40,7 @@ type Unready struct {
 }
 
 // newUnready makes the document; nil stays nil.
-func newUnready(u *compute.Unready) *Unready {
+func newUnready(u *inventory.Unready) *Unready {
 	if u == nil {
 		return nil
 	}
@@ -69,7 +70,7 @@ type Health struct {
 }
 
 // NewSource makes the document of a source. broken says why it cannot be used; "": it can.
-func NewSource(s compute.SourceStatus, broken string) Source {
+func NewSource(s inventory.SourceStatus, broken string) Source {
 	return Source{
 		Name: s.Name, Type: s.Type, Cached: s.Counts.Cached(), Cold: s.Cold, InUse: s.Counts.InUse(), Max: s.Maximum,
 		Available: s.Available, Wanted: s.Wanted,
@@ -85,9 +86,9 @@ func NewSource(s compute.SourceStatus, broken string) Source {
 
 // Compute returns the source of a document. A source that cannot be used has a Broken error of kind
 // compute.ErrInvalid.
-func (v Source) Compute() compute.SourceStatus {
-	s := compute.SourceStatus{
-		Name: v.Name, Type: v.Type, Counts: compute.Counts(v.States), Cold: v.Cold, Maximum: v.Max,
+func (v Source) Compute() inventory.SourceStatus {
+	s := inventory.SourceStatus{
+		Name: v.Name, Type: v.Type, Counts: inventory.Counts(v.States), Cold: v.Cold, Maximum: v.Max,
 		Available: v.Available, Wanted: v.Wanted, Reserve: v.Reserve,
 		Spare: v.Spare, Concurrency: v.Concurrency, Waiting: v.Waiting, Orphaned: v.Orphaned, Children: v.Sources, TTL: span(v.TTL),
 		LeaseIdle: span(v.LeaseIdle), Fixed: v.Fixed, Image: v.Image,
@@ -100,7 +101,7 @@ func (v Source) Compute() compute.SourceStatus {
 		s.Paused = *v.PausedUntil
 	}
 	if u := v.Unready; u != nil {
-		s.Unready = &compute.Unready{Since: u.Since, Changed: u.Changed, Failures: u.Failures, Why: u.Error}
+		s.Unready = &inventory.Unready{Since: u.Since, Changed: u.Changed, Failures: u.Failures, Why: u.Error}
 	}
 	if v.Error != "" {
 		s.Broken = Problem{Title: compute.ErrInvalid.Error(), Code: "invalid", Detail: v.Error}.Err()
@@ -120,7 +121,7 @@ type TestResult struct {
 }
 
 // NewTestResult makes the document of a result.
-func NewTestResult(r compute.TestResult) TestResult {
+func NewTestResult(r inventory.TestResult) TestResult {
 	return TestResult{
 		r.Source, string(r.Instance), string(r.Leaf), r.Create.Seconds(), r.Connect.Seconds(), r.Run.Seconds(),
 		r.Destroy.Seconds(),
@@ -128,8 +129,8 @@ func NewTestResult(r compute.TestResult) TestResult {
 }
 
 // Compute returns the result of a document.
-func (r TestResult) Compute() compute.TestResult {
-	return compute.TestResult{
+func (r TestResult) Compute() inventory.TestResult {
+	return inventory.TestResult{
 		Source: r.Source, Instance: compute.ID(r.Instance), Leaf: compute.ID(r.Leaf), Create: span(r.Create),
 		Connect: span(r.Connect), Run: span(r.Run), Destroy: span(r.Destroy),
 	}

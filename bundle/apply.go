@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // The possible actions of an Outcome.
@@ -99,7 +100,7 @@ type ApplyOptions struct {
 // When ctx ends, the running script is ended.
 func Apply(ctx context.Context, conn compute.Conn, p *Plan, opt ApplyOptions) (*Result, error) {
 	a := &applier{plan: p, opt: opt, begun: map[string]*run{}, over: map[string]bool{}}
-	if c, ok := compute.As[compute.Pretender](conn); ok && c.Pretends() {
+	if c, ok := provider.As[provider.Simulated](conn); ok && c.Pretends() {
 		return a.dryRun(ctx, conn)
 	}
 	tries := opt.Tries

@@ -5,6 +5,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // backend answers what a command asks about the engine that it uses, beside what the engine itself
@@ -16,13 +17,13 @@ type backend interface {
 	self() api.Self
 	owner() string
 	// sources returns all sources. The embedded engine knows only what their configuration says.
-	sources(ctx context.Context) []compute.SourceStatus
+	sources(ctx context.Context) []inventory.SourceStatus
 	limited(source string) bool
 	moving(i compute.Instance) bool
 	due(ctx context.Context, names []string)
 	// connect connects to an instance. With kept, a slow connection is one that the keeper keeps.
 	connect(ctx context.Context, engine Engine, who compute.Who, i compute.Instance, kept bool) (compute.Conn, string, error)
-	watch(ctx context.Context, engine Engine, q compute.EventQuery, f func(compute.Event) error) error
+	watch(ctx context.Context, engine Engine, q inventory.EventQuery, f func(compute.Event) error) error
 }
 
 func backendOf(a *App) backend {

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // Candidates come from the configuration and the state as they are. Completion changes nothing and
@@ -44,7 +44,7 @@ func (a *App) LeasedCandidates(cmd *cobra.Command) (out Candidates) {
 	if err != nil {
 		return nil
 	}
-	leases, err := engine.Leases(cmd.Context(), compute.LeaseQuery{Owner: a.Owner()})
+	leases, err := engine.Leases(cmd.Context(), inventory.LeaseQuery{Owner: a.Owner()})
 	if err != nil {
 		return nil
 	}
@@ -62,7 +62,7 @@ func (a *App) LeasedCandidates(cmd *cobra.Command) (out Candidates) {
 func (a *App) CompleteInstances(cmd *cobra.Command, _ []string, _ string) (out Candidates, _ cobra.ShellCompDirective) {
 	_ = a.Begin(cmd)
 	if engine, err := a.Engine(cmd.Context()); err == nil {
-		all, _ := engine.Instances(cmd.Context(), compute.InstanceQuery{})
+		all, _ := engine.Instances(cmd.Context(), inventory.InstanceQuery{})
 		for _, i := range all {
 			out = append(out, cobra.CompletionWithDesc(string(i.ID), string(i.State)))
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host"
 )
@@ -25,12 +26,12 @@ func (b embedded) owner() string { return host.LocalUser() }
 
 // sources returns what the configuration says of each source, as nothing else is known without
 // the engine.
-func (b embedded) sources(context.Context) []compute.SourceStatus {
+func (b embedded) sources(context.Context) []inventory.SourceStatus {
 	cfg, err := b.app.Host.Configuration()
 	if err != nil {
 		return nil
 	}
-	all := make([]compute.SourceStatus, len(cfg.Sources))
+	all := make([]inventory.SourceStatus, len(cfg.Sources))
 	for i, s := range cfg.Sources {
 		all[i] = configuredStatus(s)
 	}
@@ -38,9 +39,9 @@ func (b embedded) sources(context.Context) []compute.SourceStatus {
 }
 
 // configuredStatus says of a source what its configuration says.
-func configuredStatus(s *config.Source) compute.SourceStatus {
-	return compute.SourceStatus{
-		Name: s.Name, Type: s.Type, Concurrency: s.Concurrency, Health: compute.Health{Broken: s.Err}, Children: s.Sources,
+func configuredStatus(s *config.Source) inventory.SourceStatus {
+	return inventory.SourceStatus{
+		Name: s.Name, Type: s.Type, Concurrency: s.Concurrency, Health: inventory.Health{Broken: s.Err}, Children: s.Sources,
 		TTL: host.Deref(s.TTL), LeaseIdle: host.Deref(s.LeaseIdle), Image: cmp.Or(s.Image, s.Settings["image"]),
 	}
 }
@@ -90,7 +91,7 @@ func (b embedded) due(ctx context.Context, names []string) {
 const watchEvery = 300 * time.Millisecond
 
 // watch reads the journal again and again.
-func (b embedded) watch(ctx context.Context, engine Engine, q compute.EventQuery, f func(compute.Event) error) error {
+func (b embedded) watch(ctx context.Context, engine Engine, q inventory.EventQuery, f func(compute.Event) error) error {
 	q.Newest = 0
 	for {
 		select {

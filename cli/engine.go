@@ -9,16 +9,17 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/compute/engine"
+	"github.com/hostler-project/hostler/compute/inventory"
+
 	"github.com/hostler-project/hostler/pool"
 )
 
 // Engine is the lease engine in this process, or a controller.
 type Engine interface {
 	compute.Leaser
-	engine.Book
-	engine.Operator
-	engine.Waiters
+	inventory.Book
+	inventory.Operator
+	inventory.Waiters
 }
 
 var (
@@ -52,14 +53,14 @@ func (a *App) Elsewhere() bool { return a.Remote != nil && !a.Same }
 
 // Sources returns all sources that the engine knows, those that are no longer configured too. Of
 // the embedded engine it has only what the configuration says.
-func (a *App) Sources(ctx context.Context) []compute.SourceStatus { return backendOf(a).sources(ctx) }
+func (a *App) Sources(ctx context.Context) []inventory.SourceStatus { return backendOf(a).sources(ctx) }
 
 // Source returns the source of a name, as Sources does, if it is configured.
-func (a *App) Source(name string) (compute.SourceStatus, bool) {
+func (a *App) Source(name string) (inventory.SourceStatus, bool) {
 	all := a.Sources(context.Background())
-	i := slices.IndexFunc(all, func(s compute.SourceStatus) bool { return s.Name == name && !s.Orphaned })
+	i := slices.IndexFunc(all, func(s inventory.SourceStatus) bool { return s.Name == name && !s.Orphaned })
 	if i < 0 {
-		return compute.SourceStatus{}, false
+		return inventory.SourceStatus{}, false
 	}
 	return all[i], true
 }
@@ -110,6 +111,6 @@ func (a *App) ConnectOnce(ctx context.Context, engine Engine, who compute.Who, i
 
 // Watch calls f with each event after q.After, as it happens. It returns when ctx ends, or with the
 // first error of f.
-func Watch(a *App, ctx context.Context, engine Engine, q compute.EventQuery, f func(compute.Event) error) error {
+func Watch(a *App, ctx context.Context, engine Engine, q inventory.EventQuery, f func(compute.Event) error) error {
 	return backendOf(a).watch(ctx, engine, q, f)
 }

@@ -2,7 +2,7 @@ package cli
 
 import (
 	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/check"
 )
@@ -36,7 +36,7 @@ func FaultNote(a *App, source string) string {
 
 // Faults adds to the engine's sources what is wrong with their configuration here. The engine finds
 // some of it only when it makes something.
-func Faults(a *App, all []compute.SourceStatus) {
+func Faults(a *App, all []inventory.SourceStatus) {
 	cfg := a.Host.Config()
 	if cfg == nil || a.Elsewhere() {
 		return

@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // EmptyName is the error for an empty name. That is mostly a variable that is not set, and guessing
@@ -45,12 +46,12 @@ func (a *App) UnknownName(ctx context.Context, name string) error {
 		names = append(names, s.Name)
 	}
 	if engine, err := a.Engine(ctx); err == nil {
-		if all, err := engine.Instances(ctx, compute.InstanceQuery{}); err == nil {
+		if all, err := engine.Instances(ctx, inventory.InstanceQuery{}); err == nil {
 			for _, i := range all {
 				names = append(names, string(i.ID))
 			}
 		}
-		if all, err := engine.Leases(ctx, compute.LeaseQuery{}); err == nil {
+		if all, err := engine.Leases(ctx, inventory.LeaseQuery{}); err == nil {
 			for _, l := range all {
 				names = append(names, l.Name)
 			}

@@ -7,6 +7,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/provider/local"
 )
@@ -26,12 +27,12 @@ func (b remote) owner() string { return b.app.self.Name }
 // sourceList is the controller's sources, which are read once.
 type sourceList struct {
 	mu  sync.Mutex
-	all []compute.SourceStatus
+	all []inventory.SourceStatus
 }
 
 // sources asks the controller once. Without an answer there are none, and the next request tells
 // why.
-func (b remote) sources(ctx context.Context) []compute.SourceStatus {
+func (b remote) sources(ctx context.Context) []inventory.SourceStatus {
 	l := b.app.sources
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -62,7 +63,7 @@ func (b remote) due(ctx context.Context, _ []string) {
 }
 
 // leaf returns the real instance behind one of the controller's, and its source.
-func (b remote) leaf(ctx context.Context, i compute.Instance) (compute.Instance, compute.SourceStatus, error) {
+func (b remote) leaf(ctx context.Context, i compute.Instance) (compute.Instance, inventory.SourceStatus, error) {
 	s, ok := b.app.Source(i.Source)
 	if !ok || !b.app.Host.Kinds.Kind(s.Type).Pool {
 		return i, s, nil
@@ -101,6 +102,6 @@ func (b remote) connect(ctx context.Context, _ Engine, who compute.Who, i comput
 	return conn, s.Type, err
 }
 
-func (b remote) watch(ctx context.Context, _ Engine, q compute.EventQuery, f func(compute.Event) error) error {
+func (b remote) watch(ctx context.Context, _ Engine, q inventory.EventQuery, f func(compute.Event) error) error {
 	return b.client.Watch(ctx, q, f)
 }

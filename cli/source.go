@@ -7,7 +7,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host"
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 )
 
 // SourceName returns the source to use if none is named: that of -s, of hostler.conf, or the
@@ -57,8 +57,8 @@ func (a *App) Configured(name string) (*config.Source, error) {
 
 // DefaultSource is the source to use if none is configured: the last of the built-in ones, which
 // isolates where the system can.
-func DefaultSource(kinds provider.Table) string {
-	names := kinds.Names(func(k *provider.Kind) bool { return k.Implicit() })
+func DefaultSource(kinds catalog.Table) string {
+	names := kinds.Names(func(k *catalog.Kind) bool { return k.Implicit() })
 	return names[len(names)-1]
 }
 

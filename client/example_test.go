@@ -19,6 +19,7 @@ import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
@@ -206,7 +207,7 @@ func ExampleClient_Watch() {
 		log.Fatal(err)
 	}
 	seen := errors.New("seen enough")
-	err = c.Watch(ctx, compute.EventQuery{Source: "web"}, func(e compute.Event) error {
+	err = c.Watch(ctx, inventory.EventQuery{Source: "web"}, func(e compute.Event) error {
 		if e.Kind == "leased" {
 			fmt.Println(e.Kind, e.Instance)
 			return seen
@@ -232,7 +233,7 @@ func ExampleClient_Instances() {
 	if _, err := c.Acquire(ctx, compute.Request{Source: "web", Count: 2}); err != nil {
 		log.Fatal(err)
 	}
-	all, err := c.Instances(ctx, compute.InstanceQuery{Source: "web", States: []compute.State{compute.Leased}})
+	all, err := c.Instances(ctx, inventory.InstanceQuery{Source: "web", States: []compute.State{compute.Leased}})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // Fill brings sources up to what they want, once. No names: all sources. It returns the names of
@@ -50,7 +51,7 @@ func (c *Client) Work(ctx context.Context) error {
 }
 
 // Test makes an instance of a source, runs `true` on it and discards it, and times each step.
-func (c *Client) Test(ctx context.Context, name string) (compute.TestResult, error) {
+func (c *Client) Test(ctx context.Context, name string) (inventory.TestResult, error) {
 	var out api.TestResult
 	err := c.wire.create(ctx, "/v1/sources/"+url.PathEscape(name)+"/test", nil, nil, &out)
 	return out.Compute(), err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // pageSize is how many records are requested at a time.
@@ -35,7 +36,7 @@ func (c *Client) Leaf(ctx context.Context, id compute.ID) (compute.Instance, err
 
 // Instances returns the instances of a query. Of the query, the States, Source, Owner, After and
 // Limit count; the rest is the engine's own.
-func (c *Client) Instances(ctx context.Context, q compute.InstanceQuery) ([]compute.Instance, error) {
+func (c *Client) Instances(ctx context.Context, q inventory.InstanceQuery) ([]compute.Instance, error) {
 	query := pages(q.After, q.Limit)
 	for key, value := range map[string]string{"source": q.Source, "owner": q.Owner} {
 		if value != "" {
@@ -83,7 +84,7 @@ func pages(after int64, limit int) url.Values {
 }
 
 // Leases returns the living leases of a query by instance, source, owner or name.
-func (c *Client) Leases(ctx context.Context, q compute.LeaseQuery) ([]compute.Lease, error) {
+func (c *Client) Leases(ctx context.Context, q inventory.LeaseQuery) ([]compute.Lease, error) {
 	query := pages(q.After, q.Limit)
 	for key, value := range map[string]string{"owner": q.Owner, "source": q.Source, "instance": string(q.Instance), "name": q.Name} {
 		if value != "" {
@@ -110,7 +111,7 @@ func (c *Client) Leases(ctx context.Context, q compute.LeaseQuery) ([]compute.Le
 }
 
 // Events returns the events of a query, the oldest first.
-func (c *Client) Events(ctx context.Context, q compute.EventQuery) ([]compute.Event, error) {
+func (c *Client) Events(ctx context.Context, q inventory.EventQuery) ([]compute.Event, error) {
 	query := url.Values{"limit": {strconv.Itoa(100000)}}
 	for key, value := range map[string]string{"source": q.Source, "instance": string(q.Instance), "lease": q.Lease} {
 		if value != "" {
@@ -149,14 +150,14 @@ func (c *Client) Self(ctx context.Context) (api.Self, error) {
 }
 
 // Status returns the state of every source, by name.
-func (c *Client) Status(ctx context.Context) ([]compute.SourceStatus, error) {
+func (c *Client) Status(ctx context.Context) ([]inventory.SourceStatus, error) {
 	var out struct {
 		Sources []api.Source `json:"sources"`
 	}
 	if err := c.wire.do(ctx, http.MethodGet, "/v1/sources", nil, nil, &out); err != nil {
 		return nil, err
 	}
-	all := make([]compute.SourceStatus, len(out.Sources))
+	all := make([]inventory.SourceStatus, len(out.Sources))
 	for i, v := range out.Sources {
 		all[i] = v.Compute()
 	}

@@ -7,17 +7,18 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // Queue returns the waiting requests that the caller may see, by source and position.
-func (c *Client) Queue(ctx context.Context) ([]compute.Queued, error) {
+func (c *Client) Queue(ctx context.Context) ([]inventory.Queued, error) {
 	var out struct {
 		Queue []api.Waiter `json:"queue"`
 	}
 	if err := c.wire.do(ctx, http.MethodGet, "/v1/queue", nil, nil, &out); err != nil {
 		return nil, err
 	}
-	all := make([]compute.Queued, len(out.Queue))
+	all := make([]inventory.Queued, len(out.Queue))
 	for i, w := range out.Queue {
 		all[i] = w.Compute()
 	}

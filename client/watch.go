@@ -16,6 +16,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 const (
@@ -31,7 +32,7 @@ const (
 //
 // If the connection breaks, Watch reconnects and goes on after the last event that f was given, so
 // f gets each event once. Any other error of the controller than compute.ErrUnavailable ends it.
-func (c *Client) Watch(ctx context.Context, q compute.EventQuery, f func(compute.Event) error) error {
+func (c *Client) Watch(ctx context.Context, q inventory.EventQuery, f func(compute.Event) error) error {
 	pause := againFirst
 	for {
 		after := q.After
@@ -60,7 +61,7 @@ func (c *Client) Watch(ctx context.Context, q compute.EventQuery, f func(compute
 type callbackError struct{ error }
 
 // watch watches over one connection, and advances q.After.
-func (c *Client) watch(ctx context.Context, q *compute.EventQuery, f func(compute.Event) error) error {
+func (c *Client) watch(ctx context.Context, q *inventory.EventQuery, f func(compute.Event) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	query := url.Values{"after": {strconv.FormatInt(q.After, 10)}}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 func reader(text string) io.Reader { return strings.NewReader(text) }
@@ -129,7 +130,7 @@ func (c *Cloud) destroyUntilGone(ctx context.Context, p compute.Provider, r reco
 	limited, cancel := context.WithTimeout(ctx, c.t.Destroy)
 	defer cancel()
 	lingers := time.Duration(0)
-	if l, ok := compute.As[compute.Lingerer](p); ok && lost {
+	if l, ok := provider.As[provider.CreateLag](p); ok && lost {
 		lingers = l.Lingers() - c.now().Since(r.Begun)
 	}
 	began := time.Now()

@@ -53,7 +53,7 @@ func (l *lifecycle) living() bool {
 func (l *lifecycle) busy() bool { return l.parts > 0 || l.commands > 0 }
 
 // book books a part of the server, and stops a countdown.
-func (l *lifecycle) book(part compute.Amount) bool {
+func (l *lifecycle) book(part compute.Resources) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stage != living || !l.space.Book(part) {
@@ -66,7 +66,7 @@ func (l *lifecycle) book(part compute.Amount) bool {
 }
 
 // unbook gives a part back, and starts the countdown if it was the last.
-func (l *lifecycle) unbook(part compute.Amount) {
+func (l *lifecycle) unbook(part compute.Resources) {
 	l.mu.Lock()
 	if l.parts > 0 {
 		l.space.Unbook(part)
@@ -77,7 +77,7 @@ func (l *lifecycle) unbook(part compute.Amount) {
 }
 
 // fits returns how many parts of a size fit beside what is booked.
-func (l *lifecycle) fits(part compute.Amount) int {
+func (l *lifecycle) fits(part compute.Resources) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.stage != living {

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/flavor"
 	"github.com/hostler-project/hostler/remote/process"
 )
@@ -125,7 +126,7 @@ func (c *Cloud) find(ctx context.Context, r record) (i compute.Instance, known b
 	if at < 0 {
 		return i, false, nil
 	}
-	if check, ok := compute.As[compute.Checker](p); ok {
+	if check, ok := provider.As[provider.Checker](p); ok {
 		err = check.Check(ctx, compute.ID(r.Name))
 	}
 	return list[at], true, err

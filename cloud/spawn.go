@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/backoff"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // Order describes a server to spawn. Flavor is required.
@@ -77,7 +78,7 @@ func (c *Cloud) Spawn(ctx context.Context, o Order) (s *Server, err error) {
 	if o.Disk > f.Disk {
 		spec.Disk = int64(o.Disk) << 30
 	}
-	if t, ok := compute.As[compute.UserDataTaker](p); ok && (t.UserDataLimit() == 0 || t.UserDataLimit() >= len(userData)) {
+	if t, ok := provider.As[provider.UserDataTaker](p); ok && (t.UserDataLimit() == 0 || t.UserDataLimit() >= len(userData)) {
 		spec.UserData, r.Told = []byte(userData), true
 	}
 	defer c.markSpawning(r.Name)()
@@ -247,7 +248,7 @@ func (c *Cloud) destroyFailed(ctx context.Context, p compute.Provider, r record,
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.t.Destroy+c.t.Dial)
 	defer cancel()
 	var asked error
-	if !compute.WasUnasked(err) {
+	if !provider.WasUnasked(err) {
 		err = c.withConsole(ctx, r, err)
 		if _, e := c.records.change(
 			ctx, r.Name, func(r *record) error { r.State = destroying; return nil },
@@ -284,7 +285,7 @@ func (c *Cloud) withConsole(ctx context.Context, r record, err error) error {
 	if e != nil {
 		return err
 	}
-	console, ok := compute.As[compute.Consoler](p)
+	console, ok := provider.As[provider.Consoler](p)
 	if !ok {
 		return err
 	}

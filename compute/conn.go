@@ -3,7 +3,7 @@ package compute
 import (
 	"context"
 	"io"
-	"net"
+	"time"
 )
 
 // A Conn is a connection to one computer. Its methods may be called at once from many goroutines.
@@ -58,6 +58,32 @@ type Command struct {
 	Hold *Hold
 }
 
+// Hold has the other end of a connection keep a command after contact with its caller was lost.
+// That is when Run ended because contact was lost, or its context ended with a cause of kind
+// ErrLost. If the context ends in any other way, the command ends, as it does without a Hold.
+type Hold struct {
+	// the run's id, by which it is found again; unique among the runs held there
+	Run string
+	// the command is kept until it ends; ErrInvalid where no command can be kept. Else it ends
+	// Grace after contact was lost.
+	Keep  bool
+	Grace time.Duration // 0: 30 seconds; an hour at most
+	// start nothing, and go on with the run that is held. Of Command only the streams, Signals and
+	// Resize count. ErrNotFound: there is no such run
+	Attach bool
+	// with Attach: only watch. Input, signals and sizes are not passed on, and the end of the
+	// context ends nothing
+	Look bool
+	// with Attach: take over the input from another caller, which gets ErrLost. Without it that is
+	// ErrConflict
+	Take bool
+	// with Attach: how many bytes of standard output the caller has already; -1: not known, send
+	// all that is kept
+	Out   int64
+	Err   int64  // the same of standard error
+	Begun func() // called once when the command was started, not with Attach; may be nil
+}
+
 // Size is the size of a terminal, in characters.
 type Size struct{ Rows, Cols int }
 
@@ -85,43 +111,3 @@ var signals = map[string]int{
 
 // SignalNumber returns a signal's number by its name without "SIG", or 0.
 func SignalNumber(name string) int { return signals[name] }
-
-// SignalName returns a signal's name without "SIG" by its number, or "".
-func SignalName(n int) string {
-	for name, i := range signals {
-		if i == n {
-			return name
-		}
-	}
-	return ""
-}
-
-// Dialer is a Conn that can open network connections from the computer: forwarding of local ports
-// and sockets.
-type Dialer interface {
-	// Dial connects, as seen from the computer. Networks: "tcp" with HOST:PORT, "unix" with a path.
-	Dial(ctx context.Context, network, address string) (net.Conn, error)
-}
-
-// Listener is a Conn that can listen on the computer: forwarding of remote ports and sockets.
-type Listener interface {
-	// Listen announces on the computer. The same networks as Dial. Closing the listener or the Conn
-	// ends it.
-	Listen(ctx context.Context, network, address string) (net.Listener, error)
-}
-
-// Pretender is a Conn to a simulated computer: commands are answered, and do nothing.
-type Pretender interface {
-	// Pretends reports whether the computer is simulated.
-	Pretends() bool
-}
-
-// Workspacer is a Conn with a far side that keeps workspaces: copies of working trees.
-type Workspacer interface {
-	// Workspace begins a conversation about a workspace; package workspace defines its messages.
-	// Writes go out at once, without waiting for an answer. If the other side keeps no workspaces,
-	// reading returns ErrInvalid. The caller chooses a unique token, by which commands name the
-	// workspace (Command.Workspace). The workspace is the caller's alone until the conversation is
-	// closed or contact is lost.
-	Workspace(ctx context.Context, token string) (net.Conn, error)
-}

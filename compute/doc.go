@@ -1,6 +1,6 @@
-// Package compute defines the words that every package of hostler uses: instances and their states,
+// Package compute defines the nouns that every package of hostler uses: instances and their states,
 // the small interfaces of a provider and of a connection, requests and leases, events, errors. It
-// imports the standard library only and does nothing by itself.
+// does nothing by itself, and has no optional abilities.
 //
 // Three interfaces carry the product. Package computetest has a suite for each that its
 // implementations pass:
@@ -9,6 +9,6 @@
 //   - Conn uses one computer: it runs commands and copies files.
 //   - Leaser hands computers out and takes them back.
 //
-// Abilities of some providers or connections are separate interfaces of one or two methods (Fixed,
-// Cleaner, Checker, Dialer, ...). Ask for them with As, which sees through wrappers.
+// Package provider has what only some providers and connections can do. Package inventory has what
+// else a lease engine can be asked.
 package compute

@@ -2,7 +2,6 @@ package compute
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 )
 
@@ -26,18 +25,17 @@ func (k *Kind) Unwrap() error {
 
 // The kinds of error. The comments name the exit status of each.
 var (
-	ErrFailed      = &Kind{name: "failed"}               // 1
-	ErrUnavailable = &Kind{name: "unavailable"}          // 1: try again later
-	ErrInvalid     = &Kind{name: "invalid"}              // 2: usage, configuration
-	ErrNoCapacity  = &Kind{name: "no capacity"}          // 3
-	ErrTimeout     = &Kind{name: "timed out"}            // 4
-	ErrNotFound    = &Kind{name: "not found"}            // 5
-	ErrConflict    = &Kind{name: "conflict"}             // 6
-	ErrDenied      = &Kind{name: "permission denied"}    // 7
-	ErrNotLeased   = &Kind{"not acquired", ErrConflict}  // no lease, or it has ended
-	ErrStale       = &Kind{"stale", ErrConflict}         // the generation has moved on
-	ErrGiven       = &Kind{"given already", ErrConflict} // to this request, by another controller
-	ErrNotReady    = &Kind{"not ready", ErrUnavailable}  // made, but cannot be reached yet
+	ErrFailed      = &Kind{name: "failed"}              // 1
+	ErrUnavailable = &Kind{name: "unavailable"}         // 1: try again later
+	ErrInvalid     = &Kind{name: "invalid"}             // 2: usage, configuration
+	ErrNoCapacity  = &Kind{name: "no capacity"}         // 3
+	ErrTimeout     = &Kind{name: "timed out"}           // 4
+	ErrNotFound    = &Kind{name: "not found"}           // 5
+	ErrConflict    = &Kind{name: "conflict"}            // 6
+	ErrDenied      = &Kind{name: "permission denied"}   // 7
+	ErrNotLeased   = &Kind{"not acquired", ErrConflict} // no lease, or it has ended
+	ErrStale       = &Kind{"stale", ErrConflict}        // the generation has moved on
+	ErrNotReady    = &Kind{"not ready", ErrUnavailable} // made, but cannot be reached yet
 	// not made yet, as there is no room for it: it waits for room
 	ErrNoPlace = &Kind{"not ready", ErrNotReady}
 	// more than there can ever be, so waiting does not help
@@ -92,33 +90,36 @@ func (e *Error) text(op string, of func(error) string) string {
 	return strings.Join(parts, ": ")
 }
 
-// Said returns an error's text for records and events, which people read. It leaves out the names
-// of packages and calls, such as "kubernetes.Connect". A plain word for what was done, such as
-// "connect", stays.
-func Said(err error) string {
+// Message returns the error's text for records and events, which people read. It leaves out the
+// names of packages and calls, such as "kubernetes.Connect". A plain word for what was done, such
+// as "connect", stays.
+func (e *Error) Message() string {
+	op := e.Op
+	if strings.Contains(op, ".") {
+		op = ""
+	}
+	return e.text(op, message)
+}
+
+// message is Message for any error.
+func message(err error) string {
 	switch e := err.(type) {
-	case nil:
-		return ""
 	case *Error:
-		op := e.Op
-		if strings.Contains(op, ".") {
-			op = ""
-		}
-		return e.text(op, Said)
+		return e.Message()
 	case interface{ Unwrap() error }:
-		return saidWithin(err, e.Unwrap())
+		return messageWithin(err, e.Unwrap())
 	case interface{ Unwrap() []error }:
-		return saidWithin(err, e.Unwrap()...)
+		return messageWithin(err, e.Unwrap()...)
 	}
 	return err.Error()
 }
 
-// saidWithin is Said for an error that wraps others.
-func saidWithin(err error, inside ...error) string {
+// messageWithin is message for an error that wraps others.
+func messageWithin(err error, inside ...error) string {
 	text := err.Error()
 	for _, i := range inside {
 		if i != nil && i.Error() != "" {
-			text = strings.Replace(text, i.Error(), Said(i), 1)
+			text = strings.Replace(text, i.Error(), message(i), 1)
 		}
 	}
 	return text
@@ -136,25 +137,6 @@ func (e *Error) Unwrap() []error {
 	return out
 }
 
-// KeyError says what is wrong with a key of a source. The reader of the file that has the key can
-// add where. Its text is its cause's, which names the key.
-type KeyError struct {
-	Key string // as it is written in a source.conf
-	Err error
-}
-
-// Error returns the cause's text.
-func (e *KeyError) Error() string { return e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *KeyError) Unwrap() error { return e.Err }
-
-// WrongKey returns an ErrInvalid about a key. The hint may be empty. The text is formatted as by
-// fmt.Errorf, and should begin with the key.
-func WrongKey(key, hint, format string, args ...any) error {
-	return &Error{Kind: ErrInvalid, Err: &KeyError{Key: key, Err: fmt.Errorf(format, args...)}, Hint: hint}
-}
-
 // ErrEnded marks errors, whatever their kind: the computer itself has ended, and nothing of it
 // comes back.
 var ErrEnded = errors.New("the computer has ended")
@@ -168,27 +150,6 @@ func (e *ended) Unwrap() error        { return e.error }
 // Ended marks err as the end of the computer itself, so that errors.Is finds ErrEnded. The text
 // stays.
 func Ended(err error) error { return &ended{err} }
-
-// asking says whether a Create that failed may have begun to make something.
-type asking struct {
-	error
-	asked bool
-}
-
-func (a *asking) Unwrap() error { return a.error }
-
-// Unasked marks an error of Create that came before the provider's place was asked for anything. So
-// nothing was made, and there is nothing to destroy.
-func Unasked(err error) error { return &asking{err, false} }
-
-// Asked removes that mark, for a caller that knows of an earlier call.
-func Asked(err error) error { return &asking{err, true} }
-
-// WasUnasked reports whether an error of Create says that nothing was made.
-func WasUnasked(err error) bool {
-	var a *asking
-	return errors.As(err, &a) && !a.asked
-}
 
 // Hint returns the first hint found in err's tree, or "".
 func Hint(err error) string {

@@ -1,9 +1,6 @@
 package compute
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // Facts describe a computer, as it sees itself from inside.
 type Facts struct {
@@ -31,14 +28,6 @@ type Usage struct {
 	Disk      int64         `json:"disk"`                // bytes in use on the file system of /
 	Processes int           `json:"processes"`           // how many there are
 	OOMKills  int           `json:"oom_kills,omitempty"` // how many were ended for want of memory
-}
-
-// Informer is a Conn that can describe its computer.
-type Informer interface {
-	// Facts returns what the computer is.
-	Facts(ctx context.Context) (Facts, error)
-	// Usage returns what it uses now.
-	Usage(ctx context.Context) (Usage, error)
 }
 
 // Finding is the result of one check of this machine by `hostler doctor`.

@@ -62,28 +62,18 @@ func (i *Instance) Why() string {
 
 // Work is what is being done with an instance. The zero value is nothing.
 type Work struct {
-	Worker   int64   // the worker that is at work on it; 0: none
-	Wanted   string  // the lease that it is being made for; "": none
-	Fill     bool    // with Wanted: no request wants it, and it is made for the cache
-	Booked   Booking // what that lease will count, and for whom
-	Attempts int     // failed tries to discard it
-	Failure  string  // the error of the last of them, for people; "": there is none
+	Worker   int64       // the worker that is at work on it; 0: none
+	Wanted   string      // the lease that it is being made for; "": none
+	Fill     bool        // with Wanted: no request wants it, and it is made for the cache
+	Booked   Reservation // what that lease will count, and for whom
+	Attempts int         // failed tries to discard it
+	Failure  string      // the error of the last of them, for people; "": there is none
 	// how many hooks of the present step are done, so that a repeated step goes on after them
 	Resume int
 }
 
 // Cause is the part of a reason that the engine goes by. The text beside it is for people.
 type Cause string
-
-// The causes.
-const (
-	CauseWaiter     Cause = "waiter"     // cleaned only because a waiting request may want it
-	CauseStop       Cause = "stop"       // cleaning: it is being stopped
-	CauseStart      Cause = "start"      // cleaning: it is being started
-	CauseRoom       Cause = "room"       // discarded to make room for a waiting request
-	CauseUnanswered Cause = "unanswered" // discarded, and it is not known whether it was made
-	CauseEnded      Cause = "ended"      // discarded, or its lease ended: its computer is no more
-)
 
 // Phases are the timed parts of a cold start.
 type Phases struct {

@@ -63,15 +63,6 @@ type Request struct {
 	Notify func(Progress)
 }
 
-// The range of priorities of requests. The engine gives the numbers between no other meaning.
-const (
-	MinPriority = -100
-	MaxPriority = 100
-	// PersonPriority is that of a command at a terminal, unless it says another: people go before
-	// batch work, whose priority is 0.
-	PersonPriority = 10
-)
-
 // Capacity is what leases take, as far as it is known. The zero value is nothing. It counts under
 // quotas and between projects.
 type Capacity struct {
@@ -82,9 +73,9 @@ type Capacity struct {
 	Cost float64 `json:"cost,omitempty"`
 }
 
-// Booking is what a request will take of an instance that is being made for it. It counts until the
-// lease exists.
-type Booking struct {
+// Reservation is what a request will take of an instance that is being made for it. It counts
+// until the lease exists.
+type Reservation struct {
 	Project string   `json:"project,omitempty"`
 	Owner   string   `json:"owner,omitempty"`
 	Holds   Capacity `json:"holds,omitzero"`
@@ -101,13 +92,6 @@ func (c Capacity) Add(o Capacity) Capacity {
 // Less returns the difference.
 func (c Capacity) Less(o Capacity) Capacity {
 	return Capacity{c.Count - o.Count, c.Cores - o.Cores, c.Memory - o.Memory, c.Cost - o.Cost}
-}
-
-// Queued is a request that waits, as users see it.
-type Queued struct {
-	Waiter
-	Position int           // among those that wait for the same source, from 1
-	Estimate time.Duration // until it is served; 0: not known
 }
 
 // Process identifies a process on this machine. Start tells it from a later process with the same
@@ -154,7 +138,7 @@ type Lease struct {
 	// the pool's instance that holds it, where a pool does
 	Pool ID `json:"pool,omitempty"`
 	// the part of the instance that it books, with others beside it; nil: it has all of it
-	Share *Amount `json:"share,omitempty"`
+	Share *Resources `json:"share,omitempty"`
 	// the record's key in the store; 0: not stored yet
 	Row int64 `json:"-"`
 	// what it counts under quotas and between projects
@@ -163,11 +147,6 @@ type Lease struct {
 	// store counts the leases of a transaction
 	Nth int `json:"-"`
 }
-
-// RequestLabel is the label of leases that were given to a request with a key. Its value has three
-// parts with blanks between: the request's mark, which is its owner's and its key's; the digest of
-// what it asked for; the key, escaped as in a URL's query.
-const RequestLabel = "hostler.request"
 
 // Ending is when and why a lease ended.
 type Ending struct {

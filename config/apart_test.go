@@ -3,7 +3,7 @@ package config
 import (
 	"testing"
 
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 	"github.com/hostler-project/hostler/provider/kubernetes"
 	"github.com/hostler-project/hostler/provider/vm"
 )
@@ -11,7 +11,7 @@ import (
 // TestDigestApart: of a type that tells what its computers were made like few keys make another
 // source of it.
 func TestDigestApart(t *testing.T) {
-	kinds := provider.Table{kubernetes.Kind, vm.Kind}
+	kinds := catalog.Table{kubernetes.Kind, vm.Kind}
 	of := func(typ, key, value string) string {
 		s := &Source{
 			Name: "s", Type: typ, Kind: kinds.Kind(typ), Root: "/etc/hostler",

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 	"github.com/hostler-project/hostler/text/nearest"
 	"github.com/hostler-project/hostler/text/units"
 )
@@ -33,7 +33,7 @@ type LoadOptions struct {
 	// Dirs are read before all other roots, in their order. They must exist.
 	Dirs []string
 	// Kinds are the known kinds of sources. For an unknown kind all keys are accepted.
-	Kinds provider.Table
+	Kinds catalog.Table
 	// CheckWindow returns what is wrong with the cron expressions of a window of [schedule]; nil:
 	// no check.
 	CheckWindow func(begin, end string) error
@@ -146,7 +146,7 @@ func (g *loader) checkDefault() {
 // implicit returns the names of sources that exist without configuration. The former programs had
 // only this machine.
 func (o *LoadOptions) implicit() []string {
-	return o.Kinds.Names(func(k *provider.Kind) bool {
+	return o.Kinds.Names(func(k *catalog.Kind) bool {
 		return k.Implicit() && (k.Itself || !o.Compat && !o.Lenient)
 	})
 }

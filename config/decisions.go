@@ -3,18 +3,18 @@ package config
 import (
 	"slices"
 
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 )
 
 // Decision is a rule on a key of sources of a type; "*": of any type.
 type Decision struct {
 	Type string
-	provider.Rule
+	catalog.Rule
 }
 
 // commonRules say what a tree may set without approval in a source of any kind. A key that neither
 // they nor the kind's own rules allow waits for approval. docs/trust.md shows all rules.
-var commonRules = append([]provider.Rule{
+var commonRules = append([]catalog.Rule{
 	{Key: "ttl", Free: true, Inert: true, Why: "ends leases"},
 	{Key: "max-ttl", Free: true, Inert: true, Why: "ends leases"},
 	{Key: "lease-idle", Free: true, Inert: true, Why: "ends leases"},
@@ -40,11 +40,11 @@ var commonRules = append([]provider.Rule{
 	{Key: "window", Why: "has a controller make computers ahead of need"},
 	{Key: "cold", Why: "has a controller keep stopped computers"},
 	{Key: "projects", Why: "says whose the source is at a controller"},
-}, provider.Waits("says what requests may choose", "images", "flavors", "locations", "user-data", "max-cores", "max-memory",
+}, catalog.Waits("says what requests may choose", "images", "flavors", "locations", "user-data", "max-cores", "max-memory",
 	"max-disk", "max-gpus")...)
 
 // Decisions returns the table of what a tree may set in a source.
-func Decisions(kinds provider.Table) (out []Decision) {
+func Decisions(kinds catalog.Table) (out []Decision) {
 	for _, r := range commonRules {
 		out = append(out, Decision{"*", r})
 	}
@@ -58,44 +58,44 @@ func Decisions(kinds provider.Table) (out []Decision) {
 
 // RuleOn returns the rule on a key of a kind: one for the key, else one for all keys of the kind,
 // else one for any kind.
-func RuleOn(k *provider.Kind, key string) (provider.Rule, bool) {
+func RuleOn(k *catalog.Kind, key string) (catalog.Rule, bool) {
 	for _, at := range []struct {
-		rules []provider.Rule
+		rules []catalog.Rule
 		key   string
 	}{{k.Tree, key}, {k.Tree, "*"}, {commonRules, key}} {
-		same := func(r provider.Rule) bool { return foldKey(r.Key) == foldKey(at.key) }
+		same := func(r catalog.Rule) bool { return foldKey(r.Key) == foldKey(at.key) }
 		if i := slices.IndexFunc(at.rules, same); i >= 0 {
 			return at.rules[i], true
 		}
 	}
-	return provider.Rule{}, false
+	return catalog.Rule{}, false
 }
 
 // TopKeys returns the keys that may be at the top of a source of a kind.
-func TopKeys(k *provider.Kind) []string { return slices.Concat(commonKeys, k.TopKeys) }
+func TopKeys(k *catalog.Kind) []string { return slices.Concat(commonKeys, k.TopKeys) }
 
 // freeKind reports whether a tree may have sources of a kind without approval. It may if one of the
 // kind's own keys is free.
-func freeKind(k *provider.Kind) bool {
-	return slices.ContainsFunc(k.Tree, func(r provider.Rule) bool { return r.Free })
+func freeKind(k *catalog.Kind) bool {
+	return slices.ContainsFunc(k.Tree, func(r catalog.Rule) bool { return r.Free })
 }
 
 // mayWithoutApproval reports whether a tree may set a key to a value without approval.
-func mayWithoutApproval(r provider.Rule, value string) bool {
+func mayWithoutApproval(r catalog.Rule, value string) bool {
 	_, refers := referred(value)
 	return r.Free && !refers && (r.Allows == nil || r.Allows(value))
 }
 
 // invalidatesApproval reports whether another value of a key makes an approval of the source
 // invalid.
-func invalidatesApproval(k *provider.Kind, key, value string) bool {
+func invalidatesApproval(k *catalog.Kind, key, value string) bool {
 	if _, refers := referred(value); refers || k.Costs {
 		return true
 	}
 	if r, ok := RuleOn(k, key); ok && r.Key != "*" {
 		return !r.Inert || !mayWithoutApproval(r, value)
 	}
-	same := func(r provider.Rule) bool { return foldKey(r.Key) == foldKey(key) }
+	same := func(r catalog.Rule) bool { return foldKey(r.Key) == foldKey(key) }
 	i := slices.IndexFunc(commonRules, same)
 	return i < 0 || !commonRules[i].Inert
 }

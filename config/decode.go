@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 	"github.com/hostler-project/hostler/text/nearest"
 	"github.com/hostler-project/hostler/text/units"
 )
@@ -85,7 +85,7 @@ func decode(settings map[string]string, position func(key string) (file string, 
 }
 
 // keysOfKind returns the names of the keys in a kind's section; "*": any.
-func keysOfKind(k *provider.Kind) []string {
+func keysOfKind(k *catalog.Kind) []string {
 	if k.Options == nil {
 		return []string{"*"}
 	}

@@ -6,14 +6,14 @@ import (
 
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/clouds"
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 )
 
 // table has the kinds of those names, with these keys in place of their own.
-func table(keys map[string][]string) (out provider.Table) {
+func table(keys map[string][]string) (out catalog.Table) {
 	all := append(host.Kinds(), clouds.Kinds()...)
 	for name, of := range keys {
-		k := provider.Kind{Name: name}
+		k := catalog.Kind{Name: name}
 		if known, ok := all.Find(name); ok {
 			k = *known
 		}

@@ -17,7 +17,8 @@ import (
 	"unicode"
 
 	"github.com/hostler-project/hostler/policy"
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
+
 	"github.com/hostler-project/hostler/text/nearest"
 )
 
@@ -25,11 +26,11 @@ import (
 type Source struct {
 	Name string
 	Type string
-	Kind *provider.Kind // the kind of Type; not nil if Load made the source
-	Root string         // the root's path; "": it exists without configuration
-	File string         // its source.conf, or what replaces it; "": none
-	Dir  string         // its directory; "": none
-	Tree bool           // its root came with a tree
+	Kind *catalog.Kind // the kind of Type; not nil if Load made the source
+	Root string        // the root's path; "": it exists without configuration
+	File string        // its source.conf, or what replaces it; "": none
+	Dir  string        // its directory; "": none
+	Tree bool          // its root came with a tree
 
 	Applied bool // it was applied, and is in no file of the user's
 

@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/bundle/gotemplate"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/applied"
 	"github.com/hostler-project/hostler/controller/callers"
@@ -46,7 +47,7 @@ func readApplying(cfg *config.Config) (s appliedConf, err error) {
 // changed is called after a change.
 func newBook(
 	h *host.Host,
-	leases func(context.Context, compute.LeaseQuery) ([]compute.Lease, error), changed func(context.Context) error,
+	leases func(context.Context, inventory.LeaseQuery) ([]compute.Lease, error), changed func(context.Context) error,
 ) *applied.Store {
 	return applied.New(applied.Options{Store: h.Store(), Changed: changed, Check: func(
 		ctx context.Context, c applied.Candidate,
@@ -61,7 +62,7 @@ func newBook(
 			if change.Action != applied.Pruned || t.Kind != applied.Source {
 				continue
 			}
-			living, err := leases(ctx, compute.LeaseQuery{Source: t.Name})
+			living, err := leases(ctx, inventory.LeaseQuery{Source: t.Name})
 			if err != nil {
 				return nil, nil, err
 			}

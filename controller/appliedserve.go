@@ -8,6 +8,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/controller/applied"
 	"github.com/hostler-project/hostler/controller/callers"
 	"github.com/hostler-project/hostler/host"
@@ -15,7 +16,7 @@ import (
 
 // appliedBook returns the controller's book of applied things.
 func (k *controller) appliedBook() *applied.Store {
-	return newBook(k.Host, func(ctx context.Context, q compute.LeaseQuery) ([]compute.Lease, error) {
+	return newBook(k.Host, func(ctx context.Context, q inventory.LeaseQuery) ([]compute.Lease, error) {
 		return k.now.Load().engine.Leases(ctx, q)
 	}, func(ctx context.Context) error {
 		_, err := k.reload(ctx)

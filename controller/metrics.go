@@ -10,7 +10,9 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/compute/engine"
+	"github.com/hostler-project/hostler/compute/inventory"
+	"github.com/hostler-project/hostler/director/plan"
+
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director"
 	"github.com/hostler-project/hostler/host/version"
@@ -139,7 +141,7 @@ func (m *metricSet) handler() http.Handler {
 
 // WatchSources reads the state of the sources from the current engine at each scrape. It uses
 // the counts in their records and does not look at each instance.
-func (m *metricSet) WatchSources(now func() (engine.Book, *config.Config)) {
+func (m *metricSet) WatchSources(now func() (inventory.Book, *config.Config)) {
 	m.Reg.Before(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), scrapeTime)
 		defer cancel()
@@ -167,7 +169,7 @@ func (m *metricSet) WatchSources(now func() (engine.Book, *config.Config)) {
 }
 
 // stand adds the state of a source. A name with several definitions is added several times.
-func (m *metricSet) stand(s compute.SourceStatus, price float64) {
+func (m *metricSet) stand(s inventory.SourceStatus, price float64) {
 	c := s.Counts
 	for state, n := range map[compute.State]int{compute.Creating: c.Creating, compute.SettingUp: c.SettingUp,
 		compute.Ready: c.Ready, compute.Leased: c.Leased,
@@ -341,7 +343,7 @@ func (m *metricSet) measurePool(p director.Pool) director.Pool {
 	return &measuredPool{p, m}
 }
 
-func (p *measuredPool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bool) (compute.Snapshot, error) {
+func (p *measuredPool) Snapshot(ctx context.Context, idlers func(plan.SourceState) bool) (plan.Snapshot, error) {
 	begin := time.Now()
 	snap, err := p.Pool.Snapshot(ctx, idlers)
 	p.m.director.rounds.Add(1, resultOf(err))
@@ -349,14 +351,14 @@ func (p *measuredPool) Snapshot(ctx context.Context, idlers func(compute.SourceS
 	return snap, err
 }
 
-func (p *measuredPool) Do(ctx context.Context, d compute.Directive) (func(context.Context) error, error) {
+func (p *measuredPool) Do(ctx context.Context, d plan.Directive) (func(context.Context) error, error) {
 	finish, err := p.Pool.Do(ctx, d)
 	p.m.director.directives.Add(1, d.Source, string(d.Verb), resultOf(err))
 	return finish, err
 }
 
 // sourceStatus returns what the metrics of sources are read from.
-func (k *controller) sourceStatus() (engine.Book, *config.Config) {
+func (k *controller) sourceStatus() (inventory.Book, *config.Config) {
 	now := k.now.Load()
 	return now.engine, now.cfg
 }

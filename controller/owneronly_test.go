@@ -6,7 +6,7 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/clouds"
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 )
 
 // TestKindsSayWhoMay: each kind says whether others than the controller's own user may have its
@@ -21,7 +21,7 @@ func TestKindsSayWhoMay(t *testing.T) {
 
 // TestOwnOnly: instances are for everybody only if their kind says so.
 func TestOwnOnly(t *testing.T) {
-	cfg := &config.Config{Sources: []*config.Source{{Name: "unsaid", Type: "x", Kind: &provider.Kind{Name: "x"}}, {Name: "unknown"}}}
+	cfg := &config.Config{Sources: []*config.Source{{Name: "unsaid", Type: "x", Kind: &catalog.Kind{Name: "x"}}, {Name: "unknown"}}}
 	add := func(name, typ, image string, settings map[string]string, sources ...string) {
 		all := append(host.Kinds(), clouds.Kinds()...)
 		cfg.Sources = append(cfg.Sources, &config.Source{

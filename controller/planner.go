@@ -9,6 +9,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/director"
+	"github.com/hostler-project/hostler/director/plan"
 	"github.com/hostler-project/hostler/observe/history"
 )
 
@@ -153,8 +154,8 @@ func viewPlan(p director.Plan) api.Plan {
 			continue
 		}
 		w := api.Directive{Do: string(d.Verb), Count: d.Count, Instance: string(d.Instance), Reason: d.Reason}
-		if d.Verb == compute.VerbAim {
-			w.Reserve, w.Spare = &d.Aim.Reserve, &d.Aim.Spare
+		if d.Verb == plan.VerbTarget {
+			w.Reserve, w.Spare = &d.Target.Reserve, &d.Target.Spare
 		}
 		v.Directives = append(v.Directives, w)
 	}

@@ -5,8 +5,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // prewarmer is a provider that can do part of making an instance before anybody asks for one. It
@@ -48,7 +48,7 @@ func startPrewarming(ctx context.Context, e *pool.Pool) (stop func()) {
 		if err != nil {
 			continue
 		}
-		if r, ok := compute.As[prewarmer](p); ok {
+		if r, ok := provider.As[prewarmer](p); ok {
 			all.Go(func() { _ = r.Ahead(ctx) }) // it ends only with ctx
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/controller/server/idempotency"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/pool"
@@ -203,7 +204,7 @@ func (k *replyStore) Drop(ctx context.Context, age time.Duration) {
 	var living [][2]string
 	err := k.store.View(ctx, func(tx store.Tx) error {
 		living = nil
-		leases, err := tx.Leases(compute.LeaseQuery{})
+		leases, err := tx.Leases(inventory.LeaseQuery{})
 		for _, l := range leases {
 			if _, _, key := idempotency.KeyOf(*l); key != "" && now.Sub(l.Given) > repliesCheck {
 				living = append(living, [2]string{l.Owner, key})

@@ -13,7 +13,8 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/compute/engine"
+	"github.com/hostler-project/hostler/compute/inventory"
+
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller/exclusive"
@@ -91,12 +92,12 @@ func readHooks(ctx context.Context, cfg *config.Config) (out []webhook.Hook, err
 
 // hookJournal is an engine's journal, with the positions of webhooks in its store.
 type hookJournal struct {
-	engine.Book
+	inventory.Book
 	store pool.Store
 }
 
 // newHookJournal returns the journal of a book, with positions in a store.
-func newHookJournal(book engine.Book, store pool.Store) *hookJournal {
+func newHookJournal(book inventory.Book, store pool.Store) *hookJournal {
 	return &hookJournal{book, store}
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/check"
 	"github.com/hostler-project/hostler/host/clouds"
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 )
 
 // TestWrongKeys: what the providers' own options refuse is known where a configuration is looked
@@ -53,7 +53,7 @@ func TestWrongKeys(t *testing.T) {
 		"local": nil, // it has no keys
 	}
 	kinds := append(host.Kinds(), clouds.Kinds()...)
-	for _, typ := range kinds.Names(func(k *provider.Kind) bool { return k.Check != nil }) {
+	for _, typ := range kinds.Names(func(k *catalog.Kind) bool { return k.Check != nil }) {
 		wrong, known := table[typ]
 		if !known {
 			t.Errorf("nothing is tried of type %s", typ)

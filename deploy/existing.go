@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/compute/engine"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // Existing is a node that is there, or another lease that can be called one, with the instance
@@ -27,12 +27,12 @@ func (n Existing) Addresses() (public, private []string) { return Addresses(n.In
 
 // List returns the leases of the owner, or of all users for "", sorted by name. Instances behind
 // those of pools are left out.
-func List(ctx context.Context, b engine.Book, owner string) ([]Existing, error) {
-	leases, err := b.Leases(ctx, compute.LeaseQuery{Owner: owner})
+func List(ctx context.Context, b inventory.Book, owner string) ([]Existing, error) {
+	leases, err := b.Leases(ctx, inventory.LeaseQuery{Owner: owner})
 	if err != nil {
 		return nil, err
 	}
-	instances, err := b.Instances(ctx, compute.InstanceQuery{})
+	instances, err := b.Instances(ctx, inventory.InstanceQuery{})
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/deploy"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // vectors are what provision did.
@@ -52,11 +53,11 @@ func TestVectors(t *testing.T) {
 		}
 	}
 	for _, c := range v.Images {
-		images := make([]compute.Named, len(c.Images))
+		images := make([]provider.Named, len(c.Images))
 		for i, name := range c.Images {
 			images[i].Name = name
 		}
-		got, err := compute.ChooseImage(images, c.Name)
+		got, err := provider.ChooseImage(images, c.Name)
 		if got != c.Index || (err != nil) != (c.Index < 0) {
 			t.Errorf("ChooseImage(%q, %q) = %d, %v, want %d", c.Images, c.Name, got, err, c.Index)
 		}

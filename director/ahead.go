@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/director/plan"
 	"github.com/hostler-project/hostler/director/stock"
 )
 
-// Computers that a provider keeps standing ahead (compute.Reserver) are a second stock behind the
+// Computers that a provider keeps standing ahead (provider.Prewarmer) are a second stock behind the
 // ready instances. Each lease takes a ready instance. Its replacement takes a computer that stands
 // ahead, and that one's replacement takes the lead time. Moving one from the second stock to the
 // first takes next to no time. So both stocks together are to be the base stock of the lead time,
@@ -48,7 +48,7 @@ func hitRate(s Strategy) float64 {
 
 // arrivals returns the rate of leases, the rate two standard deviations above it, both in leases a
 // second, and the variance of their number over its mean.
-func arrivals(m compute.Demand) (rate, upper, spread float64) {
+func arrivals(m plan.Demand) (rate, upper, spread float64) {
 	window := m.Window.Seconds()
 	late := float64(m.Late) * lateShare / window
 	return max(float64(m.Given)/window, late), max(above(m.Given)/window, late), min(max(1, m.Spread), spreadMost)
@@ -56,7 +56,7 @@ func arrivals(m compute.Demand) (rate, upper, spread float64) {
 
 // ahead returns the directive for how many computers are to stand ahead of a source. due is false
 // if nothing needs to be sent now.
-func ahead(p Policy, n sums, now time.Time, s *compute.SourceState) (d compute.Directive, due bool) {
+func ahead(p Policy, n sums, now time.Time, s *plan.SourceState) (d plan.Directive, due bool) {
 	a := s.Ahead
 	if a == nil || a.Busy || a.Failed && now.Sub(a.Said) < aheadCalm {
 		return d, false
@@ -98,20 +98,20 @@ func ahead(p Policy, n sums, now time.Time, s *compute.SourceState) (d compute.D
 		return d, false
 	}
 	d.Again = d.Count == a.Count && !a.Failed
-	d.Verb, d.Reason = compute.VerbAhead, fmt.Sprintf("%d stood ahead: %s", a.Count, why)
+	d.Verb, d.Reason = plan.VerbAhead, fmt.Sprintf("%d stood ahead: %s", a.Count, why)
 	return d, true
 }
 
 // leave plans the removal of computers that stand ahead of definitions that are not in force any
 // more.
-func leave(snap compute.Snapshot) (plans []Plan) {
+func leave(snap plan.Snapshot) (plans []Plan) {
 	for _, l := range snap.Left {
 		why := "its definition is not in force any more"
 		plans = append(
 			plans,
 			Plan{
 				Source: l.Source, Reason: why,
-				Directives: []compute.Directive{{Verb: compute.VerbAhead, Source: l.Source, Key: l.Key, Reason: why}},
+				Directives: []plan.Directive{{Verb: plan.VerbAhead, Source: l.Source, Key: l.Key, Reason: why}},
 			},
 		)
 	}

@@ -13,8 +13,11 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/director"
+	"github.com/hostler-project/hostler/director/plan"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // aheads are the numbers that plans say are to stand ahead.
@@ -22,7 +25,7 @@ func aheads(plans []director.Plan) string {
 	var out []string
 	for _, p := range plans {
 		for _, d := range p.Directives {
-			if d.Verb == compute.VerbAhead {
+			if d.Verb == plan.VerbAhead {
 				out = append(out, fmt.Sprint(d.Count))
 			}
 		}
@@ -33,87 +36,87 @@ func aheads(plans []director.Plan) string {
 // TestAhead says how many stand ahead of a source: what the rate of its leases needs beside its
 // spare ones, within the maximum; more soon, less late, and nothing twice.
 func TestAhead(t *testing.T) {
-	busy := func(n int) compute.Demand { return compute.Demand{Given: n, Window: 10 * time.Minute, Late: n / 10} }
+	busy := func(n int) plan.Demand { return plan.Demand{Given: n, Window: 10 * time.Minute, Late: n / 10} }
 	for _, c := range []struct {
 		name   string
-		s      compute.SourceState
-		a      compute.AheadState
+		s      plan.SourceState
+		a      plan.AheadState
 		policy director.Policy
 		want   string // that is said; "": nothing
 	}{
-		{"at first", compute.SourceState{}, compute.AheadState{}, director.Policy{}, "0"},
-		{"nothing asked for", compute.SourceState{}, compute.AheadState{Said: noon.Add(-time.Minute)}, director.Policy{}, ""},
+		{"at first", plan.SourceState{}, plan.AheadState{}, director.Policy{}, "0"},
+		{"nothing asked for", plan.SourceState{}, plan.AheadState{Said: noon.Add(-time.Minute)}, director.Policy{}, ""},
 		{
-			"the least", compute.SourceState{},
-			compute.AheadState{Ahead: compute.Ahead{Least: 3}, Said: noon.Add(-time.Minute)}, director.Policy{}, "3",
+			"the least", plan.SourceState{},
+			plan.AheadState{Prewarming: provider.Prewarming{Least: 3}, Said: noon.Add(-time.Minute)}, director.Policy{}, "3",
 		},
 		{
-			"by the rate", compute.SourceState{Demand: busy(600)},
-			compute.AheadState{Ahead: compute.Ahead{Lead: 5 * time.Second}, Said: noon.Add(-time.Minute)},
+			"by the rate", plan.SourceState{Demand: busy(600)},
+			plan.AheadState{Prewarming: provider.Prewarming{Lead: 5 * time.Second}, Said: noon.Add(-time.Minute)},
 			director.Policy{}, "10",
 		},
 		{
 			"with another hit rate",
-			compute.SourceState{Spare: 10, Demand: compute.Demand{Given: 600, Late: 60, Window: 10 * time.Minute, Made: time.Millisecond}},
-			compute.AheadState{Ahead: compute.Ahead{Lead: 5 * time.Second}, Said: noon.Add(-time.Minute)},
+			plan.SourceState{Spare: 10, Demand: plan.Demand{Given: 600, Late: 60, Window: 10 * time.Minute, Made: time.Millisecond}},
+			plan.AheadState{Prewarming: provider.Prewarming{Lead: 5 * time.Second}, Said: noon.Add(-time.Minute)},
 			director.Policy{Strategy: director.Larger{director.Demand{HitRate: 0.999}}}, "4",
 		},
 		{
-			"beside the spare ones", compute.SourceState{Demand: busy(600), Spare: 4},
-			compute.AheadState{Ahead: compute.Ahead{Lead: 5 * time.Second}, Said: noon.Add(-time.Minute)},
+			"beside the spare ones", plan.SourceState{Demand: busy(600), Spare: 4},
+			plan.AheadState{Prewarming: provider.Prewarming{Lead: 5 * time.Second}, Said: noon.Add(-time.Minute)},
 			director.Policy{}, "6",
 		},
 		{
-			"enough spare ones", compute.SourceState{Demand: busy(600), Spare: 40},
-			compute.AheadState{Ahead: compute.Ahead{Lead: 5 * time.Second}, Said: noon.Add(-time.Minute)},
+			"enough spare ones", plan.SourceState{Demand: busy(600), Spare: 40},
+			plan.AheadState{Prewarming: provider.Prewarming{Lead: 5 * time.Second}, Said: noon.Add(-time.Minute)},
 			director.Policy{}, "",
 		},
 		{
 			"within the maximum",
-			compute.SourceState{Demand: busy(600), Spare: 4, Maximum: 10, Counts: compute.Counts{Leased: 3, Ready: 4}, Present: 8},
-			compute.AheadState{Ahead: compute.Ahead{Lead: 5 * time.Second, Least: 9}, Said: noon.Add(-time.Minute)},
+			plan.SourceState{Demand: busy(600), Spare: 4, Maximum: 10, Counts: inventory.Counts{Leased: 3, Ready: 4}, Present: 8},
+			plan.AheadState{Prewarming: provider.Prewarming{Lead: 5 * time.Second, Least: 9}, Said: noon.Add(-time.Minute)},
 			director.Policy{}, "2",
 		},
 		{
-			"within the budget", compute.SourceState{Spare: 4, Counts: compute.Counts{Ready: 4}, Present: 4},
-			compute.AheadState{Ahead: compute.Ahead{Least: 9}, Said: noon.Add(-time.Minute)},
+			"within the budget", plan.SourceState{Spare: 4, Counts: inventory.Counts{Ready: 4}, Present: 4},
+			plan.AheadState{Prewarming: provider.Prewarming{Least: 9}, Said: noon.Add(-time.Minute)},
 			director.Policy{Price: 1, Budget: 5}, "1",
 		},
 		{
-			"no more than what is wanted leaves", compute.SourceState{Spare: 9, Maximum: 10},
-			compute.AheadState{Ahead: compute.Ahead{Least: 9}, Said: noon.Add(-time.Minute)}, director.Policy{}, "1",
+			"no more than what is wanted leaves", plan.SourceState{Spare: 9, Maximum: 10},
+			plan.AheadState{Prewarming: provider.Prewarming{Least: 9}, Said: noon.Add(-time.Minute)}, director.Policy{}, "1",
 		},
 		{
 			"too many for the maximum, at once",
-			compute.SourceState{Maximum: 10, Counts: compute.Counts{Leased: 8}, Present: 8},
-			compute.AheadState{Ahead: compute.Ahead{Least: 5}, Count: 5, Said: noon}, director.Policy{}, "2",
+			plan.SourceState{Maximum: 10, Counts: inventory.Counts{Leased: 8}, Present: 8},
+			plan.AheadState{Prewarming: provider.Prewarming{Least: 5}, Count: 5, Said: noon}, director.Policy{}, "2",
 		},
 		{
-			"more, but a moment ago there was a change", compute.SourceState{},
-			compute.AheadState{Ahead: compute.Ahead{Least: 5}, Count: 4, Said: noon.Add(-9 * time.Second)},
+			"more, but a moment ago there was a change", plan.SourceState{},
+			plan.AheadState{Prewarming: provider.Prewarming{Least: 5}, Count: 4, Said: noon.Add(-9 * time.Second)},
 			director.Policy{}, "",
 		},
-		{"less, not yet", compute.SourceState{}, compute.AheadState{Count: 4, Said: noon.Add(-59 * time.Second)}, director.Policy{}, ""},
-		{"less", compute.SourceState{}, compute.AheadState{Count: 4, Said: noon.Add(-time.Minute)}, director.Policy{}, "0"},
+		{"less, not yet", plan.SourceState{}, plan.AheadState{Count: 4, Said: noon.Add(-59 * time.Second)}, director.Policy{}, ""},
+		{"less", plan.SourceState{}, plan.AheadState{Count: 4, Said: noon.Add(-time.Minute)}, director.Policy{}, "0"},
 		{
-			"less, but within the noise", compute.SourceState{Demand: busy(60)},
-			compute.AheadState{Ahead: compute.Ahead{Lead: time.Minute}, Count: 13, Said: noon.Add(-9 * time.Minute)},
+			"less, but within the noise", plan.SourceState{Demand: busy(60)},
+			plan.AheadState{Prewarming: provider.Prewarming{Lead: time.Minute}, Count: 13, Said: noon.Add(-9 * time.Minute)},
 			director.Policy{}, "",
 		},
 		{
-			"said long ago", compute.SourceState{},
-			compute.AheadState{Ahead: compute.Ahead{Least: 3}, Count: 3, Said: noon.Add(-10 * time.Minute)},
+			"said long ago", plan.SourceState{},
+			plan.AheadState{Prewarming: provider.Prewarming{Least: 3}, Count: 3, Said: noon.Add(-10 * time.Minute)},
 			director.Policy{}, "3",
 		},
-		{"being said", compute.SourceState{}, compute.AheadState{Ahead: compute.Ahead{Least: 3}, Busy: true}, director.Policy{}, ""},
+		{"being said", plan.SourceState{}, plan.AheadState{Prewarming: provider.Prewarming{Least: 3}, Busy: true}, director.Policy{}, ""},
 		{
-			"failed this moment", compute.SourceState{},
-			compute.AheadState{Ahead: compute.Ahead{Least: 3}, Count: 3, Failed: true, Said: noon.Add(-9 * time.Second)},
+			"failed this moment", plan.SourceState{},
+			plan.AheadState{Prewarming: provider.Prewarming{Least: 3}, Count: 3, Failed: true, Said: noon.Add(-9 * time.Second)},
 			director.Policy{}, "",
 		},
 		{
-			"failed", compute.SourceState{},
-			compute.AheadState{Ahead: compute.Ahead{Least: 3}, Count: 3, Failed: true, Said: noon.Add(-10 * time.Second)},
+			"failed", plan.SourceState{},
+			plan.AheadState{Prewarming: provider.Prewarming{Least: 3}, Count: 3, Failed: true, Said: noon.Add(-10 * time.Second)},
 			director.Policy{}, "3",
 		},
 	} {
@@ -121,7 +124,7 @@ func TestAhead(t *testing.T) {
 			c.s.Name, c.s.Ahead = "web", &c.a
 			got := aheads(director.Decide(
 				map[string]director.Policy{"web": c.policy}, director.Limits{},
-				compute.Snapshot{Time: noon, Sources: []compute.SourceState{c.s}},
+				plan.Snapshot{Time: noon, Sources: []plan.SourceState{c.s}},
 			))
 			if got != c.want {
 				t.Errorf("it says %q, not %q", got, c.want)
@@ -132,39 +135,39 @@ func TestAhead(t *testing.T) {
 
 // TestSaidAgain: what is so already, and is but said again, is told from what changes something.
 func TestSaidAgain(t *testing.T) {
-	aim := func(spare int, left time.Duration) compute.Aim {
-		return compute.Aim{Spare: spare, Until: noon.Add(left)}
+	aim := func(spare int, left time.Duration) inventory.Target {
+		return inventory.Target{Spare: spare, Until: noon.Add(left)}
 	}
 	two := director.Policy{Strategy: level{Spare: 2, Keep: 2}}
 	for _, c := range []struct {
 		name   string
 		policy director.Policy
-		s      compute.SourceState
+		s      plan.SourceState
 		again  bool
 	}{
-		{"nothing ahead, at first", director.Policy{}, compute.SourceState{Ahead: &compute.AheadState{}}, true},
+		{"nothing ahead, at first", director.Policy{}, plan.SourceState{Ahead: &plan.AheadState{}}, true},
 		{
 			"ahead, said long ago", director.Policy{},
-			compute.SourceState{Ahead: &compute.AheadState{Ahead: compute.Ahead{Least: 3}, Count: 3, Said: noon.Add(-time.Hour)}},
+			plan.SourceState{Ahead: &plan.AheadState{Prewarming: provider.Prewarming{Least: 3}, Count: 3, Said: noon.Add(-time.Hour)}},
 			true,
 		},
 		{
 			"ahead, and it failed", director.Policy{},
-			compute.SourceState{Ahead: &compute.AheadState{Count: 0, Failed: true, Said: noon.Add(-time.Hour)}}, false,
+			plan.SourceState{Ahead: &plan.AheadState{Count: 0, Failed: true, Said: noon.Add(-time.Hour)}}, false,
 		},
 		{
 			"more ahead", director.Policy{},
-			compute.SourceState{Ahead: &compute.AheadState{Ahead: compute.Ahead{Least: 3}, Said: noon.Add(-time.Hour)}},
+			plan.SourceState{Ahead: &plan.AheadState{Prewarming: provider.Prewarming{Least: 3}, Said: noon.Add(-time.Hour)}},
 			false,
 		},
-		{"an aim that is soon over", two, compute.SourceState{Counts: compute.Counts{Ready: 2}, Aim: aim(2, time.Minute)}, true},
-		{"an aim that is over", two, compute.SourceState{Counts: compute.Counts{Ready: 2}, Aim: aim(2, -time.Minute)}, false},
-		{"another aim", two, compute.SourceState{Counts: compute.Counts{Ready: 2}, Aim: aim(1, time.Minute)}, false},
+		{"an aim that is soon over", two, plan.SourceState{Counts: inventory.Counts{Ready: 2}, Target: aim(2, time.Minute)}, true},
+		{"an aim that is over", two, plan.SourceState{Counts: inventory.Counts{Ready: 2}, Target: aim(2, -time.Minute)}, false},
+		{"another aim", two, plan.SourceState{Counts: inventory.Counts{Ready: 2}, Target: aim(1, time.Minute)}, false},
 	} {
 		c.s.Name = "web"
 		ds := director.Decide(
 			map[string]director.Policy{"web": c.policy}, director.Limits{},
-			compute.Snapshot{Time: noon, Sources: []compute.SourceState{c.s}},
+			plan.Snapshot{Time: noon, Sources: []plan.SourceState{c.s}},
 		)[0].Directives
 		if len(ds) != 1 || ds[0].Again != c.again {
 			t.Errorf("%s: ds = %+v; want len(ds) == 1 and ds[0].Again == c.again", c.name, ds)
@@ -177,26 +180,26 @@ func TestSaidAgain(t *testing.T) {
 func TestAheadBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := func(name string, most int) int { return rapid.IntRange(0, most).Draw(t, name) }
-		s := compute.SourceState{
+		s := plan.SourceState{
 			Name: "web", Spare: n("spare", 20), Reserve: n("reserve", 20), Waiting: n("waiting", 20), Maximum: 1 + n("maximum", 50),
-			Counts: compute.Counts{
+			Counts: inventory.Counts{
 				Ready: n("ready", 20), Leased: n("leased", 20), Creating: n("creating", 5),
 				Discarding: n("discarding", 5),
 			},
-			Demand: compute.Demand{
+			Demand: plan.Demand{
 				Given: n("given", 5000), Late: n("late", 1000), Window: 10 * time.Minute,
 				Spread: float64(n("spread", 30)),
 			},
-			Ahead: &compute.AheadState{
-				Ahead: compute.Ahead{Least: n("least", 60), Lead: time.Duration(n("lead", 100)) * time.Second},
-				Count: n("count", 60), Said: noon.Add(-time.Duration(n("said", 1000)) * time.Second),
+			Ahead: &plan.AheadState{
+				Prewarming: provider.Prewarming{Least: n("least", 60), Lead: time.Duration(n("lead", 100)) * time.Second},
+				Count:      n("count", 60), Said: noon.Add(-time.Duration(n("said", 1000)) * time.Second),
 			},
 		}
 		s.Present = s.Counts.Present()
-		plans := director.Decide(nil, director.Limits{}, compute.Snapshot{Time: noon, Sources: []compute.SourceState{s}})
+		plans := director.Decide(nil, director.Limits{}, plan.Snapshot{Time: noon, Sources: []plan.SourceState{s}})
 		room := max(0, s.Maximum-s.Present)
 		for _, d := range plans[0].Directives {
-			if d.Verb == compute.VerbAhead && (d.Count < 0 || d.Count > room) {
+			if d.Verb == plan.VerbAhead && (d.Count < 0 || d.Count > room) {
 				t.Fatalf("%d are to stand ahead, and there is room for %d", d.Count, room)
 			}
 		}
@@ -218,10 +221,10 @@ type ground struct {
 
 func (p *ground) Unwrap() compute.Provider { return p.Provider }
 
-func (p *ground) Reserves() (compute.Ahead, bool) {
+func (p *ground) Reserves() (provider.Prewarming, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return compute.Ahead{Least: p.least, Lead: 5 * time.Second, Place: "here"}, !p.off
+	return provider.Prewarming{Least: p.least, Lead: 5 * time.Second, Place: "here"}, !p.off
 }
 
 func (p *ground) Reserve(_ context.Context, n int) error {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/director"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
@@ -134,7 +135,7 @@ func stock(b *testing.B, st *sqlite.Store, sources, waiting int) {
 				}
 			}
 			for range waiting / sources {
-				if err := tx.Join(&compute.Waiter{
+				if err := tx.Join(&inventory.Waiter{
 					Source: rec.Name, Wants: []int64{rec.Key}, Count: 1, Owner: "bob", Worker: st.Worker(), Since: now,
 				}); err != nil {
 					return err

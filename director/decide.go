@@ -6,8 +6,10 @@ import (
 	"math"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/director/loop"
+	"github.com/hostler-project/hostler/director/plan"
 )
 
 // Policy is the part of a source's configuration that only the director uses.
@@ -38,7 +40,7 @@ const (
 type slots struct{ making, leaving loop.Slots }
 
 // at counts what is under way at a source.
-func (s *slots) at(c compute.Counts) {
+func (s *slots) at(c inventory.Counts) {
 	s.making.Busy += c.Creating + c.SettingUp
 	s.leaving.Busy += c.Discarding
 }
@@ -56,13 +58,13 @@ type Plan struct {
 	Cold       int   // how many exist and are stopped
 	Reason     string
 	Broken     bool // the source cannot be used
-	Directives []compute.Directive
+	Directives []plan.Directive
 	DryRun     bool
 }
 
 // Decide returns what is to be done, source by source, in the order of the snapshot. It is a pure
 // function.
-func Decide(policies map[string]Policy, limits Limits, snap compute.Snapshot) []Plan {
+func Decide(policies map[string]Policy, limits Limits, snap plan.Snapshot) []Plan {
 	limits.PerSource = cmp.Or(max(0, limits.PerSource), usualPerSource)
 	limits.PerProvider = cmp.Or(max(0, limits.PerProvider), usualPerProvider)
 	under := map[string]*slots{}
@@ -101,7 +103,7 @@ type sums struct {
 func (n sums) there() int { return n.have - n.asked }
 
 // weigh computes what a source should have, and what it has.
-func weigh(p Policy, now time.Time, s *compute.SourceState) sums {
+func weigh(p Policy, now time.Time, s *plan.SourceState) sums {
 	strategy := p.Strategy
 	if strategy == nil {
 		strategy = Reserve{}
@@ -140,7 +142,7 @@ func weigh(p Policy, now time.Time, s *compute.SourceState) sums {
 
 // surplusOf reports whether a source may have too many ready instances, or use for cold ones. Then
 // the snapshot must list them.
-func surplusOf(p Policy, now time.Time, s compute.SourceState) bool {
+func surplusOf(p Policy, now time.Time, s plan.SourceState) bool {
 	if s.Counts.Ready == 0 || s.Broken != nil {
 		return false
 	}
@@ -150,40 +152,40 @@ func surplusOf(p Policy, now time.Time, s compute.SourceState) bool {
 
 // decide returns the plan for one source. It counts the plan's directives in provider, so that the
 // sources of one type share its limit.
-func decide(p Policy, limits Limits, now time.Time, s *compute.SourceState, provider *slots) Plan {
+func decide(p Policy, limits Limits, now time.Time, s *plan.SourceState, provider *slots) Plan {
 	n := weigh(p, now, s)
-	plan := Plan{
+	out := Plan{
 		Source: s.Name, Level: n.level, Wanted: n.wanted, Kept: n.kept, Have: n.there(), Cold: s.Cold, Reason: n.why,
 		DryRun: p.DryRun,
 	}
 	if s.Broken != nil {
-		plan.Broken = true
-		plan.Reason = "it cannot be used: " + compute.Said(s.Broken)
-		return plan
+		out.Broken = true
+		out.Reason = "it cannot be used: " + fault.Message(s.Broken)
+		return out
 	}
-	do := func(d compute.Directive) {
+	do := func(d plan.Directive) {
 		d.Source = s.Name
-		plan.Directives = append(plan.Directives, d)
+		out.Directives = append(out.Directives, d)
 	}
 	if s.Unready != nil {
-		plan.Reason += "; " + s.Unready.String()
+		out.Reason += "; " + s.Unready.String()
 	}
 	if aim, changed := aimed(n.level, now, s); changed {
-		same := s.Aim.Until.After(now) && s.Aim.Reserve == aim.Reserve && s.Aim.Spare == aim.Spare
-		do(compute.Directive{Verb: compute.VerbAim, Aim: aim, Again: same, Reason: n.level.Reason})
+		same := s.Target.Until.After(now) && s.Target.Reserve == aim.Reserve && s.Target.Spare == aim.Spare
+		do(plan.Directive{Verb: plan.VerbTarget, Target: aim, Again: same, Reason: n.level.Reason})
 	}
 	if d, due := ahead(p, n, now, s); due {
 		do(d)
 	}
 	if s.Ahead != nil && s.Ahead.Count > 0 {
-		plan.Reason += fmt.Sprintf("; %d stand ahead", s.Ahead.Count)
+		out.Reason += fmt.Sprintf("; %d stand ahead", s.Ahead.Count)
 	}
 	here := newSlots(limits.PerSource)
 	here.at(s.Counts)
 	making, leaving := []*loop.Slots{&here.making, &provider.making}, []*loop.Slots{&here.leaving, &provider.leaving}
 	switch {
 	case n.have < n.wanted:
-		grow(n, now, s, making, &plan, do)
+		grow(n, now, s, making, &out, do)
 	case n.there() > n.kept:
 		shrink(n, now, s, leaving, do)
 	}
@@ -191,34 +193,34 @@ func decide(p Policy, limits Limits, now time.Time, s *compute.SourceState, prov
 		if i := s.Idlers[k]; i.Cold {
 			left--
 			loop.Take(1, leaving...)
-			do(compute.Directive{
-				Verb: compute.VerbDiscard, Instance: i.ID,
+			do(plan.Directive{
+				Verb: plan.VerbDiscard, Instance: i.ID,
 				Reason: fmt.Sprintf("%d are stopped, and %d may be", s.Cold, s.ColdMost),
 			})
 		}
 	}
-	return plan
+	return out
 }
 
 // aimed returns the aim that the source is to get. changed is false if it has it already.
-func aimed(l Level, now time.Time, s *compute.SourceState) (aim compute.Aim, changed bool) {
-	aim = compute.Aim{Reserve: l.Reserve, Spare: l.Keep, Until: now.Add(aimLasts)}
-	alive := s.Aim.Until.After(now)
-	same := s.Aim.Reserve == aim.Reserve && s.Aim.Spare == aim.Spare
+func aimed(l Level, now time.Time, s *plan.SourceState) (aim inventory.Target, changed bool) {
+	aim = inventory.Target{Reserve: l.Reserve, Spare: l.Keep, Until: now.Add(aimLasts)}
+	alive := s.Target.Until.After(now)
+	same := s.Target.Reserve == aim.Reserve && s.Target.Spare == aim.Spare
 	if aim.Reserve == s.Reserve && aim.Spare == s.Spare { // what is configured needs no saying
 		return aim, alive && !same
 	}
-	return aim, !alive || !same || s.Aim.Until.Sub(now) < aimLasts/2
+	return aim, !alive || !same || s.Target.Until.Sub(now) < aimLasts/2
 }
 
 // grow starts cold instances, and then makes those that are still missing.
-func grow(n sums, now time.Time, s *compute.SourceState, making []*loop.Slots, plan *Plan, do func(compute.Directive)) {
+func grow(n sums, now time.Time, s *plan.SourceState, making []*loop.Slots, out *Plan, do func(plan.Directive)) {
 	missing := n.wanted - n.have
 	why := fmt.Sprintf("%d there and %d wanted: %s", n.there(), n.wanted, n.why)
 	// the instance that was stopped last is the most like what requests want now
 	for k := len(s.Idlers) - 1; k >= 0 && missing > 0 && loop.Room(making...) > 0; k-- {
 		if i := s.Idlers[k]; i.Cold {
-			do(compute.Directive{Verb: compute.VerbStart, Instance: i.ID, Reason: why})
+			do(plan.Directive{Verb: plan.VerbStart, Instance: i.ID, Reason: why})
 			missing--
 			loop.Take(1, making...)
 		}
@@ -226,7 +228,7 @@ func grow(n sums, now time.Time, s *compute.SourceState, making []*loop.Slots, p
 	most := loop.Room(making...)
 	count := min(missing, n.room, most)
 	if missing > 0 && s.Paused.After(now) {
-		plan.Reason += fmt.Sprintf("; nothing is made for %v, as it failed: %s", s.Paused.Sub(now).Round(time.Second), s.LastError)
+		out.Reason += fmt.Sprintf("; nothing is made for %v, as it failed: %s", s.Paused.Sub(now).Round(time.Second), s.LastError)
 		return
 	}
 	if s.Failures > 0 { // after a failure one is tried, and not many
@@ -237,14 +239,14 @@ func grow(n sums, now time.Time, s *compute.SourceState, making []*loop.Slots, p
 			why += fmt.Sprintf("; %d more may be under way now, and the others follow", most)
 		}
 		loop.Take(count, making...)
-		do(compute.Directive{Verb: compute.VerbCreate, Count: count, Total: n.wanted, Reason: why})
+		do(plan.Directive{Verb: plan.VerbCreate, Count: count, Total: n.wanted, Reason: why})
 	} else if missing > 0 && n.room == 0 {
-		plan.Reason += "; there is no place under the maximum before others are gone"
+		out.Reason += "; there is no place under the maximum before others are gone"
 	}
 }
 
 // shrink stops or discards ready instances that have been idle for long enough, the longest first.
-func shrink(n sums, now time.Time, s *compute.SourceState, leaving []*loop.Slots, do func(compute.Directive)) {
+func shrink(n sums, now time.Time, s *plan.SourceState, leaving []*loop.Slots, do func(plan.Directive)) {
 	// Instances that are being made or cleaned may fail. No ready instance goes for them before
 	// they are ready too. An instance that a request waits for counts as in use.
 	firm := n.busy - n.asked + s.Counts.Ready - s.Cold
@@ -262,13 +264,13 @@ func shrink(n sums, now time.Time, s *compute.SourceState, leaving []*loop.Slots
 		if i.Cold || idle < s.Idle {
 			continue
 		}
-		d := compute.Directive{Verb: compute.VerbDiscard, Instance: i.ID, Least: max(0, n.kept-s.Booked+s.Cold),
+		d := plan.Directive{Verb: plan.VerbDiscard, Instance: i.ID, Least: max(0, n.kept-s.Booked+s.Cold),
 			Reason: fmt.Sprintf(
 				"%d there and %d kept, and this one stood idle for %v: %s", n.there(), n.kept, idle.Round(time.Second),
 				n.why,
 			)}
 		if cold < s.ColdMost {
-			d.Verb = compute.VerbStop
+			d.Verb = plan.VerbStop
 			cold++
 		}
 		surplus--

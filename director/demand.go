@@ -5,7 +5,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/director/plan"
 	"github.com/hostler-project/hostler/director/stock"
 )
 
@@ -44,7 +44,7 @@ const (
 )
 
 // Level returns the configured level, with S beside the instances in use if that is more.
-func (d Demand) Level(now time.Time, s compute.SourceState) Level {
+func (d Demand) Level(now time.Time, s plan.SourceState) Level {
 	l := Reserve{}.Level(now, s)
 	m := s.Demand
 	if m.Given == 0 || m.Window <= 0 {

@@ -9,15 +9,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/director"
+	"github.com/hostler-project/hostler/director/plan"
 )
 
 // TestPlot: the picture is well-formed, of bounded size however long the trace, readable on both
 // backgrounds, and says what it shows.
 func TestPlot(t *testing.T) {
 	for _, hours := range []float64{0.1, 5, 24 * 30} {
-		o := director.Replay(director.Setup{Source: compute.SourceState{Name: "web", Spare: 2, Maximum: 4, ColdMost: 1, Idle: time.Minute},
+		o := director.Replay(director.Setup{Source: plan.SourceState{Name: "web", Spare: 2, Maximum: 4, ColdMost: 1, Idle: time.Minute},
 			Tick:  time.Minute,
 			Model: director.Model{Create: time.Minute}}, poisson(7, hours, 40, 5*time.Minute))
 		var b bytes.Buffer

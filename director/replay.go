@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/director/plan"
 	"github.com/hostler-project/hostler/observe/gauge"
 )
 
@@ -32,7 +33,7 @@ type Model struct {
 
 // Setup is a source in a replay: its configuration, and its computers.
 type Setup struct {
-	Source compute.SourceState // Name, Reserve, Spare, Maximum, ColdMost and Idle count
+	Source plan.SourceState // Name, Reserve, Spare, Maximum, ColdMost and Idle count
 	Policy Policy
 	Limits Limits
 	Model  Model
@@ -128,7 +129,7 @@ func Replay(setup Setup, arrivals []Arrival) Outcome {
 
 // box is one modelled computer.
 type box struct {
-	compute.Idler
+	plan.Idler
 	row    int
 	asker  *Arrival // the request that it is made for, or leased to; nil: none
 	ready  bool
@@ -167,7 +168,7 @@ type replay struct {
 	dice   *rand.Rand
 	now    time.Time
 	last   time.Time
-	state  compute.SourceState
+	state  plan.SourceState
 	boxes  map[compute.ID]*box
 	ready  []*box     // by row
 	queue  []*Arrival // first come first
@@ -314,7 +315,7 @@ func (r *replay) unready(b *box) {
 // make begins a new box, for a request or, with nil, for the cache.
 func (r *replay) make(a *Arrival) {
 	r.rows++
-	b := &box{row: r.rows, asker: a, Idler: compute.Idler{ID: rowID(r.rows)}}
+	b := &box{row: r.rows, asker: a, Idler: plan.Idler{ID: rowID(r.rows)}}
 	r.boxes[b.ID] = b
 	r.out.Made++
 	if a != nil {
@@ -370,8 +371,8 @@ func (r *replay) lease(b *box, a *Arrival) {
 func (r *replay) giveBack(b *box, given time.Time) {
 	held := r.state.Counts.Cached() + r.state.Counts.Leased
 	keep := max(r.state.Reserve, r.state.Counts.Leased-1+r.state.Spare)
-	if r.state.Aim.Until.After(r.now) {
-		keep = max(r.state.Aim.Reserve, r.state.Counts.Leased-1+r.state.Aim.Spare)
+	if r.state.Target.Until.After(r.now) {
+		keep = max(r.state.Target.Reserve, r.state.Counts.Leased-1+r.state.Target.Spare)
 	}
 	if r.Model.OneUse || r.state.Idle == 0 && held > keep+r.state.ColdMost && len(r.queue) == 0 {
 		r.discard(b)
@@ -411,29 +412,29 @@ func (r *replay) look() {
 	s := r.state
 	s.Present, s.Waiting, s.Demand = s.Counts.Present(), len(r.queue), r.gauge.Demand(r.now)
 	if surplusOf(r.Policy, r.now, s) {
-		s.Idlers = make([]compute.Idler, 0, len(r.ready))
+		s.Idlers = make([]plan.Idler, 0, len(r.ready))
 		for _, b := range r.ready {
 			s.Idlers = append(s.Idlers, b.Idler)
 			if !b.Cold && r.now.Sub(b.Since) >= s.Idle {
 				s.Tired++
 			}
 		}
-		slices.SortStableFunc(s.Idlers, func(a, b compute.Idler) int { return a.Since.Compare(b.Since) })
+		slices.SortStableFunc(s.Idlers, func(a, b plan.Idler) int { return a.Since.Compare(b.Since) })
 	}
-	plan := Decide(map[string]Policy{s.Name: r.Policy}, r.Limits, compute.Snapshot{Time: r.now, Sources: []compute.SourceState{s}})[0]
-	r.wanted = plan.Wanted
-	for _, d := range plan.Directives {
+	out := Decide(map[string]Policy{s.Name: r.Policy}, r.Limits, plan.Snapshot{Time: r.now, Sources: []plan.SourceState{s}})[0]
+	r.wanted = out.Wanted
+	for _, d := range out.Directives {
 		b := r.boxes[d.Instance]
 		switch d.Verb {
-		case compute.VerbAim:
-			r.state.Aim = d.Aim
-		case compute.VerbCreate:
+		case plan.VerbTarget:
+			r.state.Target = d.Target
+		case plan.VerbCreate:
 			for range d.Count {
 				r.make(nil)
 			}
-		case compute.VerbDiscard:
+		case plan.VerbDiscard:
 			r.discard(b)
-		case compute.VerbStop:
+		case plan.VerbStop:
 			r.unready(b)
 			r.in(b, &r.state.Counts.Cleaning)
 			r.state.Cold++ // as good as stopped
@@ -445,7 +446,7 @@ func (r *replay) look() {
 					r.state.Cold++
 				}
 			})
-		case compute.VerbStart:
+		case plan.VerbStart:
 			r.unready(b)
 			r.in(b, &r.state.Counts.Cleaning)
 			r.later(r.Model.Start, func() { r.shelve(b) })

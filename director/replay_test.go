@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/director"
+	"github.com/hostler-project/hostler/director/plan"
 )
 
 // poisson is a trace with so many arrivals an hour, and leases of that mean.
@@ -31,7 +31,7 @@ func TestReplayByHand(t *testing.T) {
 	model := director.Model{Create: 2 * time.Minute}
 	for _, c := range []struct {
 		name    string
-		source  compute.SourceState
+		source  plan.SourceState
 		model   director.Model
 		waits   []time.Duration
 		hits    int
@@ -40,20 +40,20 @@ func TestReplayByHand(t *testing.T) {
 		checked func(o director.Outcome) bool
 	}{
 		{
-			"nothing ahead of need", compute.SourceState{}, model,
+			"nothing ahead of need", plan.SourceState{}, model,
 			[]time.Duration{2 * time.Minute, 2 * time.Minute, 2 * time.Minute}, 0, 0, 3, nil,
 		},
 		{
-			"one of each is enough", compute.SourceState{Reserve: 2}, model, []time.Duration{0, 0, 0}, 3, 0, 2,
+			"one of each is enough", plan.SourceState{Reserve: 2}, model, []time.Duration{0, 0, 0}, 3, 0, 2,
 			func(o director.Outcome) bool { return o.Peak == 2 && o.Used == 21*time.Minute },
 		},
-		{"a maximum of one", compute.SourceState{Reserve: 1, Maximum: 1}, model, []time.Duration{0, 0, 9 * time.Minute}, 2, 0, 1, nil},
-		{"idle keeps", compute.SourceState{Idle: time.Hour}, model, []time.Duration{0, 2 * time.Minute, 2 * time.Minute}, 1, 0, 2, nil},
-		{"cold ones are started", compute.SourceState{ColdMost: 1}, director.Model{Create: 2 * time.Minute, Start: 10 * time.Second},
+		{"a maximum of one", plan.SourceState{Reserve: 1, Maximum: 1}, model, []time.Duration{0, 0, 9 * time.Minute}, 2, 0, 1, nil},
+		{"idle keeps", plan.SourceState{Idle: time.Hour}, model, []time.Duration{0, 2 * time.Minute, 2 * time.Minute}, 1, 0, 2, nil},
+		{"cold ones are started", plan.SourceState{ColdMost: 1}, director.Model{Create: 2 * time.Minute, Start: 10 * time.Second},
 			[]time.Duration{10 * time.Second, 2 * time.Minute, 2 * time.Minute}, 0, 1, 2,
 			func(o director.Outcome) bool { return o.Stopped > 10*time.Minute }},
 		{
-			"of one use", compute.SourceState{Reserve: 2}, director.Model{Create: 2 * time.Minute, OneUse: true},
+			"of one use", plan.SourceState{Reserve: 2}, director.Model{Create: 2 * time.Minute, OneUse: true},
 			[]time.Duration{0, 0, 0}, 3, 0, 5, nil,
 		},
 	} {
@@ -81,7 +81,7 @@ func TestReplaySums(t *testing.T) {
 			time.Duration(number("lasts", 1, 40))*time.Minute,
 		)
 		setup := director.Setup{
-			Source: compute.SourceState{Name: "web", Reserve: number("reserve", 0, 5), Spare: number("spare", 0, 4),
+			Source: plan.SourceState{Name: "web", Reserve: number("reserve", 0, 5), Spare: number("spare", 0, 4),
 				Maximum:  number("maximum", 0, 12),
 				ColdMost: number("cold", 0, 3), Idle: time.Duration(number("idle", 0, 20)) * time.Minute},
 			Model: director.Model{Create: time.Duration(number("create", 0, 300)) * time.Second, Jitter: 0.5,
@@ -128,7 +128,7 @@ func TestReplaySums(t *testing.T) {
 // and does not flap.
 func TestDemandInReplay(t *testing.T) {
 	demand := director.Policy{Strategy: director.Demand{HitRate: 0.95}}
-	source := compute.SourceState{Name: "web", Idle: 10 * time.Minute}
+	source := plan.SourceState{Name: "web", Idle: 10 * time.Minute}
 	for seed := range uint64(2) {
 		steady := director.Replay(
 			director.Setup{Source: source, Policy: demand, Model: director.Model{Create: time.Minute, OneUse: true}},
@@ -174,7 +174,7 @@ func TestNoOscillation(t *testing.T) {
 		trace = append(trace, director.Arrival{Time: noon.Add(time.Duration(n) * time.Minute), Source: "web", Lasts: 150 * time.Second})
 	}
 	for _, strategy := range []director.Strategy{director.Reserve{}, director.Demand{}} {
-		o := director.Replay(director.Setup{Source: compute.SourceState{Name: "web", Spare: 1, Idle: 10 * time.Minute},
+		o := director.Replay(director.Setup{Source: plan.SourceState{Name: "web", Spare: 1, Idle: 10 * time.Minute},
 			Policy: director.Policy{Strategy: strategy},
 			Model:  director.Model{Create: 100 * time.Second, Clean: time.Second}}, trace)
 		if o.Made > 10 || o.Discarded > 1 || o.HitRate() < 0.99 {

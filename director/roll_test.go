@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // edited is a provider that makes computers of a text which somebody edits; of "broken" none
@@ -34,7 +36,7 @@ func (e edited) Create(ctx context.Context, spec compute.Spec) (compute.Instance
 		return compute.Instance{}, &compute.Error{Kind: compute.ErrNoCapacity, Err: errors.New("no node takes it")}
 	}
 	i, err := e.Provider.Create(ctx, spec)
-	i.Facts = map[string]string{compute.FactTemplate: text}
+	i.Facts = map[string]string{provider.FactTemplate: text}
 	return i, err
 }
 
@@ -54,7 +56,7 @@ func TestRollsWithoutAHole(t *testing.T) {
 	}
 	directed(t, set, func(ctx context.Context, r *rig) {
 		time.Sleep(time.Minute)
-		r.want("at first", compute.Counts{Ready: 4})
+		r.want("at first", inventory.Counts{Ready: 4})
 		rolling, end := context.WithCancel(ctx)
 		var all sync.WaitGroup
 		all.Go(func() {
@@ -81,13 +83,13 @@ func TestRollsWithoutAHole(t *testing.T) {
 		}
 		end()
 		all.Wait()
-		ready, err := r.Instances(ctx, compute.InstanceQuery{Source: "web", States: []compute.State{compute.Ready}})
+		ready, err := r.Instances(ctx, inventory.InstanceQuery{Source: "web", States: []compute.State{compute.Ready}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, i := range ready {
-			if i.Facts[compute.FactTemplate] != "two" {
-				t.Errorf("%s is of %q", i.ID, i.Facts[compute.FactTemplate])
+			if i.Facts[provider.FactTemplate] != "two" {
+				t.Errorf("%s is of %q", i.ID, i.Facts[provider.FactTemplate])
 			}
 		}
 	})

@@ -10,18 +10,18 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/director/loop"
+	"github.com/hostler-project/hostler/director/plan"
 )
 
 // Pool is what a director works on. A pool.Pool is one.
 type Pool interface {
 	// Snapshot copies the state of the sources. It includes the ready instances of sources for
 	// which idlers returns true.
-	Snapshot(ctx context.Context, idlers func(compute.SourceState) bool) (compute.Snapshot, error)
+	Snapshot(ctx context.Context, idlers func(plan.SourceState) bool) (plan.Snapshot, error)
 	// Do records a directive and its reason. It returns the rest of the work, to be called once;
 	// nil: there is none.
-	Do(ctx context.Context, d compute.Directive) (finish func(context.Context) error, err error)
+	Do(ctx context.Context, d plan.Directive) (finish func(context.Context) error, err error)
 }
 
 // Options join a director to its surroundings.
@@ -97,7 +97,7 @@ func (d *Director) Plan(ctx context.Context) ([]Plan, error) { return d.plan(ctx
 // plan takes a snapshot and decides. It keeps the plans for Last and passes them to Told.
 func (d *Director) plan(ctx context.Context, opt Options) ([]Plan, error) {
 	now := time.Now()
-	snap, err := opt.Pool.Snapshot(ctx, func(s compute.SourceState) bool { return surplusOf(opt.Policies[s.Name], now, s) })
+	snap, err := opt.Pool.Snapshot(ctx, func(s plan.SourceState) bool { return surplusOf(opt.Policies[s.Name], now, s) })
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/director"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
@@ -113,7 +114,7 @@ func directed(t *testing.T, set setting, f func(ctx context.Context, r *rig)) {
 
 func (r *rig) fails(f func(op string, id compute.ID) error) { r.fail.Store(&f) }
 
-func (r *rig) counts() compute.Counts {
+func (r *rig) counts() inventory.Counts {
 	r.t.Helper()
 	all, err := r.Status(context.Background())
 	if err != nil {
@@ -124,10 +125,10 @@ func (r *rig) counts() compute.Counts {
 			return s.Counts
 		}
 	}
-	return compute.Counts{}
+	return inventory.Counts{}
 }
 
-func (r *rig) want(what string, want compute.Counts) {
+func (r *rig) want(what string, want inventory.Counts) {
 	r.t.Helper()
 	if got := r.counts(); got != want {
 		r.t.Fatalf("%s: %+v, want %+v", what, got, want)
@@ -156,7 +157,7 @@ func (r *rig) give(ctx context.Context, ids ...compute.ID) {
 
 func (r *rig) events(kind string) (out []compute.Event) {
 	r.t.Helper()
-	all, err := r.Events(context.Background(), compute.EventQuery{})
+	all, err := r.Events(context.Background(), inventory.EventQuery{})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -175,9 +176,9 @@ func TestFills(t *testing.T) {
 		source: pool.Source{Reserve: 1, Spare: 2, Maximum: 5}, fake: fake.Options{Boot: 2 * time.Minute},
 	}, func(ctx context.Context, r *rig) {
 		time.Sleep(time.Second)
-		r.want("at first", compute.Counts{SettingUp: 2})
+		r.want("at first", inventory.Counts{SettingUp: 2})
 		time.Sleep(3 * time.Minute)
-		r.want("later", compute.Counts{Ready: 2})
+		r.want("later", inventory.Counts{Ready: 2})
 		start := time.Now()
 		ids := r.take(ctx, 1)
 		if took := time.Since(start); took != 0 {
@@ -185,15 +186,15 @@ func TestFills(t *testing.T) {
 		}
 		r.bell <- struct{}{}
 		time.Sleep(time.Second)
-		r.want("refilled at the bell", compute.Counts{Ready: 1, Leased: 1, SettingUp: 1})
+		r.want("refilled at the bell", inventory.Counts{Ready: 1, Leased: 1, SettingUp: 1})
 		time.Sleep(3 * time.Minute)
-		r.want("refilled", compute.Counts{Ready: 2, Leased: 1})
+		r.want("refilled", inventory.Counts{Ready: 2, Leased: 1})
 		ids = append(ids, r.take(ctx, 2)...)
 		time.Sleep(10 * time.Minute)
-		r.want("the maximum", compute.Counts{Ready: 2, Leased: 3})
+		r.want("the maximum", inventory.Counts{Ready: 2, Leased: 3})
 		r.give(ctx, ids...)
 		time.Sleep(time.Minute)
-		r.want("given back", compute.Counts{Ready: 2})
+		r.want("given back", inventory.Counts{Ready: 2})
 		for _, e := range r.events("directive") {
 			if e.Text == "" || e.Source != "web" || e.Data["do"] == "" {
 				t.Errorf("a directive without reason: %+v", e)
@@ -229,7 +230,7 @@ func TestStorm(t *testing.T) {
 			return nil
 		})
 		time.Sleep(20 * time.Minute)
-		r.want("in the end", compute.Counts{Ready: 40})
+		r.want("in the end", inventory.Counts{Ready: 40})
 	})
 	if most != 3 {
 		t.Errorf("%d were made at a time, want 3", most)
@@ -255,18 +256,18 @@ func TestFailing(t *testing.T) {
 			t.Errorf("it was tried %d times in an hour", n)
 		}
 		for range 600 { // what failed just now is there until it is discarded
-			if r.counts() == (compute.Counts{}) {
+			if r.counts() == (inventory.Counts{}) {
 				break
 			}
 			time.Sleep(time.Second)
 		}
-		r.want("while it fails", compute.Counts{})
+		r.want("while it fails", inventory.Counts{})
 		broken.Store(false)
 		time.Sleep(15 * time.Minute)
 		if _, err := r.RunDue(ctx); err != nil {
 			t.Error(err)
 		}
-		r.want("mended", compute.Counts{Ready: 5})
+		r.want("mended", inventory.Counts{Ready: 5})
 	})
 }
 
@@ -279,14 +280,14 @@ func TestSurplus(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		r.give(ctx, a...)
 		time.Sleep(4 * time.Minute)
-		r.want("nine minutes", compute.Counts{Ready: 2})
+		r.want("nine minutes", inventory.Counts{Ready: 2})
 		time.Sleep(2 * time.Minute)
-		r.want("eleven", compute.Counts{Ready: 1})
+		r.want("eleven", inventory.Counts{Ready: 1})
 		if i, _, err := r.Resolve(ctx, string(a[0])); err != nil || i.State != compute.Ready {
 			t.Errorf("the one that was given back last: %+v %v", i, err)
 		}
 		time.Sleep(5 * time.Minute)
-		r.want("sixteen", compute.Counts{})
+		r.want("sixteen", inventory.Counts{})
 	})
 }
 
@@ -299,18 +300,18 @@ func TestSchedules(t *testing.T) {
 		policy: director.Policy{Strategy: director.Schedule{Windows: []director.Window{w}}},
 	}, func(ctx context.Context, r *rig) {
 		time.Sleep(59 * time.Minute)
-		r.want("before", compute.Counts{})
+		r.want("before", inventory.Counts{})
 		time.Sleep(2 * time.Minute)
-		r.want("open", compute.Counts{Ready: 2})
+		r.want("open", inventory.Counts{Ready: 2})
 		ids := r.take(ctx, 2)
 		time.Sleep(time.Minute)
-		r.want("beside those in use", compute.Counts{Ready: 2, Leased: 2})
+		r.want("beside those in use", inventory.Counts{Ready: 2, Leased: 2})
 		r.give(ctx, ids...)
-		r.want("released", compute.Counts{Ready: 2})
+		r.want("released", inventory.Counts{Ready: 2})
 		time.Sleep(time.Hour + 45*time.Minute)
-		r.want("still open", compute.Counts{Ready: 2})
+		r.want("still open", inventory.Counts{Ready: 2})
 		time.Sleep(15 * time.Minute)
-		r.want("closed", compute.Counts{})
+		r.want("closed", inventory.Counts{})
 	})
 }
 
@@ -325,9 +326,9 @@ func TestColdOnes(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		r.give(ctx, ids...)
 		time.Sleep(10 * time.Minute)
-		r.want("one warm and two cold", compute.Counts{Ready: 3})
+		r.want("one warm and two cold", inventory.Counts{Ready: 3})
 		cold := func() (n int) {
-			all, err := r.Instances(ctx, compute.InstanceQuery{States: []compute.State{compute.Ready}})
+			all, err := r.Instances(ctx, inventory.InstanceQuery{States: []compute.State{compute.Ready}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -389,7 +390,7 @@ func TestStopFails(t *testing.T) {
 		if _, err := r.RunDue(ctx); err != nil {
 			t.Error(err)
 		}
-		r.want("in the end", compute.Counts{})
+		r.want("in the end", inventory.Counts{})
 	})
 }
 
@@ -436,7 +437,7 @@ func TestDemandOfAStore(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		r.want("without load", compute.Counts{})
+		r.want("without load", inventory.Counts{})
 	})
 }
 
@@ -444,7 +445,7 @@ func TestDemandOfAStore(t *testing.T) {
 func TestDryRun(t *testing.T) {
 	directed(t, setting{source: pool.Source{Reserve: 3}, dry: true}, func(ctx context.Context, r *rig) {
 		time.Sleep(time.Hour)
-		r.want("an hour later", compute.Counts{})
+		r.want("an hour later", inventory.Counts{})
 		plans, looked := r.director.Last()
 		if len(plans) != 1 || words(plans[0].Directives) != "create 3" || time.Since(looked) > time.Minute {
 			t.Errorf("%+v at %v", plans, looked)
@@ -459,8 +460,8 @@ func TestDryRun(t *testing.T) {
 	},
 		func(ctx context.Context, r *rig) {
 			time.Sleep(time.Minute)
-			r.want("of the one source", compute.Counts{})
-			all, err := r.Instances(ctx, compute.InstanceQuery{})
+			r.want("of the one source", inventory.Counts{})
+			all, err := r.Instances(ctx, inventory.InstanceQuery{})
 			if err != nil || len(all) != 1 || all[0].Source != "other" {
 				t.Errorf(`all = %+v err = %v; want no error and len(all) == 1 and all[0].Source == "other"`, all, err)
 			}
@@ -474,22 +475,22 @@ func TestChange(t *testing.T) {
 		source: pool.Source{Reserve: 2}, fake: fake.Options{CreateTime: 10 * time.Minute},
 	}, func(ctx context.Context, r *rig) {
 		time.Sleep(time.Minute)
-		r.want("under way", compute.Counts{Creating: 2})
+		r.want("under way", inventory.Counts{Creating: 2})
 		always := window(t, "always", "* * * * *", "0 0 1 7 *", 3, 0)
 		r.director.Change(director.Options{
 			Pool:     r.Pool,
 			Policies: map[string]director.Policy{"web": {Strategy: director.Schedule{Windows: []director.Window{always}}}},
 		})
 		time.Sleep(30 * time.Second)
-		r.want("with another reserve", compute.Counts{Creating: 3})
+		r.want("with another reserve", inventory.Counts{Creating: 3})
 		time.Sleep(9 * time.Minute)
-		r.want("what was under way", compute.Counts{Ready: 2, Creating: 1})
+		r.want("what was under way", inventory.Counts{Ready: 2, Creating: 1})
 		r.director.Change(director.Options{
 			Pool: r.Pool, DryRun: true,
 			Policies: map[string]director.Policy{"web": {Strategy: level{Reserve: 9, Reason: "more"}}},
 		})
 		time.Sleep(30 * time.Minute)
-		r.want("of a dry run", compute.Counts{Ready: 3})
+		r.want("of a dry run", inventory.Counts{Ready: 3})
 	})
 }
 
@@ -499,7 +500,7 @@ func TestEnds(t *testing.T) {
 		source: pool.Source{Reserve: 3}, fake: fake.Options{CreateTime: 10 * time.Minute},
 	}, func(ctx context.Context, r *rig) {
 		time.Sleep(time.Minute)
-		r.want("under way", compute.Counts{Creating: 3})
+		r.want("under way", inventory.Counts{Creating: 3})
 		start := time.Now()
 		r.end()
 		if took := time.Since(start); took > time.Second {
@@ -512,7 +513,7 @@ func TestEnds(t *testing.T) {
 		if _, err := r.RunDue(context.Background()); err != nil {
 			t.Error(err)
 		}
-		r.want("in the end", compute.Counts{Ready: 3})
+		r.want("in the end", inventory.Counts{Ready: 3})
 		cancel()
 		<-ended
 	})
@@ -524,7 +525,7 @@ func TestOverAPool(t *testing.T) {
 	front := pool.Source{Name: "front", Type: "pool", Digest: "d", Children: []string{"child"}, Reserve: 2}
 	directed(t, setting{more: []pool.Source{child, front}}, func(ctx context.Context, r *rig) {
 		time.Sleep(time.Minute)
-		all, err := r.Instances(ctx, compute.InstanceQuery{})
+		all, err := r.Instances(ctx, inventory.InstanceQuery{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -579,17 +580,17 @@ func TestLeads(t *testing.T) {
 		source: pool.Source{Spare: 1}, fake: fake.Options{CreateTime: 10 * time.Minute},
 	}, func(ctx context.Context, r *rig) {
 		time.Sleep(time.Minute)
-		r.want("while it leads", compute.Counts{Creating: 1})
+		r.want("while it leads", inventory.Counts{Creating: 1})
 		r.follows.Store(true)
 		time.Sleep(time.Hour)
-		r.want("what was begun", compute.Counts{Ready: 1})
+		r.want("what was begun", inventory.Counts{Ready: 1})
 		r.take(ctx, 1)
 		r.bell <- struct{}{}
 		time.Sleep(time.Hour)
-		r.want("while another leads", compute.Counts{Leased: 1})
+		r.want("while another leads", inventory.Counts{Leased: 1})
 		r.follows.Store(false)
 		r.bell <- struct{}{}
 		time.Sleep(time.Hour)
-		r.want("when it leads again", compute.Counts{Leased: 1, Ready: 1})
+		r.want("when it leads again", inventory.Counts{Leased: 1, Ready: 1})
 	})
 }

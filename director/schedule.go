@@ -8,7 +8,7 @@ import (
 
 	"github.com/robfig/cron/v3"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/director/plan"
 )
 
 // Window is a recurring time, and what a source is to have then beyond its configuration.
@@ -90,7 +90,7 @@ type Schedule struct {
 }
 
 // Level returns the level of the open windows.
-func (c Schedule) Level(now time.Time, s compute.SourceState) Level {
+func (c Schedule) Level(now time.Time, s plan.SourceState) Level {
 	l := Reserve{}.Level(now, s)
 	wall := wallClock(now, c.Zone)
 	open := false

@@ -5,13 +5,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/director/plan"
 )
 
 // A Strategy says what level a source is to have. It is a pure function of the time and of the
 // source's state.
 type Strategy interface {
-	Level(now time.Time, s compute.SourceState) Level
+	Level(now time.Time, s plan.SourceState) Level
 }
 
 // Level is what a source is to have before maximum and budget: max(Reserve, in use + Spare)
@@ -39,7 +39,7 @@ func (l Level) larger(o Level) Level {
 type Reserve struct{}
 
 // Level returns the configured level.
-func (Reserve) Level(_ time.Time, s compute.SourceState) Level {
+func (Reserve) Level(_ time.Time, s plan.SourceState) Level {
 	var parts []string
 	if s.Reserve > 0 {
 		parts = append(parts, fmt.Sprintf("reserve %d", s.Reserve))
@@ -57,7 +57,7 @@ func (Reserve) Level(_ time.Time, s compute.SourceState) Level {
 type Larger []Strategy
 
 // Level returns the largest numbers of all strategies.
-func (all Larger) Level(now time.Time, s compute.SourceState) (l Level) {
+func (all Larger) Level(now time.Time, s plan.SourceState) (l Level) {
 	for n, one := range all {
 		if o := one.Level(now, s); n == 0 {
 			l = o

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/director"
+	"github.com/hostler-project/hostler/director/plan"
 )
 
 func window(t testing.TB, name, begin, end string, reserve, spare int) director.Window {
@@ -81,13 +81,13 @@ func TestSchedule(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := director.Schedule{Windows: c.windows, Zone: c.zone}.Level(at, compute.SourceState{})
+		l := director.Schedule{Windows: c.windows, Zone: c.zone}.Level(at, plan.SourceState{})
 		if l.Reserve != c.reserve || l.Spare != c.spare || l.Keep != c.spare {
 			t.Errorf("%s in %v: %+v, want reserve %d and spare %d", c.at, c.zone, l, c.reserve, c.spare)
 		}
 	}
 	// What is configured is the least.
-	l := director.Schedule{Windows: []director.Window{lunch}}.Level(noon, compute.SourceState{Reserve: 3, Spare: 4})
+	l := director.Schedule{Windows: []director.Window{lunch}}.Level(noon, plan.SourceState{Reserve: 3, Spare: 4})
 	if l.Reserve != 7 || l.Spare != 4 || !strings.Contains(l.Reason, "lunch") {
 		t.Errorf(`l = %+v; want l.Reserve == 7 and l.Spare == 4 and l.Reason with "lunch"`, l)
 	}
@@ -99,7 +99,7 @@ func TestScheduleYear(t *testing.T) {
 	c := director.Schedule{Windows: []director.Window{window(t, "w", "30 2 * * *", "15 3 * * *", 0, 1)}, Zone: zone(t, "America/New_York")}
 	opened, was := 0, 0
 	for at := time.Date(2031, 1, 1, 12, 0, 0, 0, time.UTC); at.Year() == 2031; at = at.Add(5 * time.Minute) {
-		now := c.Level(at, compute.SourceState{}).Spare
+		now := c.Level(at, plan.SourceState{}).Spare
 		if now > was {
 			opened++
 		}
@@ -132,60 +132,60 @@ func TestDemand(t *testing.T) {
 	for _, c := range []struct {
 		name        string
 		d           director.Demand
-		state       compute.SourceState
+		state       plan.SourceState
 		spare, keep int
 	}{
-		{"nobody comes", director.Demand{}, compute.SourceState{Demand: compute.Demand{Window: h, Made: time.Minute}}, 0, 0},
+		{"nobody comes", director.Demand{}, plan.SourceState{Demand: plan.Demand{Window: h, Made: time.Minute}}, 0, 0},
 		{
 			"nobody comes, and some are configured", director.Demand{},
-			compute.SourceState{Spare: 2, Demand: compute.Demand{Window: h}}, 2, 2,
+			plan.SourceState{Spare: 2, Demand: plan.Demand{Window: h}}, 2, 2,
 		},
 		// 60 an hour and a minute: mean 1. P(<=2) = 0.920, P(<=3) = 0.981. Above: (60+15.5)/60 =
 		// 1.26; P(<=3) = 0.962.
-		{"mean 1", director.Demand{}, compute.SourceState{Demand: compute.Demand{Given: 60, Late: 6, Window: h, Made: time.Minute}}, 4, 4},
+		{"mean 1", director.Demand{}, plan.SourceState{Demand: plan.Demand{Given: 60, Late: 6, Window: h, Made: time.Minute}}, 4, 4},
 		{
 			"mean 1, seldom met", director.Demand{HitRate: 0.5},
-			compute.SourceState{Demand: compute.Demand{Given: 60, Late: 6, Window: h, Made: time.Minute}}, 2, 2,
+			plan.SourceState{Demand: plan.Demand{Given: 60, Late: 6, Window: h, Made: time.Minute}}, 2, 2,
 		},
 		{
 			"mean 1, always met", director.Demand{HitRate: 0.999},
-			compute.SourceState{Demand: compute.Demand{Given: 60, Late: 6, Window: h, Made: time.Minute}}, 6, 7,
+			plan.SourceState{Demand: plan.Demand{Given: 60, Late: 6, Window: h, Made: time.Minute}}, 6, 7,
 		},
 		// mean 5: P(<=8) = 0.932, P(<=9) = 0.968
 		{
 			"mean 5", director.Demand{},
-			compute.SourceState{Demand: compute.Demand{Given: 300, Late: 30, Window: h, Made: time.Minute}}, 10, 11,
+			plan.SourceState{Demand: plan.Demand{Given: 300, Late: 30, Window: h, Made: time.Minute}}, 10, 11,
 		},
 		{
 			"it grows at once", director.Demand{},
-			compute.SourceState{Demand: compute.Demand{Given: 30, Late: 30, Window: h, Made: time.Minute}}, 10, 10,
+			plan.SourceState{Demand: plan.Demand{Given: 30, Late: 30, Window: h, Made: time.Minute}}, 10, 10,
 		},
 		{
 			"and shrinks slowly", director.Demand{},
-			compute.SourceState{Demand: compute.Demand{Given: 300, Late: 0, Window: h, Made: time.Minute}}, 10, 11,
+			plan.SourceState{Demand: plan.Demand{Given: 300, Late: 0, Window: h, Made: time.Minute}}, 10, 11,
 		},
 		{
 			"used ones come back sooner than new ones", director.Demand{},
-			compute.SourceState{Demand: compute.Demand{Given: 300, Late: 30, Window: h, Made: time.Hour, Held: 12 * time.Second}},
+			plan.SourceState{Demand: plan.Demand{Given: 300, Late: 30, Window: h, Made: time.Hour, Held: 12 * time.Second}},
 			4, 4,
 		},
 		{
 			"later than new ones", director.Demand{},
-			compute.SourceState{Demand: compute.Demand{Given: 60, Late: 6, Window: h, Made: time.Minute, Held: time.Hour}},
+			plan.SourceState{Demand: plan.Demand{Given: 60, Late: 6, Window: h, Made: time.Minute, Held: time.Hour}},
 			4, 4,
 		},
 		{
 			"how long it takes is not known yet", director.Demand{},
-			compute.SourceState{Demand: compute.Demand{Given: 60, Late: 6, Window: h}}, 4, 4,
+			plan.SourceState{Demand: plan.Demand{Given: 60, Late: 6, Window: h}}, 4, 4,
 		},
 		{
 			"in bursts", director.Demand{},
-			compute.SourceState{Demand: compute.Demand{Given: 300, Late: 30, Window: h, Made: time.Minute, Spread: 5}},
+			plan.SourceState{Demand: plan.Demand{Given: 300, Late: 30, Window: h, Made: time.Minute, Spread: 5}},
 			16, 17,
 		},
 		{
 			"more is configured", director.Demand{},
-			compute.SourceState{Spare: 7, Reserve: 2, Demand: compute.Demand{Given: 60, Late: 6, Window: h, Made: time.Minute}},
+			plan.SourceState{Spare: 7, Reserve: 2, Demand: plan.Demand{Given: 60, Late: 6, Window: h, Made: time.Minute}},
 			7, 7,
 		},
 	} {
@@ -203,7 +203,8 @@ func TestDemandHits(t *testing.T) {
 	dice := rand.New(rand.NewPCG(1, 2))
 	for _, c := range []struct{ rate, lead, hit float64 }{{60, 60, 0.95}, {600, 30, 0.9}, {10, 300, 0.99}, {3000, 45, 0.95}} {
 		given := int(c.rate)
-		l := director.Demand{HitRate: c.hit}.Level(noon, compute.SourceState{Demand: compute.Demand{Given: given, Late: given / 10, Window: time.Hour,
+		l := director.Demand{HitRate: c.hit}.Level(noon, plan.SourceState{Demand: plan.Demand{Given: given,
+			Late: given / 10, Window: time.Hour,
 			Made: time.Duration(c.lead * float64(time.Second))}})
 		var due []float64 // when orders arrive
 		hits, n, at := 0, 40000, 0.0
@@ -228,12 +229,12 @@ func TestDemandHits(t *testing.T) {
 
 func TestLarger(t *testing.T) {
 	both := director.Larger{level{Reserve: 1, Spare: 5, Keep: 6, Reason: "a"}, level{Reserve: 3, Spare: 2, Keep: 2, Reason: "b"}}
-	if l := both.Level(noon, compute.SourceState{}); l != (director.Level{Reserve: 3, Spare: 5, Keep: 6, Reason: "a, and b"}) {
+	if l := both.Level(noon, plan.SourceState{}); l != (director.Level{Reserve: 3, Spare: 5, Keep: 6, Reason: "a, and b"}) {
 		t.Errorf(`l = %+v; want l == (director.Level{Reserve: 3, Spare: 5, Keep: 6, Reason: "a, and b"})`, l)
 	}
 	if l := (director.Larger{
 		level{Spare: 1, Keep: 1, Reason: "a"}, level{Spare: 2, Keep: 2, Reason: "b"},
-	}).Level(noon, compute.SourceState{}); l.Reason != "b" {
+	}).Level(noon, plan.SourceState{}); l.Reason != "b" {
 		t.Errorf(`l = %+v; want l.Reason == "b"`, l)
 	}
 }

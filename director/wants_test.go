@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 )
 
 const (
@@ -36,7 +38,7 @@ func (h hall) Create(ctx context.Context, spec compute.Spec) (compute.Instance, 
 	if spec.Memory > 64*gib {
 		time.Sleep(30 * time.Second) // in a bubble: the cluster needs half a minute to say so
 		return compute.Instance{},
-			compute.Unasked(&compute.Error{Kind: compute.ErrNoCapacity, Err: errors.New("no node takes it: 2 Insufficient memory")})
+			provider.Unasked(&compute.Error{Kind: compute.ErrNoCapacity, Err: errors.New("no node takes it: 2 Insufficient memory")})
 	}
 	time.Sleep(time.Second) // in a bubble: a boot takes time
 	i, err := h.Provider.Create(ctx, spec)
@@ -44,7 +46,7 @@ func (h hall) Create(ctx context.Context, spec compute.Spec) (compute.Instance, 
 	return i, err
 }
 
-func (h hall) Choices(context.Context, string) ([]compute.Named, bool, error) { return nil, true, nil }
+func (h hall) Choices(context.Context, string) ([]provider.Named, bool, error) { return nil, true, nil }
 
 // inHall runs a test on a source web whose computers are of a hall.
 func inHall(t *testing.T, source pool.Source, f func(ctx context.Context, r *rig, made func(int64) int)) {
@@ -100,7 +102,7 @@ func (a *asked) within(t *testing.T, what string, most time.Duration) []compute.
 func TestImpossibleWants(t *testing.T) {
 	for _, many := range []int{4, 6, 12} {
 		inHall(t, pool.Source{Spare: 2, Maximum: 6}, func(ctx context.Context, r *rig, made func(int64) int) {
-			r.want("at first", compute.Counts{Ready: 2})
+			r.want("at first", inventory.Counts{Ready: 2})
 			var vain []*asked
 			for range many {
 				vain = append(vain, r.ask(ctx, compute.Request{Memory: 500 * gib, Wait: 100 * time.Second, Owner: "eve"}))
@@ -130,7 +132,7 @@ func TestImpossibleWants(t *testing.T) {
 				t.Errorf("%d of %d were tried", n, many)
 			}
 			time.Sleep(time.Minute)
-			r.want("in the end", compute.Counts{Ready: 2})
+			r.want("in the end", inventory.Counts{Ready: 2})
 		})
 	}
 }
@@ -146,7 +148,7 @@ func TestSmallOnesMakeRoom(t *testing.T) {
 		for _, a := range all {
 			a.within(t, "1 GiB", 6*time.Second)
 		}
-		r.want("then", compute.Counts{Leased: 6})
+		r.want("then", inventory.Counts{Leased: 6})
 		last := r.ask(ctx, compute.Request{Memory: 2 * gib, Wait: time.Minute})
 		time.Sleep(20 * time.Second)
 		r.give(ctx, all[0].ids[0].Instance)
@@ -155,7 +157,7 @@ func TestSmallOnesMakeRoom(t *testing.T) {
 			r.give(ctx, a.ids[0].Instance)
 		}
 		time.Sleep(time.Minute)
-		r.want("in the end", compute.Counts{Leased: 1, Ready: 2})
+		r.want("in the end", inventory.Counts{Leased: 1, Ready: 2})
 		if n := made(gib); n != 6 {
 			t.Errorf("%d of 1 GiB were made", n)
 		}
@@ -168,13 +170,13 @@ func TestOneMakesRoomForEach(t *testing.T) {
 	inHall(t, pool.Source{Reserve: 6, Maximum: 6}, func(ctx context.Context, r *rig, made func(int64) int) {
 		r.ask(ctx, compute.Request{Memory: gib, Wait: time.Minute}).within(t, "1 GiB", 4*time.Second)
 		time.Sleep(20 * time.Second)
-		r.want("with one of 1 GiB", compute.Counts{Leased: 1, Ready: 5})
+		r.want("with one of 1 GiB", inventory.Counts{Leased: 1, Ready: 5})
 		r.ask(ctx, compute.Request{Image: "other", Wait: time.Minute}).within(t, "another image", 4*time.Second)
 		time.Sleep(20 * time.Second)
-		r.want("with one of another image", compute.Counts{Leased: 2, Ready: 4})
+		r.want("with one of another image", inventory.Counts{Leased: 2, Ready: 4})
 		vain := r.ask(ctx, compute.Request{Memory: 500 * gib, Wait: 10 * time.Minute})
 		time.Sleep(time.Second)
-		r.want("while the impossible is tried", compute.Counts{Leased: 2, Ready: 3, Creating: 1})
+		r.want("while the impossible is tried", inventory.Counts{Leased: 2, Ready: 3, Creating: 1})
 		for range 100 {
 			time.Sleep(6 * time.Second)
 			if c := r.counts(); c.Ready < 3 {

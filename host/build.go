@@ -20,6 +20,7 @@ import (
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // recipe is what a built image is made of. Its digest is part of the image's name, so the same
@@ -71,8 +72,8 @@ type ImageBuilder struct {
 	args   []string
 	output io.Writer               // gets the output of scripts
 	Notify func(bundle.Outcome)    // called for each step; nil: not called
-	snap   compute.Snapshotter     // makes the image; set by Build
-	tagger compute.ImageTagger     // nil: its images are in the image store
+	snap   provider.Snapshotter    // makes the image; set by Build
+	tagger provider.ImageTagger    // nil: its images are in the image store
 	report func(buildStep, string) // called with progress; nil: not called
 }
 
@@ -133,9 +134,9 @@ func (b *ImageBuilder) Build(ctx context.Context) (r recipe, made bool, err erro
 	if err != nil {
 		return r, false, err
 	}
-	snap, ok := compute.As[compute.Snapshotter](p)
+	snap, ok := provider.As[provider.Snapshotter](p)
 	b.snap = snap
-	b.tagger, _ = compute.As[compute.ImageTagger](p)
+	b.tagger, _ = provider.As[provider.ImageTagger](p)
 	if !ok {
 		return r, false, &compute.Error{
 			ID: compute.ID(b.Source), Kind: compute.ErrInvalid,
@@ -182,7 +183,7 @@ func (b *ImageBuilder) Build(ctx context.Context) (r recipe, made bool, err erro
 }
 
 // make makes an instance, applies the bundles and takes the image.
-func (b *ImageBuilder) make(ctx context.Context, engine *pool.Pool, name string, snap compute.Snapshotter, r recipe) (err error) {
+func (b *ImageBuilder) make(ctx context.Context, engine *pool.Pool, name string, snap provider.Snapshotter, r recipe) (err error) {
 	self, err := proc.Live(os.Getpid())
 	if err != nil {
 		return err
@@ -212,7 +213,7 @@ func (b *ImageBuilder) make(ctx context.Context, engine *pool.Pool, name string,
 		return err
 	}
 	b.say(buildPacks, r.name())
-	_, err = snap.Snapshot(ctx, id, compute.ImageSpec{Name: r.name(), Labels: b.labels(r)})
+	_, err = snap.Snapshot(ctx, id, provider.ImageSpec{Name: r.name(), Labels: b.labels(r)})
 	return err
 }
 

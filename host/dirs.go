@@ -10,7 +10,7 @@ import (
 	"syscall"
 
 	"github.com/hostler-project/hostler/compute/fault"
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 )
 
 // The files of a user are below two directories:
@@ -99,7 +99,7 @@ func imagesDir() string {
 const AnswersCommand = "answer-names"
 
 // userDirs returns this user's directories that providers need to know.
-func userDirs() (o provider.Dirs) {
+func userDirs() (o catalog.Dirs) {
 	if self, err := os.Executable(); err == nil {
 		o.Answers = []string{self, AnswersCommand, "/etc/resolv.conf"}
 	}

@@ -13,11 +13,14 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/policy"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
+
 	"github.com/hostler-project/hostler/provider/guard"
 	"github.com/hostler-project/hostler/text/units"
 )
@@ -139,7 +142,7 @@ func engineSource(s *config.Source) pool.Source {
 
 // declaredSize returns the configured size of a source's instances, for kinds whose instances
 // report exactly that; otherwise zero.
-func declaredSize(s *config.Source) (a compute.Amount) {
+func declaredSize(s *config.Source) (a compute.Resources) {
 	if !s.Kind.Declares {
 		return a
 	}
@@ -149,7 +152,7 @@ func declaredSize(s *config.Source) (a compute.Amount) {
 	// errors are reported when the provider is opened
 	a.Memory, _ = units.ParseSize(s.Settings["memory"])
 	if a.Check() != nil {
-		return compute.Amount{}
+		return compute.Resources{}
 	}
 	return a
 }
@@ -203,7 +206,7 @@ type ends struct {
 
 // add notes a provider, if it can be closed.
 func (e *ends) add(p compute.Provider) {
-	if c, ok := compute.As[io.Closer](p); ok {
+	if c, ok := provider.As[io.Closer](p); ok {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		e.all = append(e.all, c)
@@ -280,7 +283,7 @@ func PositionOf(cfg *config.Config, name, typ string) func(string) (string, int)
 
 // slowIn returns which sources' cleanup takes long. The keeper does it, or the controller in its
 // background.
-func slowIn(cfg *config.Config, kinds provider.Table) func(name, typ string) bool {
+func slowIn(cfg *config.Config, kinds catalog.Table) func(name, typ string) bool {
 	return func(name, typ string) bool {
 		if s, err := cfg.Source(name); err == nil && (s.Hooks["discard"] != "" || s.Hooks["release"] != "") {
 			return true
@@ -308,5 +311,5 @@ func (h *Host) TypeOf(ctx context.Context, engine statuses, i compute.Instance) 
 }
 
 type statuses interface {
-	Status(ctx context.Context) ([]compute.SourceStatus, error)
+	Status(ctx context.Context) ([]inventory.SourceStatus, error)
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/policy/fetch"
 	"github.com/hostler-project/hostler/pool"
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 )
 
 // Host is one user's hostler on this machine: configuration, store and lease engine. Each is opened
@@ -80,7 +80,7 @@ type Options struct {
 	OpenedStore pool.Store
 
 	// Kinds are the known kinds of sources; nil: those of the function Kinds.
-	Kinds provider.Table
+	Kinds catalog.Table
 	// Registry knows the registries of images, as image/registry.Client does; nil: images are
 	// fetched from none.
 	Registry image.Registry

@@ -6,7 +6,8 @@ import (
 
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/pool"
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
+
 	"github.com/hostler-project/hostler/provider/chroot"
 	"github.com/hostler-project/hostler/provider/container"
 	"github.com/hostler-project/hostler/provider/exec"
@@ -19,14 +20,14 @@ import (
 
 // Kinds returns the kinds of sources that link few libraries: this machine's, and ssh. host/clouds
 // has the others.
-func Kinds() provider.Table {
-	return provider.Table{
+func Kinds() catalog.Table {
+	return catalog.Table{
 		local.Kind, chroot.Kind, sandbox.Kind, container.Kind, vm.Kind, sshhost.Kind, fake.Kind, pool.Kind, exec.Kind,
 	}
 }
 
 // site returns where a source's provider works, and what it gets besides its keys.
-func (h *Host) site(state, name, typ string) provider.Site {
+func (h *Host) site(state, name, typ string) catalog.Site {
 	s := UserSite()
 	s.Source, s.Type, s.Installation, s.Dir = name, typ, h.store.Installation(), ComputersDir(state, name)
 	s.Keys, s.Note, s.Secret, s.Registry = filepath.Join(state, "keys"), h.note, secret, h.Registry
@@ -34,8 +35,8 @@ func (h *Host) site(state, name, typ string) provider.Site {
 }
 
 // UserSite returns the part of a site that all sources of this user share.
-func UserSite() provider.Site {
-	return provider.Site{Agent: FindAgent, Images: imagesDir(), Dirs: userDirs()}
+func UserSite() catalog.Site {
+	return catalog.Site{Agent: FindAgent, Images: imagesDir(), Dirs: userDirs()}
 }
 
 // ComputersDir returns the directory of a source's instances.

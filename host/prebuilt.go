@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/bundle"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // prebuilt is a provider whose computers are made from an image with their bundles. The first
@@ -28,7 +29,7 @@ func (p *prebuilt) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	if spec.Image == p.def.Image {
 		name, err := p.image(ctx, spec)
 		if err != nil {
-			return compute.Instance{}, compute.Unasked(fmt.Errorf("its image is not built: %w", err))
+			return compute.Instance{}, provider.Unasked(fmt.Errorf("its image is not built: %w", err))
 		}
 		spec.Image = name
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/director"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // quotas returns the limits of each configured project; nil: there are no projects.
@@ -67,7 +68,7 @@ type SharedStore interface {
 	// Listen calls heard when another controller has written, until ctx ends.
 	Listen(ctx context.Context, heard func())
 	// Given returns the living leases of the request with a mark, and the worker that gave them. No
-	// two of them have the same number (Lease.Nth): inserting a second is compute.ErrGiven.
+	// two of them have the same number (Lease.Nth): inserting a second is store.ErrGiven.
 	Given(ctx context.Context, mark string) (leases []*compute.Lease, giver int64, err error)
 }
 
@@ -81,7 +82,7 @@ func ProcessSpace() string {
 // AtKey adds file and line to a provider's error about a key of a source. position may be nil, if
 // the source is not configured any more.
 func AtKey(err error, source string, position func(key string) (string, int)) error {
-	wrong, ok := errors.AsType[*compute.KeyError](err)
+	wrong, ok := errors.AsType[*provider.KeyError](err)
 	if !ok || position == nil {
 		return err
 	}

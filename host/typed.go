@@ -5,14 +5,14 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 	"github.com/hostler-project/hostler/provider/exec"
 	"github.com/hostler-project/hostler/text/nearest"
 )
 
 // checkTypes marks the sources whose type is neither a kind nor an executable of the user's, so
 // that all that shows or takes a source says so. It is for a program that has all kinds.
-func checkTypes(kinds provider.Table, all []*config.Source) {
+func checkTypes(kinds catalog.Table, all []*config.Source) {
 	for _, s := range all {
 		if !foreign(kinds, s) || s.Err != nil || s.Settings["path"] != "" {
 			continue
@@ -20,7 +20,7 @@ func checkTypes(kinds provider.Table, all []*config.Source) {
 		if _, err := exec.Find(s.Name, s.Type); err == nil {
 			continue
 		}
-		names := kinds.Names(func(*provider.Kind) bool { return true })
+		names := kinds.Names(func(*catalog.Kind) bool { return true })
 		meant := ""
 		if n := nearest.Meant(s.Type, names); n != "" {
 			meant = fmt.Sprintf("did you mean %s? ", n)

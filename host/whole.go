@@ -8,7 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 )
 
 // foreignFile in the state directory says that sources of kinds beyond those of the function
@@ -40,7 +40,7 @@ func (h *Host) lacks(cfg *config.Config) (what string, needs bool) {
 }
 
 // foreign reports whether a source is of none of the kinds.
-func foreign(kinds provider.Table, s *config.Source) bool {
+func foreign(kinds catalog.Table, s *config.Source) bool {
 	_, known := kinds.Find(s.Type)
 	return !known && s.Type != ""
 }
@@ -85,7 +85,7 @@ func noteKind(cfg *config.Config, state, typ string) error {
 
 // kind returns the kind of a source's type. Where another program has more kinds, a type that
 // this one does not know is one of those, and no executable of the user's.
-func (h *Host) kind(source, typ string) (*provider.Kind, error) {
+func (h *Host) kind(source, typ string) (*catalog.Kind, error) {
 	if _, known := h.Kinds.Find(typ); !known && h.Whole != nil {
 		return nil, h.lacking(source, typ)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/image/layer"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // based is a store with one image, and an upper layer over it as overlay leaves one: a file more,
@@ -45,7 +46,7 @@ func based(t *testing.T) (s *image.Store, base image.Image, upper string) {
 func TestCommit(t *testing.T) {
 	s, base, upper := based(t)
 	owners := os.Geteuid() == 0
-	c := image.Change{Base: base.Digest, Dir: upper, Owners: owners, Skip: compute.MachineOwn, Labels: map[string]string{"k": "v"}}
+	c := image.Change{Base: base.Digest, Dir: upper, Owners: owners, Skip: provider.MachineOwn, Labels: map[string]string{"k": "v"}}
 	img, err := s.Commit(t.Context(), c, "localhost/built:1")
 	if err != nil {
 		t.Fatal(err)
@@ -202,7 +203,7 @@ func TestCommitWhole(t *testing.T) {
 	s, _, upper := based(t)
 	img, err := s.Commit(
 		t.Context(),
-		image.Change{Dir: upper, Owners: os.Geteuid() == 0, Skip: compute.MachineOwn, Labels: map[string]string{"k": "v"}},
+		image.Change{Dir: upper, Owners: os.Geteuid() == 0, Skip: provider.MachineOwn, Labels: map[string]string{"k": "v"}},
 		"localhost/built:1",
 	)
 	if err != nil {

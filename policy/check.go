@@ -85,10 +85,10 @@ func userData(req compute.Request, s Source, project Limits) error {
 }
 
 // checkAmount returns the checker of one part of the size. of is its name after a number.
-func checkAmount(what, of string, part func(compute.Amount) float64, say func(float64) string) checker {
+func checkAmount(what, of string, part func(compute.Resources) float64, say func(float64) string) checker {
 	key := "max-" + what
 	return func(req compute.Request, s Source, project Limits) error {
-		asked := part(compute.Amount{Cores: max(0, req.Cores), Memory: req.Memory, Disk: req.Disk, GPUs: req.GPUs})
+		asked := part(compute.Resources{Cores: max(0, req.Cores), Memory: req.Memory, Disk: req.Disk, GPUs: req.GPUs})
 		if asked <= 0 {
 			return nil
 		}

@@ -49,19 +49,19 @@ var Fields = []Field{
 	{Name: "Wait", Key: "wait", Who: Caller, Within: "the caller's own request alone"},
 	{
 		Name: "Cores", Key: "cores", Who: Bound, Within: "`max-cores`, else `cores` of the source",
-		check: checkAmount("cores", " cores", func(a compute.Amount) float64 { return a.Cores }, count),
+		check: checkAmount("cores", " cores", func(a compute.Resources) float64 { return a.Cores }, count),
 	},
 	{
 		Name: "Memory", Key: "memory", Who: Bound, Within: "`max-memory`, else `memory` of the source",
-		check: checkAmount("memory", " of memory", func(a compute.Amount) float64 { return float64(a.Memory) }, exactSize),
+		check: checkAmount("memory", " of memory", func(a compute.Resources) float64 { return float64(a.Memory) }, exactSize),
 	},
 	{
 		Name: "Disk", Key: "disk", Who: Bound, Within: "`max-disk`, else `disk` of the source",
-		check: checkAmount("disk", " of disk", func(a compute.Amount) float64 { return float64(a.Disk) }, exactSize),
+		check: checkAmount("disk", " of disk", func(a compute.Resources) float64 { return float64(a.Disk) }, exactSize),
 	},
 	{
 		Name: "GPUs", Key: "gpus", Who: Bound, Within: "`max-gpus`; none where the type has none",
-		check: checkAmount("gpus", " GPUs", func(a compute.Amount) float64 { return float64(a.GPUs) }, count),
+		check: checkAmount("gpus", " GPUs", func(a compute.Resources) float64 { return float64(a.GPUs) }, count),
 	},
 	{Name: "MaxPrice", Key: "max_price", Who: Caller, Within: "it only narrows what is given"},
 	{Name: "Labels", Key: "labels", Who: Caller, Within: "64 of 16 KiB together; shown, never acted on"},

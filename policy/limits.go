@@ -15,14 +15,14 @@ type Limits struct {
 	// whether a request may bring user data; nil: there is no key
 	UserData *bool
 	// the most that a request may ask for; a zero: there is no key
-	Most compute.Amount
+	Most compute.Resources
 }
 
 // Source is what the rules need to know of a source.
 type Source struct {
 	Name string
 	Limits
-	Has compute.Amount // the size that its keys give each instance; a zero: no key says
+	Has compute.Resources // the size that its keys give each instance; a zero: no key says
 	// Binds means that nobody gets more than Has, as the instances' machine must not give more.
 	Binds bool
 	// Grows means that a larger request makes a larger instance. Callers other than the owner then
@@ -45,7 +45,7 @@ func (s Source) OfPool() Source {
 		yes := true
 		s.UserData = &yes
 	}
-	s.Has, s.Binds, s.Grows, s.NoGPUs = compute.Amount{}, false, false, false
+	s.Has, s.Binds, s.Grows, s.NoGPUs = compute.Resources{}, false, false, false
 	return s
 }
 

@@ -123,8 +123,8 @@ func TestCheck(t *testing.T) {
 	yes, no := true, false
 	some := policy.Limits{Images: []string{"debian:*", "registry.example/team/*", "dir:/srv/root", "*"},
 		Flavors: []string{"m1.*"}, Locations: []string{"north"}, UserData: &yes,
-		Most: compute.Amount{Cores: 4, Memory: 8 * gib, Disk: 100 * gib, GPUs: 1}}
-	narrow := policy.Limits{Images: []string{"debian:12"}, Flavors: []string{}, UserData: &no, Most: compute.Amount{Memory: gib}}
+		Most: compute.Resources{Cores: 4, Memory: 8 * gib, Disk: 100 * gib, GPUs: 1}}
+	narrow := policy.Limits{Images: []string{"debian:12"}, Flavors: []string{}, UserData: &no, Most: compute.Resources{Memory: gib}}
 	none := policy.Source{Name: "web", Grows: true}
 	open := policy.Source{Name: "web", Limits: some, Grows: true}
 	for _, c := range []struct {
@@ -171,19 +171,19 @@ func TestCheck(t *testing.T) {
 		{"memory beyond the project's", compute.Request{Memory: 2 * gib}, open, narrow, compute.ErrTooLarge},
 		{
 			"memory of its own key", compute.Request{Memory: gib},
-			policy.Source{Has: compute.Amount{Memory: gib}, Grows: true}, policy.Limits{}, nil,
+			policy.Source{Has: compute.Resources{Memory: gib}, Grows: true}, policy.Limits{}, nil,
 		},
 		{
 			"memory beyond its own key", compute.Request{Memory: gib + 1},
-			policy.Source{Has: compute.Amount{Memory: gib}, Grows: true}, policy.Limits{}, compute.ErrTooLarge,
+			policy.Source{Has: compute.Resources{Memory: gib}, Grows: true}, policy.Limits{}, compute.ErrTooLarge,
 		},
 		{
 			"the same of the owner's", compute.Request{Memory: gib + 1, Own: true},
-			policy.Source{Has: compute.Amount{Memory: gib}, Grows: true}, policy.Limits{}, nil,
+			policy.Source{Has: compute.Resources{Memory: gib}, Grows: true}, policy.Limits{}, nil,
 		},
 		{
 			"the same where it binds", compute.Request{Memory: gib + 1, Own: true},
-			policy.Source{Has: compute.Amount{Memory: gib}, Binds: true}, policy.Limits{}, compute.ErrTooLarge,
+			policy.Source{Has: compute.Resources{Memory: gib}, Binds: true}, policy.Limits{}, compute.ErrTooLarge,
 		},
 		{"cores", compute.Request{Cores: 4.5}, open, policy.Limits{}, compute.ErrTooLarge},
 		{"disk", compute.Request{Disk: 1 << 50}, open, policy.Limits{}, compute.ErrTooLarge},

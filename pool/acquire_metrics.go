@@ -12,6 +12,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/observe/trace"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -34,7 +35,7 @@ func (p *Pool) acquireAndNote(ctx context.Context, req compute.Request) ([]compu
 			}
 			if _, err := tx.Append(&compute.Event{Time: time.Now(), Kind: "unserved", Source: c.Name, Owner: req.Owner,
 				Project: req.Project, Text: fmt.Sprintf("%d asked for, and none to be had", req.Count),
-				Data: map[string]string{compute.FactImage: image, "count": strconv.Itoa(req.Count)}}); err != nil {
+				Data: map[string]string{provider.FactImage: image, "count": strconv.Itoa(req.Count)}}); err != nil {
 				return err
 			}
 		}

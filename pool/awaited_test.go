@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // slowClean takes a while to clean.
@@ -16,7 +18,7 @@ func (s slowClean) Unwrap() compute.Provider { return s.Provider }
 
 func (s slowClean) Clean(ctx context.Context, id compute.ID) (string, error) {
 	time.Sleep(10 * time.Second) // in a bubble: cleaning takes time
-	return s.Provider.(compute.Cleaner).Clean(ctx, id)
+	return s.Provider.(provider.Cleaner).Clean(ctx, id)
 }
 
 // TestAwaited: what is given back while somebody waits for it is cleaned for him, though nothing is
@@ -61,7 +63,7 @@ func TestAwaited(t *testing.T) {
 			// it takes until nobody waits
 			must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, had[0].Instance))
 			time.Sleep(time.Minute)
-			is, err := r.Instances(ctx, compute.InstanceQuery{})
+			is, err := r.Instances(ctx, inventory.InstanceQuery{})
 			must(t, err)
 			for _, i := range is {
 				t.Errorf("in the end %s is %s", i.ID, i.State)

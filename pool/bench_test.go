@@ -17,6 +17,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/store"
@@ -260,7 +261,7 @@ func BenchmarkProcesses(b *testing.B) {
 		b.ReportMetric(d[1].Seconds()*1000, "processes-ms")
 		b.ReportMetric(float64(d[1])/float64(d[0]), "x-floor(<=3)")
 	}
-	ls, err := r.Leases(b.Context(), compute.LeaseQuery{})
+	ls, err := r.Leases(b.Context(), inventory.LeaseQuery{})
 	must(b, err)
 	if len(ls) != 0 {
 		b.Errorf("%d leases are left", len(ls))

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -78,7 +79,7 @@ func TestBounds(t *testing.T) {
 			t.Errorf("it is %s", got)
 		}
 		must(t, r.Hold(ctx, in(any, "", "a"), "why", a.Instance))
-		held, err := r.Events(ctx, compute.EventQuery{Instance: a.Instance, Newest: 1})
+		held, err := r.Events(ctx, inventory.EventQuery{Instance: a.Instance, Newest: 1})
 		if err != nil || len(held) != 1 || held[0].Kind != "held" || held[0].Project != "a" {
 			t.Errorf(
 				"held = %+v, err = %v"+

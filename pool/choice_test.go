@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // chooser is a provider with images to choose from, that keeps what it was asked to make.
@@ -29,11 +30,11 @@ func (c *chooser) Create(ctx context.Context, spec compute.Spec) (compute.Instan
 	return c.Provider.Create(ctx, spec)
 }
 
-func (c *chooser) Choices(_ context.Context, kind string) ([]compute.Named, bool, error) {
+func (c *chooser) Choices(_ context.Context, kind string) ([]provider.Named, bool, error) {
 	switch kind {
-	case compute.Images:
-		return []compute.Named{{ID: "i-9", Name: "debian-9"}, {ID: "i-12", Name: "debian-12"}, {ID: "i-b", Name: "base"}}, false, nil
-	case compute.Flavors:
+	case provider.Images:
+		return []provider.Named{{ID: "i-9", Name: "debian-9"}, {ID: "i-12", Name: "debian-12"}, {ID: "i-b", Name: "base"}}, false, nil
+	case provider.Flavors:
 		return nil, true, nil
 	}
 	return nil, false, &compute.Error{Kind: compute.ErrInvalid, Err: errors.New("no locations")}
@@ -69,7 +70,7 @@ func TestChoice(t *testing.T) {
 		}
 		i, _, err := r.Resolve(ctx, string(l.Instance))
 		must(t, err)
-		if f := i.Facts; f["image"] != "i-12" || f["flavor"] != "large" || f[compute.FactChosen] != "image i-12, flavor large" {
+		if f := i.Facts; f["image"] != "i-12" || f["flavor"] != "large" || f[provider.FactChosen] != "image i-12, flavor large" {
 			t.Errorf("facts %v", f)
 		}
 		// What is not as the source says goes when it comes back, though the source wants more than

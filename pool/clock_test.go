@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/store"
 )
@@ -87,7 +88,7 @@ func TestClockForward(t *testing.T) {
 				lives(true)
 				time.Sleep(15 * time.Minute)
 				lives(false)
-				es, err := r.Events(ctx, compute.EventQuery{})
+				es, err := r.Events(ctx, inventory.EventQuery{})
 				must(t, err)
 				told := 0
 				for _, e := range es {
@@ -166,7 +167,7 @@ func TestClockAndSleep(t *testing.T) {
 			must(t, err)
 		}
 		time.Sleep(5 * time.Hour) // asleep, which is time
-		if ls, err := r.Leases(ctx, compute.LeaseQuery{}); err != nil || len(ls) != 1 || !ls[0].Expires.Equal(l.Expires) {
+		if ls, err := r.Leases(ctx, inventory.LeaseQuery{}); err != nil || len(ls) != 1 || !ls[0].Expires.Equal(l.Expires) {
 			t.Errorf("its end was moved: %+v, %v", ls, err)
 		}
 		m.run, m.set = "second", 0

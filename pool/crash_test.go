@@ -19,6 +19,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
+	"github.com/hostler-project/hostler/director/plan"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/store/sqlite"
@@ -122,14 +124,14 @@ var crashOps = map[string]func(ctx context.Context, p *pool.Pool) error{
 		return err
 	},
 	"direct": func(ctx context.Context, p *pool.Pool) error {
-		for _, d := range []compute.Directive{
-			{Verb: compute.VerbAim, Aim: compute.Aim{Reserve: 2, Until: time.Now().Add(time.Hour)}},
-			{Verb: compute.VerbCreate, Count: 2, Total: 2},
-			{Verb: compute.VerbStop, Instance: "leaf-1"},
-			{Verb: compute.VerbStart, Instance: "leaf-1"},
-			{Verb: compute.VerbStop, Instance: "leaf-2"},
-			{Verb: compute.VerbDiscard, Instance: "leaf-2"},
-			{Verb: compute.VerbStop, Instance: "leaf-1"},
+		for _, d := range []plan.Directive{
+			{Verb: plan.VerbTarget, Target: inventory.Target{Reserve: 2, Until: time.Now().Add(time.Hour)}},
+			{Verb: plan.VerbCreate, Count: 2, Total: 2},
+			{Verb: plan.VerbStop, Instance: "leaf-1"},
+			{Verb: plan.VerbStart, Instance: "leaf-1"},
+			{Verb: plan.VerbStop, Instance: "leaf-2"},
+			{Verb: plan.VerbDiscard, Instance: "leaf-2"},
+			{Verb: plan.VerbStop, Instance: "leaf-1"},
 		} {
 			d.Source, d.Reason = "leaf", "so it is wanted"
 			finish, err := p.Do(ctx, d)
@@ -240,7 +242,7 @@ func killedAt(t *testing.T, op string, at int) (died bool, out string) {
 		}
 	}
 	// Everything is at rest, and the records are the computers.
-	is, err := p.Instances(ctx, compute.InstanceQuery{})
+	is, err := p.Instances(ctx, inventory.InstanceQuery{})
 	must(t, err)
 	records := map[compute.ID]bool{}
 	leased := 0
@@ -262,8 +264,8 @@ func killedAt(t *testing.T, op string, at int) (died bool, out string) {
 			t.Fatalf("%s: nothing in use is behind %s", what, i.ID)
 		}
 	}
-	inventory(t, what, dir, st, records)
-	ls, err := p.Leases(ctx, compute.LeaseQuery{})
+	judgeInventory(t, what, dir, st, records)
+	ls, err := p.Leases(ctx, inventory.LeaseQuery{})
 	must(t, err)
 	for _, l := range ls {
 		if l.Worker != 0 {
@@ -282,7 +284,7 @@ func killedAt(t *testing.T, op string, at int) (died bool, out string) {
 		if err := crashOps[op](ctx, p); err != nil {
 			t.Fatalf("%s: asked again: %v", what, err)
 		}
-		is, err := p.Instances(ctx, compute.InstanceQuery{})
+		is, err := p.Instances(ctx, inventory.InstanceQuery{})
 		must(t, err)
 		if len(is) > 1 {
 			t.Fatalf("%s: asked again, there are %d, and one is wanted: %v", what, len(is), is)
@@ -341,9 +343,9 @@ func prepare(t *testing.T, dir, op string) {
 	}
 }
 
-// inventory compares what is at the provider's with the records, and somebody else's with what it
-// was.
-func inventory(t *testing.T, what, dir string, st *sqlite.Store, records map[compute.ID]bool) {
+// judgeInventory compares what is at the provider's with the records, and somebody else's with
+// what it was.
+func judgeInventory(t *testing.T, what, dir string, st *sqlite.Store, records map[compute.ID]bool) {
 	t.Helper()
 	stock(t, what, dir, "leaf", st, records)
 	there := listed(t, dir, "leaf", "somebody-else")

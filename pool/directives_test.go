@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
+	"github.com/hostler-project/hostler/director/plan"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/store"
 )
 
-func (r *rig) state1(t *testing.T, ctx context.Context, idlers func(compute.SourceState) bool) compute.SourceState {
+func (r *rig) state1(t *testing.T, ctx context.Context, idlers func(plan.SourceState) bool) plan.SourceState {
 	t.Helper()
 	snap, err := r.Snapshot(ctx, idlers)
 	must(t, err)
@@ -22,13 +24,13 @@ func (r *rig) state1(t *testing.T, ctx context.Context, idlers func(compute.Sour
 		}
 	}
 	t.Fatal("no such source in the snapshot")
-	return compute.SourceState{}
+	return plan.SourceState{}
 }
 
-func all(compute.SourceState) bool { return true }
+func all(plan.SourceState) bool { return true }
 
 // do does a directive to its end, and tells whether there was anything to do.
-func (r *rig) do(t *testing.T, ctx context.Context, d compute.Directive) bool {
+func (r *rig) do(t *testing.T, ctx context.Context, d plan.Directive) bool {
 	t.Helper()
 	d.Source, d.Reason = "web", "a test"
 	finish, err := r.Do(ctx, d)
@@ -44,7 +46,7 @@ func TestSnapshot(t *testing.T) {
 		s.Reserve, s.Spare, s.Maximum, s.Idle, s.Window = 1, 2, 9, time.Minute, time.Hour
 	}), func(t *testing.T, ctx context.Context, r *rig) {
 		if s := r.state1(t, ctx, all); s.Reserve != 1 || s.Spare != 2 || s.Maximum != 9 || s.Idle != time.Minute ||
-			s.Counts != (compute.Counts{}) || s.Idlers != nil {
+			s.Counts != (inventory.Counts{}) || s.Idlers != nil {
 			t.Errorf("at first %+v", s)
 		}
 		a, b, c := r.take(t, ctx, compute.Request{}), r.take(t, ctx, compute.Request{}), r.take(t, ctx, compute.Request{})
@@ -54,7 +56,7 @@ func TestSnapshot(t *testing.T) {
 		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, a.Instance))
 		time.Sleep(30 * time.Second)
 		s := r.state1(t, ctx, all)
-		if s.Counts != (compute.Counts{Ready: 2, Leased: 1}) || s.Present != 3 || len(s.Idlers) != 2 ||
+		if s.Counts != (inventory.Counts{Ready: 2, Leased: 1}) || s.Present != 3 || len(s.Idlers) != 2 ||
 			s.Idlers[0].ID != b.Instance || s.Idlers[1].ID != a.Instance || s.Tired != 1 {
 			t.Errorf("s = %+v", s)
 		}
@@ -124,42 +126,42 @@ func TestSnapshotCountsTheOthers(t *testing.T) {
 
 func TestDo(t *testing.T) {
 	inBubble(t, nil, web(func(s *pool.Source) { s.Maximum, s.Idle = 4, time.Minute }), func(t *testing.T, ctx context.Context, r *rig) {
-		if !r.do(t, ctx, compute.Directive{Verb: compute.VerbCreate, Count: 9, Total: 2}) {
+		if !r.do(t, ctx, plan.Directive{Verb: plan.VerbCreate, Count: 9, Total: 2}) {
 			t.Error("nothing was made")
 		}
 		if s := r.state1(t, ctx, nil); s.Counts.Ready != 2 || s.Booked != 0 {
 			t.Errorf("of nine, two in total: %+v", s)
 		}
-		if r.do(t, ctx, compute.Directive{Verb: compute.VerbCreate, Count: 1, Total: 2}) {
+		if r.do(t, ctx, plan.Directive{Verb: plan.VerbCreate, Count: 1, Total: 2}) {
 			t.Error("a directive that others fulfilled made something")
 		}
-		r.do(t, ctx, compute.Directive{Verb: compute.VerbCreate, Count: 9, Total: 9})
+		r.do(t, ctx, plan.Directive{Verb: plan.VerbCreate, Count: 9, Total: 9})
 		if s := r.state1(t, ctx, nil); s.Counts.Ready != 4 {
 			t.Errorf("nine, and a maximum of four: %+v", s)
 		}
 		l := r.take(t, ctx, compute.Request{})
-		for _, verb := range []compute.Verb{compute.VerbDiscard, compute.VerbStop, compute.VerbStart} {
-			if r.do(t, ctx, compute.Directive{Verb: verb, Instance: l.Instance}) {
+		for _, verb := range []plan.Verb{plan.VerbDiscard, plan.VerbStop, plan.VerbStart} {
+			if r.do(t, ctx, plan.Directive{Verb: verb, Instance: l.Instance}) {
 				t.Errorf("%s of what is in use", verb)
 			}
 		}
 		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, l.Instance))
-		if r.do(t, ctx, compute.Directive{Verb: compute.VerbDiscard, Instance: l.Instance}) {
+		if r.do(t, ctx, plan.Directive{Verb: plan.VerbDiscard, Instance: l.Instance}) {
 			t.Error("what was used a moment ago was discarded")
 		}
 		time.Sleep(2 * time.Minute)
-		if !r.do(t, ctx, compute.Directive{Verb: compute.VerbDiscard, Instance: l.Instance}) || r.state(t, ctx, l.Instance) != "gone" {
+		if !r.do(t, ctx, plan.Directive{Verb: plan.VerbDiscard, Instance: l.Instance}) || r.state(t, ctx, l.Instance) != "gone" {
 			t.Errorf("it is %s", r.state(t, ctx, l.Instance))
 		}
-		if r.do(t, ctx, compute.Directive{Verb: compute.VerbDiscard, Instance: l.Instance}) {
+		if r.do(t, ctx, plan.Directive{Verb: plan.VerbDiscard, Instance: l.Instance}) {
 			t.Error("what is gone was discarded")
 		}
-		_, err := r.Do(ctx, compute.Directive{Verb: "paint", Source: "web"})
+		_, err := r.Do(ctx, plan.Directive{Verb: "paint", Source: "web"})
 		kind(t, err, compute.ErrInvalid)
-		_, err = r.Do(ctx, compute.Directive{Verb: compute.VerbCreate, Source: "nosuch"})
+		_, err = r.Do(ctx, plan.Directive{Verb: plan.VerbCreate, Source: "nosuch"})
 		kind(t, err, compute.ErrNotFound)
 		// Each stands in the journal with its reason.
-		es, err := r.Events(ctx, compute.EventQuery{Source: "web"})
+		es, err := r.Events(ctx, inventory.EventQuery{Source: "web"})
 		must(t, err)
 		said := map[string]int{}
 		for _, e := range es {
@@ -177,8 +179,8 @@ func TestDo(t *testing.T) {
 // over.
 func TestAim(t *testing.T) {
 	inBubble(t, nil, web(func(*pool.Source) {}), func(t *testing.T, ctx context.Context, r *rig) {
-		r.do(t, ctx, compute.Directive{Verb: compute.VerbCreate, Count: 1, Total: 1})
-		r.do(t, ctx, compute.Directive{Verb: compute.VerbAim, Aim: compute.Aim{Spare: 1, Until: time.Now().Add(10 * time.Minute)}})
+		r.do(t, ctx, plan.Directive{Verb: plan.VerbCreate, Count: 1, Total: 1})
+		r.do(t, ctx, plan.Directive{Verb: plan.VerbTarget, Target: inventory.Target{Spare: 1, Until: time.Now().Add(10 * time.Minute)}})
 		other := newRigOn(t, r.store, r.clouds, web(func(*pool.Source) {}), nil)
 		l := other.take(t, ctx, compute.Request{})
 		must(t, other.Release(ctx, ann, compute.ReleaseOptions{}, l.Instance))
@@ -203,9 +205,9 @@ func TestAim(t *testing.T) {
 // and fails to start is not handed out.
 func TestStopped(t *testing.T) {
 	inBubble(t, nil, web(func(s *pool.Source) { s.Reserve, s.Cold = 2, 2 }), func(t *testing.T, ctx context.Context, r *rig) {
-		r.do(t, ctx, compute.Directive{Verb: compute.VerbCreate, Count: 2, Total: 2})
-		if !r.do(t, ctx, compute.Directive{Verb: compute.VerbStop, Instance: "web-1"}) ||
-			r.do(t, ctx, compute.Directive{Verb: compute.VerbStop, Instance: "web-1"}) {
+		r.do(t, ctx, plan.Directive{Verb: plan.VerbCreate, Count: 2, Total: 2})
+		if !r.do(t, ctx, plan.Directive{Verb: plan.VerbStop, Instance: "web-1"}) ||
+			r.do(t, ctx, plan.Directive{Verb: plan.VerbStop, Instance: "web-1"}) {
 			t.Error("it is stopped once")
 		}
 		if s := r.state1(t, ctx, nil); s.Counts.Ready != 2 || s.Cold != 1 || s.ColdMost != 2 {
@@ -224,8 +226,8 @@ func TestStopped(t *testing.T) {
 		}
 		must(t, c.Close())
 		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, "web-1", "web-2"))
-		r.do(t, ctx, compute.Directive{Verb: compute.VerbStop, Instance: "web-1"})
-		r.do(t, ctx, compute.Directive{Verb: compute.VerbStop, Instance: "web-2"})
+		r.do(t, ctx, plan.Directive{Verb: plan.VerbStop, Instance: "web-1"})
+		r.do(t, ctx, plan.Directive{Verb: plan.VerbStop, Instance: "web-2"})
 		r.fail = func(_, op string, id compute.ID) error {
 			if op == "start" && id == "web-1" {
 				return errors.New("its disk is gone")

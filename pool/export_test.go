@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/state"
 	"github.com/hostler-project/hostler/store"
 )
@@ -41,7 +42,7 @@ type countingTx struct {
 	n *int
 }
 
-func (c countingTx) Events(q compute.EventQuery) ([]*compute.Event, error) {
+func (c countingTx) Events(q inventory.EventQuery) ([]*compute.Event, error) {
 	es, err := c.Tx.Events(q)
 	*c.n += len(es)
 	return es, err

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
+
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -44,7 +46,7 @@ func TestFallen(t *testing.T) {
 				if s := r.state(t, ctx, id); s != "gone" {
 					t.Errorf("%s is %s", id, s)
 				}
-				events, err := r.Events(ctx, compute.EventQuery{Instance: id})
+				events, err := r.Events(ctx, inventory.EventQuery{Instance: id})
 				must(t, err)
 				told := false
 				for _, e := range events {
@@ -90,7 +92,7 @@ func TestUseOfSource(t *testing.T) {
 			if err := tx.InsertLease(l); err != nil {
 				return err
 			}
-			l.Ended, l.Cause, l.Why = time.Now(), compute.CauseEnded, "its computer has ended"
+			l.Ended, l.Cause, l.Why = time.Now(), inventory.CauseEnded, "its computer has ended"
 			if err := tx.SaveLease(l); err != nil {
 				return err
 			}

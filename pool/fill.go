@@ -106,10 +106,10 @@ func (p *Pool) Hold(ctx context.Context, who compute.Who, reason string, names .
 			}
 			i.Worker, i.Wanted, i.Fill, i.Reason, i.Cause, i.Retry = 0, "", false, reason, "", time.Time{}
 			e := compute.Event{Owner: who.Owner, Text: reason}
-			i.Booked = compute.Booking{}
+			i.Booked = compute.Reservation{}
 			if l != nil { // it counts under quotas as long as it is held
 				e.Project = l.Project
-				i.Booked = compute.Booking{Project: l.Project, Owner: l.Owner, Holds: l.Holds}
+				i.Booked = compute.Reservation{Project: l.Project, Owner: l.Owner, Holds: l.Holds}
 			}
 			if _, err := p.core.Set(tx, i, steps.Hold, e); err != nil {
 				return err

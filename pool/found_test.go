@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/store"
 )
@@ -182,7 +183,7 @@ func TestNameTaken(t *testing.T) {
 		r.take(t, ctx, compute.Request{Source: "web", Name: "build"})
 		_, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "ann", Name: "build"})
 		kind(t, err, compute.ErrConflict)
-		made, err := r.Events(ctx, compute.EventQuery{})
+		made, err := r.Events(ctx, inventory.EventQuery{})
 		must(t, err)
 		for _, e := range made {
 			if e.Instance == "web-2" {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/store"
 )
@@ -40,7 +41,7 @@ type seeing struct {
 	op string
 }
 
-func (s *seeing) Join(w *compute.Waiter) error { s.op = "join"; return s.Tx.Join(w) }
+func (s *seeing) Join(w *inventory.Waiter) error { s.op = "join"; return s.Tx.Join(w) }
 
 func (s *seeing) Leave(id int64) error { s.op = "leave"; return s.Tx.Leave(id) }
 

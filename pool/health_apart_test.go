@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -55,11 +56,11 @@ func TestOverseenApart(t *testing.T) {
 		tended, err := keeper.Reconcile(ctx, with)
 		must(t, err)
 		all.Wait()
-		if ls, err := r.Leases(ctx, compute.LeaseQuery{}); err != nil || len(ls) != 2 || !tended.IsZero() || done != 0 {
+		if ls, err := r.Leases(ctx, inventory.LeaseQuery{}); err != nil || len(ls) != 2 || !tended.IsZero() || done != 0 {
 			t.Errorf("after what is due: %d leases, again at %v, %d changes: %v", len(ls), tended, done, err)
 		}
 		oversee()
-		ls, err := r.Leases(ctx, compute.LeaseQuery{Instance: l.Instance, Ended: true})
+		ls, err := r.Leases(ctx, inventory.LeaseQuery{Instance: l.Instance, Ended: true})
 		must(t, err)
 		if len(ls) != 1 || !strings.Contains(ls[0].Why, "it was evicted") || done != 1 || news != 0 {
 			t.Errorf("its lease: %+v; %d changes, %d news", ls, done, news)

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // venue is where a source's computers are, as a test has it do.
@@ -54,7 +56,7 @@ func (o overseen) Oversee(context.Context) (map[compute.ID]string, error) {
 
 func (o overseen) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	if err := o.at.error(); err != nil {
-		return compute.Instance{}, compute.Unasked(err)
+		return compute.Instance{}, provider.Unasked(err)
 	}
 	return o.Provider.Create(ctx, spec)
 }
@@ -63,7 +65,7 @@ func (o overseen) Check(ctx context.Context, id compute.ID) error {
 	if err := o.at.error(); err != nil {
 		return err
 	}
-	return o.Provider.(compute.Checker).Check(ctx, id)
+	return o.Provider.(provider.Checker).Check(ctx, id)
 }
 
 func (o overseen) Destroy(ctx context.Context, id compute.ID) error {
@@ -109,7 +111,7 @@ func inPlaces(t *testing.T, f func(t *testing.T, ctx context.Context, r *rig, a 
 	})
 }
 
-func (r *rig) status(t *testing.T, ctx context.Context, name string) compute.SourceStatus {
+func (r *rig) status(t *testing.T, ctx context.Context, name string) inventory.SourceStatus {
 	t.Helper()
 	all, err := r.Status(ctx)
 	must(t, err)
@@ -119,7 +121,7 @@ func (r *rig) status(t *testing.T, ctx context.Context, name string) compute.Sou
 		}
 	}
 	t.Fatalf("no source %s", name)
-	return compute.SourceStatus{}
+	return inventory.SourceStatus{}
 }
 
 // TestAway: a place that does not answer for ten minutes loses nothing. Its leases stay, what
@@ -222,7 +224,7 @@ func TestEnded(t *testing.T) {
 		must(t, err)
 		leaf, err := r.Leaf(ctx, front.Instance)
 		must(t, err)
-		is, err := r.Instances(ctx, compute.InstanceQuery{Source: "a", States: []compute.State{compute.Ready}})
+		is, err := r.Instances(ctx, inventory.InstanceQuery{Source: "a", States: []compute.State{compute.Ready}})
 		must(t, err)
 		ended := map[compute.ID]string{mine.Instance: "evicted: no memory", leaf.ID: "evicted: no memory", "a-1000": "it was another's"}
 		for _, i := range is {
@@ -232,7 +234,7 @@ func TestEnded(t *testing.T) {
 		time.Sleep(15 * time.Second)
 		synctest.Wait()
 		for _, l := range []compute.Lease{mine, front} {
-			ls, err := r.Leases(ctx, compute.LeaseQuery{Instance: l.Instance, Ended: true})
+			ls, err := r.Leases(ctx, inventory.LeaseQuery{Instance: l.Instance, Ended: true})
 			must(t, err)
 			if len(ls) != 1 || !strings.Contains(ls[0].Why, "evicted: no memory") {
 				t.Errorf("the lease of %s: %+v", l.Instance, ls)

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/store/postgres"
@@ -263,7 +264,7 @@ func history(t *testing.T, dir string, processes, rounds int, disturb func() err
 	for limit := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		_, err = p.RunDue(t.Context())
 		must(t, err)
-		is, err = p.Instances(t.Context(), compute.InstanceQuery{})
+		is, err = p.Instances(t.Context(), inventory.InstanceQuery{})
 		must(t, err)
 		busy := func(i compute.Instance) bool { return i.State != compute.Ready }
 		if !slices.ContainsFunc(is, busy) || disturb == nil || time.Now().After(limit) {

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/store/sqlite"
@@ -44,7 +45,7 @@ func TestOtherHosts(t *testing.T) {
 	}{{there, 1}, {here, 0}} {
 		_, err := c.p.RunDue(t.Context())
 		must(t, err)
-		ls, err := c.p.Leases(t.Context(), compute.LeaseQuery{})
+		ls, err := c.p.Leases(t.Context(), inventory.LeaseQuery{})
 		must(t, err)
 		if len(ls) != c.left {
 			t.Errorf("%d leases", len(ls))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // places is a provider whose configuration leads to one of several places, as a kubeconfig's
@@ -39,7 +40,7 @@ func (p *places) Connect(ctx context.Context, id compute.ID) (compute.Conn, erro
 }
 
 func (p *places) Check(ctx context.Context, id compute.ID) error {
-	return p.now().(compute.Checker).Check(ctx, id)
+	return p.now().(provider.Checker).Check(ctx, id)
 }
 
 func (p *places) Identity(_ context.Context, id compute.ID) (string, error) {
@@ -102,7 +103,7 @@ func TestPlaces(t *testing.T) {
 				return nil
 			}
 			at = "there"
-			return compute.Asked(&compute.Error{Kind: compute.ErrTimeout, Err: errors.New("lost")})
+			return provider.Asked(&compute.Error{Kind: compute.ErrTimeout, Err: errors.New("lost")})
 		}
 		_, err = r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "ann"})
 		r.fail = nil

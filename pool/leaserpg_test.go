@@ -9,8 +9,10 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
+	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/postgres/pgtest"
 )
@@ -58,10 +60,10 @@ func TestKeyedPostgres(t *testing.T) {
 	ls, err := p.Acquire(t.Context(), compute.Request{Source: "web", Count: 1, Owner: "ann"})
 	must(t, err)
 	must(t, p.Release(t.Context(), ann, compute.ReleaseOptions{}, ls[0].Instance))
-	keyed := compute.Request{Source: "web", Count: 3, Owner: "ann", Labels: map[string]string{compute.RequestLabel: "mark digest"}}
+	keyed := compute.Request{Source: "web", Count: 3, Owner: "ann", Labels: map[string]string{inventory.RequestLabel: "mark digest"}}
 	if ls, err = p.Acquire(t.Context(), keyed); err != nil || len(ls) != 3 {
 		t.Fatalf("ls = %v, err = %v; want no error and len(ls) == 3", ls, err)
 	}
 	_, err = engine().Acquire(t.Context(), keyed)
-	kind(t, err, compute.ErrGiven)
+	kind(t, err, store.ErrGiven)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/store"
 )
@@ -56,7 +57,7 @@ func TestElsewhere(t *testing.T) {
 						t.Errorf("%s is %s: %q, %v", id, i.State, i.Reason, err)
 					}
 				}
-				es, err := r.Events(ctx, compute.EventQuery{})
+				es, err := r.Events(ctx, inventory.EventQuery{})
 				must(t, err)
 				said := 0
 				for _, e := range es {
@@ -172,7 +173,7 @@ func TestElsewhereInBatches(t *testing.T) {
 			t.Errorf("a transaction wrote %d instances", n)
 		}
 		passed := 0
-		is, err := r.Instances(ctx, compute.InstanceQuery{Source: "web", States: []compute.State{compute.Ready}})
+		is, err := r.Instances(ctx, inventory.InstanceQuery{Source: "web", States: []compute.State{compute.Ready}})
 		must(t, err)
 		for _, i := range is {
 			if strings.Contains(i.Reason, "it leads elsewhere") && i.Retry.After(time.Now()) {
@@ -182,7 +183,7 @@ func TestElsewhereInBatches(t *testing.T) {
 		if passed != all || l.Instance == "web-1" {
 			t.Errorf("%d of %d are passed over, and %s is given", passed, all, l.Instance)
 		}
-		es, err := r.Events(ctx, compute.EventQuery{Source: "web"})
+		es, err := r.Events(ctx, inventory.EventQuery{Source: "web"})
 		must(t, err)
 		said := 0
 		for _, e := range es {

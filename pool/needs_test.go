@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // errNoGPU and the like are what a place says that has no room for what one asks.
@@ -25,12 +27,14 @@ func (p picky) Unwrap() compute.Provider { return p.Provider }
 
 func (p picky) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	if err := p.refuse(spec); err != nil {
-		return compute.Instance{}, compute.Unasked(err)
+		return compute.Instance{}, provider.Unasked(err)
 	}
 	return p.Provider.Create(ctx, spec)
 }
 
-func (p picky) Choices(context.Context, string) ([]compute.Named, bool, error) { return nil, true, nil }
+func (p picky) Choices(context.Context, string) ([]provider.Named, bool, error) {
+	return nil, true, nil
+}
 
 // ofPicky runs a test on a source web whose computers are refused as the test says.
 func ofPicky(t *testing.T, source func(*pool.Source), refuse func(compute.Spec) error, f func(t *testing.T, ctx context.Context, r *rig)) {
@@ -189,7 +193,7 @@ func TestWantThatFails(t *testing.T) {
 		}
 		must(t, try("good"))
 		must(t, try(""))
-		es, err := r.Events(ctx, compute.EventQuery{Source: "web"})
+		es, err := r.Events(ctx, inventory.EventQuery{Source: "web"})
 		must(t, err)
 		said := 0
 		for _, e := range es {

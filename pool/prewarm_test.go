@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/director/plan"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // ahead is a provider at whose place something stands ahead of need: what it was told.
@@ -18,8 +20,8 @@ type ahead struct {
 
 func (a ahead) Unwrap() compute.Provider { return a.Provider }
 
-func (a ahead) Reserves() (compute.Ahead, bool) {
-	return compute.Ahead{Least: a.least, Place: "here"}, true
+func (a ahead) Reserves() (provider.Prewarming, bool) {
+	return provider.Prewarming{Least: a.least, Place: "here"}, true
 }
 
 func (a ahead) Reserve(_ context.Context, n int) error {
@@ -48,7 +50,7 @@ func TestFillAhead(t *testing.T) {
 		if s := r.state1(t, ctx, nil); s.Ahead == nil || s.Ahead.Count != 4 || s.Ahead.Said.IsZero() || s.Ahead.Failed || s.Ahead.Busy {
 			t.Errorf("then %+v", s.Ahead)
 		}
-		finish, err := r.Do(ctx, compute.Directive{Verb: compute.VerbAhead, Source: "web", Count: 2, Reason: "a test"})
+		finish, err := r.Do(ctx, plan.Directive{Verb: plan.VerbAhead, Source: "web", Count: 2, Reason: "a test"})
 		must(t, err)
 		if s := r.state1(t, ctx, nil); !s.Ahead.Busy || s.Ahead.Count != 2 {
 			t.Errorf("while it is said %+v", s.Ahead)

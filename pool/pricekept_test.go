@@ -7,6 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -44,7 +45,7 @@ func TestKeptForAPrice(t *testing.T) {
 					must(t, tx.SaveLease(l))
 					i, err := tx.Instance(first.Instance)
 					must(t, err)
-					i.State, i.Facts = compute.Ready, map[string]string{compute.FactPrice: "1"}
+					i.State, i.Facts = compute.Ready, map[string]string{provider.FactPrice: "1"}
 					return tx.SaveInstance(i)
 				}))
 				later := r.take(t, ctx, compute.Request{})

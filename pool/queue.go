@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/queue"
 	"github.com/hostler-project/hostler/store"
@@ -17,20 +18,20 @@ import (
 
 // Queue returns the waiting requests of all processes, by source and then in the order of their
 // turns.
-func (p *Pool) Queue(ctx context.Context) ([]compute.Queued, error) {
+func (p *Pool) Queue(ctx context.Context) ([]inventory.Queued, error) {
 	p.core.LearnThroughput(ctx)
-	var out []compute.Queued
+	var out []inventory.Queued
 	err := p.core.Store.View(ctx, func(tx store.Tx) error {
 		out = nil
 		all, err := allocate.Survey(p.records.View(tx), func(int64) (is, fresh bool) { return false, false })
 		for _, f := range all {
-			q := compute.Queued{Waiter: *f.Waiter, Position: f.Progress.Position, Estimate: f.Progress.Estimate}
+			q := inventory.Queued{Waiter: *f.Waiter, Position: f.Progress.Position, Estimate: f.Progress.Estimate}
 			q.Reason = f.Progress.Reason
 			out = append(out, q)
 		}
 		return err
 	})
-	slices.SortStableFunc(out, func(a, b compute.Queued) int { return cmp.Compare(a.Source, b.Source) })
+	slices.SortStableFunc(out, func(a, b inventory.Queued) int { return cmp.Compare(a.Source, b.Source) })
 	return out, err
 }
 
@@ -42,7 +43,7 @@ func (p *Pool) Cancel(ctx context.Context, who compute.Who, id int64) error {
 		if err != nil {
 			return err
 		}
-		n := slices.IndexFunc(ws, func(w *compute.Waiter) bool { return w.ID == id })
+		n := slices.IndexFunc(ws, func(w *inventory.Waiter) bool { return w.ID == id })
 		if n < 0 {
 			return &compute.Error{ID: compute.ID(strconv.FormatInt(id, 10)), Kind: compute.ErrNotFound,
 				Err:  errors.New("no request of this number waits"),

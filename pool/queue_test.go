@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -112,7 +113,7 @@ func TestCreateFailsOnTheWay(t *testing.T) {
 		if a, b := r.state(t, ctx, "web-2"), r.state(t, ctx, "web-3"); a != "gone" || b != "gone" {
 			t.Errorf("the others are %s and %s", a, b)
 		}
-		ls, err := r.Leases(ctx, compute.LeaseQuery{})
+		ls, err := r.Leases(ctx, inventory.LeaseQuery{})
 		must(t, err)
 		if len(ls) != 0 {
 			t.Errorf("leases are left: %v", ls)
@@ -164,7 +165,7 @@ func TestChecked(t *testing.T) {
 		if s := r.state(t, ctx, "web-1"); s != "gone" {
 			t.Errorf("the unfit one is %s", s)
 		}
-		es, err := r.Events(ctx, compute.EventQuery{Instance: "web-1"})
+		es, err := r.Events(ctx, inventory.EventQuery{Instance: "web-1"})
 		must(t, err)
 		if !slices.ContainsFunc(es, func(e compute.Event) bool { return e.Kind == "failed" && strings.Contains(e.Text, "disk is full") }) {
 			t.Errorf("the journal does not say why: %v", es)
@@ -272,7 +273,7 @@ func TestRestsOn(t *testing.T) {
 		l := r.take(t, ctx, compute.Request{})
 		must(t, r.Release(ctx, ann, compute.ReleaseOptions{}, l.Instance))
 		r.take(t, ctx, compute.Request{})
-		es, err := r.Events(ctx, compute.EventQuery{Instance: l.Instance})
+		es, err := r.Events(ctx, inventory.EventQuery{Instance: l.Instance})
 		must(t, err)
 		byID := map[string]compute.Event{}
 		var rests []string

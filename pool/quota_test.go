@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/store/sqlite"
@@ -202,7 +203,7 @@ func TestCancel(t *testing.T) {
 		_, err := here.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "ann", Wait: -1})
 		gone <- err
 	}()
-	var q []compute.Queued
+	var q []inventory.Queued
 	for len(q) == 0 {
 		var err error
 		q, err = there.Queue(ctx)
@@ -355,7 +356,7 @@ func TestQuotaOfUnknownSize(t *testing.T) {
 		most   int64 // made until all have theirs
 	}{
 		{"nobody knows", func(*pool.Source) {}, 5 + 5},
-		{"it is declared", func(s *pool.Source) { s.Size = compute.Amount{Cores: 4, Memory: 8000} }, 5},
+		{"it is declared", func(s *pool.Source) { s.Size = compute.Resources{Cores: 4, Memory: 8000} }, 5},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var made atomic.Int64
@@ -381,7 +382,7 @@ func TestQuotaOfUnknownSize(t *testing.T) {
 						}
 						time.Sleep(time.Minute)
 						has := 0.0
-						left, err := r.Leases(ctx, compute.LeaseQuery{})
+						left, err := r.Leases(ctx, inventory.LeaseQuery{})
 						for _, l := range left {
 							has += l.Holds.Cores
 						}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -25,7 +26,7 @@ func TestRebuild(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		events, err := r.Events(ctx, compute.EventQuery{Instance: "web-1"})
+		events, err := r.Events(ctx, inventory.EventQuery{Instance: "web-1"})
 		must(t, err)
 		cleaned := 0
 		for _, e := range events {

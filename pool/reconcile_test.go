@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // hanging is a provider whose calls of one kind last until their context ends.
@@ -32,7 +34,7 @@ func (h hanging) Clean(ctx context.Context, id compute.ID) (string, error) {
 	if err := h.hang(ctx, "clean"); err != nil {
 		return "", err
 	}
-	return h.Provider.(compute.Cleaner).Clean(ctx, id)
+	return h.Provider.(provider.Cleaner).Clean(ctx, id)
 }
 
 func (h hanging) Destroy(ctx context.Context, id compute.ID) error {
@@ -139,7 +141,7 @@ func TestOneHangsAndTheOthersGoOn(t *testing.T) {
 						}
 					}
 				}
-				is, err := r.Instances(ctx, compute.InstanceQuery{SourceKey: 0, Busy: true})
+				is, err := r.Instances(ctx, inventory.InstanceQuery{SourceKey: 0, Busy: true})
 				must(t, err)
 				if op != "list" && len(is) == 0 {
 					t.Error("nothing hangs: the test is none")
@@ -196,7 +198,7 @@ func TestControllersTakeStock(t *testing.T) {
 		_, end = r.background(ctx)
 		time.Sleep(time.Second)
 		end()
-		es, err := r.Events(ctx, compute.EventQuery{})
+		es, err := r.Events(ctx, inventory.EventQuery{})
 		must(t, err)
 		if len(es) != 0 {
 			t.Errorf("after a month the journal has %d lines, the first of them of %v", len(es), es[0].Time)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -50,14 +51,14 @@ func TestRemoved(t *testing.T) {
 			}
 			after := newRigOn(t, r.store, r.clouds, []pool.Source{other}, change(here))
 			look(after)
-			if s := r.status(t, ctx, "web").Counts; s != (compute.Counts{Leased: 1}) {
+			if s := r.status(t, ctx, "web").Counts; s != (inventory.Counts{Leased: 1}) {
 				t.Errorf("after a look once it was taken out: %+v, want what is leased and no more", s)
 			}
 			if s := r.status(t, ctx, "tree").Counts; s.Ready != 1 {
 				t.Errorf("of a source of another place: %+v, want it as it was", s)
 			}
 			must(t, after.Release(ctx, ann, compute.ReleaseOptions{}, l.Instance))
-			if s := r.status(t, ctx, "web").Counts; s != (compute.Counts{}) {
+			if s := r.status(t, ctx, "web").Counts; s != (inventory.Counts{}) {
 				t.Errorf("after it was given back: %+v", s)
 			}
 			if len(ran) != 3 {

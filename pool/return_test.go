@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -130,7 +131,7 @@ func TestReturn(t *testing.T) {
 		if s := r.status(t, ctx, "a"); s.LastError != "" || s.Counts.Discarding != 0 {
 			t.Errorf("2 s after it is back: %+v", s)
 		}
-		events, err := r.Events(ctx, compute.EventQuery{Instance: mine.Instance})
+		events, err := r.Events(ctx, inventory.EventQuery{Instance: mine.Instance})
 		must(t, err)
 		if last := events[len(events)-1]; last.Kind != "gone" || strings.Contains(last.Text, "no route") {
 			t.Errorf("it ended with %+v", last)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/director/plan"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -22,7 +23,7 @@ func TestIdleWaitsForWhatIsMade(t *testing.T) {
 			}
 			return nil
 		}
-		finish, err := r.Do(ctx, compute.Directive{Verb: compute.VerbCreate, Source: "web", Count: 1, Total: 3})
+		finish, err := r.Do(ctx, plan.Directive{Verb: plan.VerbCreate, Source: "web", Count: 1, Total: 3})
 		must(t, err)
 		made := make(chan error)
 		go func() { made <- finish(ctx) }()
@@ -110,7 +111,7 @@ func TestDiscardLeavesEnough(t *testing.T) {
 		must(t, second(r.Fill(ctx, "web")))
 		r.take(t, ctx, compute.Request{})
 		for n, id := range r.ready(t, ctx) {
-			if did := r.do(t, ctx, compute.Directive{Verb: compute.VerbDiscard, Source: "web", Instance: id, Least: 3}); did != (n == 0) {
+			if did := r.do(t, ctx, plan.Directive{Verb: plan.VerbDiscard, Source: "web", Instance: id, Least: 3}); did != (n == 0) {
 				t.Errorf("%s: it goes: %v", id, did)
 			}
 		}

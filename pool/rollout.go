@@ -6,6 +6,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool/lifecycle"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // RollOut replaces the ready instances of a source that came from another image than the promoted
@@ -106,7 +107,7 @@ func (p *Pool) PromoteBack(ctx context.Context, name string) (Promotion, error) 
 // MadeOf returns the image that an instance was made from in place of its source's own, chosen or
 // promoted; "": none.
 func MadeOf(i compute.Instance) string {
-	if i.Facts[compute.FactChosen] != "" && i.Facts["image"] != "" {
+	if i.Facts[provider.FactChosen] != "" && i.Facts["image"] != "" {
 		return i.Facts["image"]
 	}
 	return i.Facts[lifecycle.FactPromoted]

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/store"
 )
@@ -34,7 +35,7 @@ func (c *chooser) image(id compute.ID) string {
 	return c.specs[id].Image
 }
 
-func (r *rig) webCounts(t *testing.T, ctx context.Context) (c compute.Counts) {
+func (r *rig) webCounts(t *testing.T, ctx context.Context) (c inventory.Counts) {
 	t.Helper()
 	must(t, r.store.View(ctx, func(tx store.Tx) error {
 		rec, err := tx.Source("web", "d")
@@ -51,7 +52,7 @@ func (r *rig) ready(t *testing.T, ctx context.Context) (ids []compute.ID) {
 	t.Helper()
 	must(t, r.store.View(ctx, func(tx store.Tx) error {
 		ids = nil
-		is, err := tx.Instances(compute.InstanceQuery{Source: "web", States: []compute.State{compute.Ready}})
+		is, err := tx.Instances(inventory.InstanceQuery{Source: "web", States: []compute.State{compute.Ready}})
 		for _, i := range is {
 			ids = append(ids, i.ID)
 		}

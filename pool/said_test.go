@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -25,7 +26,7 @@ func TestSaid(t *testing.T) {
 			t.Fatal("it was given one")
 		}
 		said := []string{r.status(t, ctx, "web").LastError}
-		es, err := r.Events(ctx, compute.EventQuery{})
+		es, err := r.Events(ctx, inventory.EventQuery{})
 		must(t, err)
 		for _, e := range es {
 			said = append(said, e.Text)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/compute/share"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/store"
@@ -119,11 +120,11 @@ func TestSharesPack(t *testing.T) {
 	})
 }
 
-func (r *rig) counts(t *testing.T, ctx context.Context) compute.Counts {
+func (r *rig) counts(t *testing.T, ctx context.Context) inventory.Counts {
 	t.Helper()
 	all, err := r.Status(ctx)
 	must(t, err)
-	i := slices.IndexFunc(all, func(s compute.SourceStatus) bool { return s.Name == "web" })
+	i := slices.IndexFunc(all, func(s inventory.SourceStatus) bool { return s.Name == "web" })
 	return all[i].Counts
 }
 
@@ -186,7 +187,7 @@ func TestSharesEnd(t *testing.T) {
 
 func (r *rig) events(t *testing.T, ctx context.Context, id compute.ID, kind string) (n int) {
 	t.Helper()
-	es, err := r.Events(ctx, compute.EventQuery{Instance: id})
+	es, err := r.Events(ctx, inventory.EventQuery{Instance: id})
 	must(t, err)
 	for _, e := range es {
 		if e.Kind == kind {
@@ -509,11 +510,11 @@ func TestSharesMeasured(t *testing.T) {
 func (r *rig) neverOver(t *testing.T, ctx context.Context) {
 	t.Helper()
 	must(t, r.store.View(ctx, func(tx store.Tx) error {
-		ls, err := tx.Leases(compute.LeaseQuery{})
+		ls, err := tx.Leases(inventory.LeaseQuery{})
 		if err != nil {
 			return err
 		}
-		booked := map[compute.ID][]compute.Amount{}
+		booked := map[compute.ID][]compute.Resources{}
 		for _, l := range ls {
 			if l.Share != nil {
 				booked[l.Instance] = append(booked[l.Instance], *l.Share)
@@ -527,7 +528,7 @@ func (r *rig) neverOver(t *testing.T, ctx context.Context) {
 			if err != nil {
 				return err
 			}
-			has, known := compute.AmountOf(i.Facts)
+			has, known := share.SizeOf(i.Facts)
 			if s := share.Of(has, parts...); !known || s.Over() {
 				t.Errorf("of %s, which has %v, %v is booked", id, has, s.Booked())
 			}

@@ -18,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/compute/share"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
@@ -59,7 +60,7 @@ type shareWorld struct {
 	ctx   context.Context
 	path  string
 	cloud *fake.Cloud
-	size  compute.Amount
+	size  compute.Resources
 	procs []*sharer
 	told  map[string]compute.Lease // leases that somebody was given and has not given back
 }
@@ -128,11 +129,11 @@ func (w *shareWorld) judge() {
 		if err != nil || len(recs) == 0 {
 			return err
 		}
-		is, err := tx.Instances(compute.InstanceQuery{})
+		is, err := tx.Instances(inventory.InstanceQuery{})
 		if err != nil {
 			return err
 		}
-		ls, err := tx.Leases(compute.LeaseQuery{})
+		ls, err := tx.Leases(inventory.LeaseQuery{})
 		if err != nil {
 			return err
 		}
@@ -147,7 +148,7 @@ func (w *shareWorld) judge() {
 				w.t.Fatalf("lease %s of %s was told, and is lost", id, l.Instance)
 			}
 		}
-		rooms := map[compute.ID]compute.Amount{}
+		rooms := map[compute.ID]compute.Resources{}
 		for _, i := range is {
 			leases := of[i.ID]
 			delete(of, i.ID)
@@ -172,7 +173,7 @@ func (w *shareWorld) judge() {
 		for id, leases := range of {
 			w.t.Fatalf("%d leases of %s, which there is not", len(leases), id)
 		}
-		noted, err := tx.Rooms(recs[0].Key, compute.Amount{}, 0)
+		noted, err := tx.Rooms(recs[0].Key, compute.Resources{}, 0)
 		if err != nil {
 			return err
 		}
@@ -183,11 +184,11 @@ func (w *shareWorld) judge() {
 			}
 			delete(rooms, i.ID)
 			for _, c := range []struct {
-				least compute.Amount
+				least compute.Resources
 				want  bool
 			}{
-				{free, true}, {compute.Amount{Cores: free.Cores + 1e-6}, false},
-				{compute.Amount{Memory: free.Memory + 1}, false}, {compute.Amount{GPUs: free.GPUs + 1}, false},
+				{free, true}, {compute.Resources{Cores: free.Cores + 1e-6}, false},
+				{compute.Resources{Memory: free.Memory + 1}, false}, {compute.Resources{GPUs: free.GPUs + 1}, false},
 			} {
 				found, err := tx.Rooms(recs[0].Key, c.least, 0)
 				if err != nil {
@@ -220,7 +221,7 @@ func TestSharesNeverOver(t *testing.T) {
 		}
 		w := &shareWorld{t: rt, ctx: context.Background(), path: filepath.Join(home, "state.db"), cloud: fake.NewCloud(),
 			told: map[string]compute.Lease{},
-			size: compute.Amount{Cores: rapid.SampledFrom([]float64{0, 1, 2.5, 4}).Draw(rt, "cores"), Memory: 100, GPUs: 1}}
+			size: compute.Resources{Cores: rapid.SampledFrom([]float64{0, 1, 2.5, 4}).Draw(rt, "cores"), Memory: 100, GPUs: 1}}
 		if w.size.Cores == 0 {
 			w.size.Cores = 3
 		}
@@ -293,7 +294,7 @@ func TestSharesNeverOver(t *testing.T) {
 		// All goes, and nothing is left.
 		p := w.procs[0]
 		// those too whose user was killed just before he heard
-		ls, err := p.Leases(w.ctx, compute.LeaseQuery{})
+		ls, err := p.Leases(w.ctx, inventory.LeaseQuery{})
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -311,17 +312,17 @@ func TestSharesNeverOver(t *testing.T) {
 			if _, err := p.RunDue(w.ctx); err != nil {
 				rt.Fatal(err)
 			}
-			if is, err := p.Instances(w.ctx, compute.InstanceQuery{}); err != nil ||
+			if is, err := p.Instances(w.ctx, inventory.InstanceQuery{}); err != nil ||
 				len(is) <= 1 && len(w.cloud.IDs()) == len(is) || time.Now().After(limit) {
 				break
 			}
 		}
 		w.judge()
-		left, err := p.Leases(w.ctx, compute.LeaseQuery{})
+		left, err := p.Leases(w.ctx, inventory.LeaseQuery{})
 		if err != nil || len(left) > 0 {
 			rt.Fatalf("%d leases are left: %v", len(left), err)
 		}
-		is, err := p.Instances(w.ctx, compute.InstanceQuery{})
+		is, err := p.Instances(w.ctx, inventory.InstanceQuery{})
 		if err != nil || len(is) > 1 || len(w.cloud.IDs()) != len(is) {
 			rt.Fatalf("%d instances are left, and %v at the provider: %v", len(is), w.cloud.IDs(), err)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -134,7 +135,7 @@ func (w *world) compare(p *process) {
 		return
 	}
 	err := p.store.Store.View(context.Background(), func(tx store.Tx) error {
-		is, err := tx.Instances(compute.InstanceQuery{})
+		is, err := tx.Instances(inventory.InstanceQuery{})
 		if err != nil {
 			return err
 		}
@@ -152,7 +153,7 @@ func (w *world) compare(p *process) {
 		if len(is) != len(w.insts) {
 			w.sched.fail("the store has %d instances, and was told of %d", len(is), len(w.insts))
 		}
-		ls, err := tx.Leases(compute.LeaseQuery{})
+		ls, err := tx.Leases(inventory.LeaseQuery{})
 		if err != nil {
 			return err
 		}
@@ -170,7 +171,7 @@ func (w *world) compare(p *process) {
 		}
 		for _, r := range recs {
 			n, c := counts[r.Key], r.Counts
-			if c != (compute.Counts{Creating: n[compute.Creating], SettingUp: n[compute.SettingUp],
+			if c != (inventory.Counts{Creating: n[compute.Creating], SettingUp: n[compute.SettingUp],
 				Ready: n[compute.Ready], Leased: n[compute.Leased],
 				Cleaning: n[compute.Cleaning], Failed: n[compute.Failed], Discarding: n[compute.Discarding], Held: n[compute.Held]}) {
 				w.sched.fail("%s counts %+v, and has %v", r.Name, c, n)

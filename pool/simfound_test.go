@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/store"
@@ -107,7 +108,7 @@ func TestFoundChildStays(t *testing.T) {
 	if state != compute.Leased {
 		t.Errorf("the discard hook of all met web-1 %q", state)
 	}
-	es, err := r.Events(t.Context(), compute.EventQuery{Instance: "web-1"})
+	es, err := r.Events(t.Context(), inventory.EventQuery{Instance: "web-1"})
 	must(t, err)
 	if !slices.ContainsFunc(es, func(e compute.Event) bool { return e.Kind == "cleaned" }) {
 		t.Errorf("web-1 was not cleaned: %v", es)

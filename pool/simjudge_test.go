@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/steps"
 	"github.com/hostler-project/hostler/store"
 )
@@ -18,7 +19,7 @@ type ledger struct {
 	w       *world
 	insts   map[compute.ID]*compute.Instance
 	leases  map[string]*compute.Lease // living
-	waiters map[int64]*compute.Waiter
+	waiters map[int64]*inventory.Waiter
 	recs    map[int64]*store.SourceRecord
 	owners  map[int64]*process      // of waiters
 	bases   map[int64]compute.Event // events that a hand-out may rest on
@@ -67,7 +68,7 @@ type grant struct {
 
 func newLedger(w *world) ledger {
 	return ledger{w: w, insts: map[compute.ID]*compute.Instance{}, leases: map[string]*compute.Lease{},
-		waiters: map[int64]*compute.Waiter{},
+		waiters: map[int64]*inventory.Waiter{},
 		recs:    map[int64]*store.SourceRecord{}, owners: map[int64]*process{}, bases: map[int64]compute.Event{},
 		handed: map[compute.ID]int64{},
 		dirty:  map[compute.ID]string{}, grants: map[string]*grant{}, slots: map[place]int{}, ended: map[string]compute.Lease{},
@@ -95,7 +96,7 @@ func (l *ledger) commit(p *process, did []any) {
 	var given []compute.Lease
 	events := map[string]compute.Event{} // hand-outs, by lease
 	turn := l.turns()
-	leaves := map[int64]*compute.Waiter{}
+	leaves := map[int64]*inventory.Waiter{}
 	before := map[compute.ID]compute.State{}
 	for id, i := range l.insts {
 		before[id] = i.State

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/store"
@@ -62,7 +63,7 @@ func TestFoundPlace(t *testing.T) {
 		time.Sleep(time.Second)
 		unfit = true
 		must(t, r.Release(t.Context(), compute.Who{Owner: "ann"}, compute.ReleaseOptions{}, ls[0].Instance))
-		var all []*compute.Waiter
+		var all []*inventory.Waiter
 		time.Sleep(40 * time.Second) // the unfit one is gone, and another made
 		must(t, r.store.View(t.Context(), func(tx store.Tx) (err error) { all, err = tx.Waiters(); return err }))
 		mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -141,8 +142,8 @@ type (
 	lent     struct{ l compute.Lease }
 	changed  struct{ l compute.Lease }
 	sourced  struct{ s store.SourceRecord }
-	joined   struct{ w compute.Waiter }
-	passed   struct{ w compute.Waiter }
+	joined   struct{ w inventory.Waiter }
+	passed   struct{ w inventory.Waiter }
 	left     struct{ id int64 }
 	appended struct{ e compute.Event }
 )
@@ -183,7 +184,7 @@ func (r *record) InsertLease(l *compute.Lease) error {
 	return err
 }
 
-func (r *record) Leases(q compute.LeaseQuery) ([]*compute.Lease, error) {
+func (r *record) Leases(q inventory.LeaseQuery) ([]*compute.Lease, error) {
 	if r.bend.noDue && !q.Due.IsZero() {
 		return nil, nil
 	}
@@ -215,7 +216,7 @@ func (r *record) SaveSource(s *store.SourceRecord) error {
 	return err
 }
 
-func (r *record) Waiters() ([]*compute.Waiter, error) {
+func (r *record) Waiters() ([]*inventory.Waiter, error) {
 	ws, err := r.Tx.Waiters()
 	if r.bend.noQueue && len(ws) > 0 { // it knows of one alone who asks: the last to come
 		ws = ws[len(ws)-1:]
@@ -237,7 +238,7 @@ func (r *record) Held(project, owner string) (compute.Capacity, error) {
 	return r.Tx.Held(project, owner)
 }
 
-func (r *record) SaveWaiter(w *compute.Waiter) error {
+func (r *record) SaveWaiter(w *inventory.Waiter) error {
 	err := r.Tx.SaveWaiter(w)
 	if err == nil {
 		r.did = append(r.did, passed{*w})
@@ -245,7 +246,7 @@ func (r *record) SaveWaiter(w *compute.Waiter) error {
 	return err
 }
 
-func (r *record) Join(w *compute.Waiter) error {
+func (r *record) Join(w *inventory.Waiter) error {
 	err := r.Tx.Join(w)
 	if err == nil {
 		r.did = append(r.did, joined{*w})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -19,7 +20,7 @@ const patience = 7
 // turns is the queue as it stands before a transaction: those who wait, and what projects have and
 // are being given.
 type turns struct {
-	waiting []compute.Waiter
+	waiting []inventory.Waiter
 	held    map[[2]string]compute.Capacity // by project and owner, and with the owner "" by project
 }
 
@@ -51,7 +52,7 @@ func (l *ledger) turns() (t turns) {
 	return t
 }
 
-func idsOfWaiters(m map[int64]*compute.Waiter) func(func(int64) bool) {
+func idsOfWaiters(m map[int64]*inventory.Waiter) func(func(int64) bool) {
 	return func(yield func(int64) bool) {
 		for id := range m {
 			if !yield(id) {
@@ -62,7 +63,7 @@ func idsOfWaiters(m map[int64]*compute.Waiter) func(func(int64) bool) {
 }
 
 // waits tells whether somebody waits for what a request in the queue asks for.
-func (l *ledger) waits(w *compute.Waiter) bool {
+func (l *ledger) waits(w *inventory.Waiter) bool {
 	p := l.owners[w.ID]
 	return !p.dead.Load() && pool.Waits(p.desk, w.ID)
 }
@@ -70,8 +71,8 @@ func (l *ledger) waits(w *compute.Waiter) bool {
 // before returns those whose turn comes before a request's, and who are not kept from it by a
 // quota, in their order; and whether one of the others keeps the request from its turn, as the
 // quota that he waits for is the request's too.
-func (t turns) before(w compute.Waiter, projects func(string) pool.Project) (out []compute.Waiter, kept bool) {
-	all := slices.DeleteFunc(slices.Clone(t.waiting), func(o compute.Waiter) bool { return o.ID == w.ID })
+func (t turns) before(w inventory.Waiter, projects func(string) pool.Project) (out []inventory.Waiter, kept bool) {
+	all := slices.DeleteFunc(slices.Clone(t.waiting), func(o inventory.Waiter) bool { return o.ID == w.ID })
 	all = append(all, w)
 	oldest := map[int64]int64{}
 	for _, o := range all {
@@ -81,7 +82,7 @@ func (t turns) before(w compute.Waiter, projects func(string) pool.Project) (out
 			}
 		}
 	}
-	late := func(o compute.Waiter) bool {
+	late := func(o inventory.Waiter) bool {
 		return o.Passed >= patience && slices.ContainsFunc(o.Wants, func(k int64) bool { return oldest[k] == o.ID })
 	}
 	load := map[string]float64{}
@@ -91,7 +92,7 @@ func (t turns) before(w compute.Waiter, projects func(string) pool.Project) (out
 	}
 	full := map[string]bool{}
 	for len(all) > 0 {
-		next := slices.MinFunc(all, func(a, b compute.Waiter) int {
+		next := slices.MinFunc(all, func(a, b inventory.Waiter) int {
 			switch {
 			case late(a) != late(b):
 				return map[bool]int{true: -1, false: 1}[late(a)]
@@ -100,13 +101,13 @@ func (t turns) before(w compute.Waiter, projects func(string) pool.Project) (out
 			case a.Priority != b.Priority:
 				return -cmp.Compare(a.Priority, b.Priority)
 			}
-			share := func(o compute.Waiter) float64 { return load[o.Project] / cmp.Or(projects(o.Project).Weight, 1) }
+			share := func(o inventory.Waiter) float64 { return load[o.Project] / cmp.Or(projects(o.Project).Weight, 1) }
 			return cmp.Or(cmp.Compare(share(a), share(b)), cmp.Compare(a.ID, b.ID))
 		})
 		if next.ID == w.ID {
 			return out, full[w.Project] || full[w.Project+"/"+w.Owner]
 		}
-		all = slices.DeleteFunc(all, func(o compute.Waiter) bool { return o.ID == next.ID })
+		all = slices.DeleteFunc(all, func(o inventory.Waiter) bool { return o.ID == next.ID })
 		load[next.Project] += float64(next.Count)
 		pr := projects(next.Project)
 		kept := false
@@ -128,7 +129,7 @@ func (t turns) before(w compute.Waiter, projects func(string) pool.Project) (out
 
 // turnOf judges that a request took nothing that somebody waits for whose turn comes before. What
 // was cached is taken when its lease is made, what was not when its record is.
-func (l *ledger) turnOf(p *process, did []any, before map[compute.ID]compute.State, leaves map[int64]*compute.Waiter, t turns) {
+func (l *ledger) turnOf(p *process, did []any, before map[compute.ID]compute.State, leaves map[int64]*inventory.Waiter, t turns) {
 	took := map[int64]compute.ID{} // by the record of the source
 	cached := map[int64]bool{}
 	var by *user
@@ -152,7 +153,7 @@ func (l *ledger) turnOf(p *process, did []any, before map[compute.ID]compute.Sta
 	if by == nil || by.asks == nil || len(took) == 0 {
 		return
 	}
-	own := compute.Waiter{
+	own := inventory.Waiter{
 		ID: 1<<63 - 1, Source: by.asks.Source, Count: by.asks.Count, Owner: by.name, Project: by.asks.Project,
 		Priority: by.asks.Priority,
 	}
@@ -278,7 +279,7 @@ func (l *ledger) starving() {
 }
 
 // over tells whether a request is kept from what it wants by a quota.
-func (w *world) over(t turns, of compute.Waiter) bool {
+func (w *world) over(t turns, of inventory.Waiter) bool {
 	pr := w.project(of.Project)
 	return pr.Quota.Count > 0 && t.held[[2]string{of.Project, ""}].Count+of.Count > pr.Quota.Count ||
 		pr.Users.Count > 0 && t.held[[2]string{of.Project, of.Owner}].Count+of.Count > pr.Users.Count

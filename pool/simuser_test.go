@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
+	"github.com/hostler-project/hostler/director/plan"
 	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/pool"
 )
@@ -211,22 +213,22 @@ func (u *user) tend(ctx context.Context, p *process) {
 // direct does what a director would: it looks, and has something done that may not fit any more
 // when it is.
 func (u *user) direct(ctx context.Context, p *process) {
-	snap, err := p.pool.Snapshot(ctx, func(compute.SourceState) bool { return true })
+	snap, err := p.pool.Snapshot(ctx, func(plan.SourceState) bool { return true })
 	u.tell(p, err, "looked at %d sources", len(snap.Sources))
 	if err != nil {
 		return
 	}
 	s := pick(u.dice, snap.Sources...)
-	d := compute.Directive{
+	d := plan.Directive{
 		Source: s.Name,
-		Verb:   pick(u.dice, compute.VerbCreate, compute.VerbDiscard, compute.VerbStop, compute.VerbStart, compute.VerbAim),
+		Verb:   pick(u.dice, plan.VerbCreate, plan.VerbDiscard, plan.VerbStop, plan.VerbStart, plan.VerbTarget),
 		Reason: "to see",
 	}
 	switch {
-	case d.Verb == compute.VerbCreate:
+	case d.Verb == plan.VerbCreate:
 		d.Count, d.Total = 1+u.dice.IntN(3), 1+u.dice.IntN(5)
-	case d.Verb == compute.VerbAim:
-		d.Aim = compute.Aim{Reserve: u.dice.IntN(3), Spare: u.dice.IntN(3), Until: snap.Time.Add(u.upTo(time.Minute))}
+	case d.Verb == plan.VerbTarget:
+		d.Target = inventory.Target{Reserve: u.dice.IntN(3), Spare: u.dice.IntN(3), Until: snap.Time.Add(u.upTo(time.Minute))}
 	case len(s.Idlers) == 0:
 		return
 	default:

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
+	"github.com/hostler-project/hostler/director/plan"
 	"github.com/hostler-project/hostler/pool/lifecycle"
 	"github.com/hostler-project/hostler/store"
 )
@@ -13,7 +15,7 @@ import (
 // Snapshot copies the state of the configured sources, with the ready instances of those for which
 // idlers returns true. idlers may be nil. It is called inside of a transaction, and must be quick.
 // Snapshot changes nothing, and extends no lease.
-func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bool) (compute.Snapshot, error) {
+func (p *Pool) Snapshot(ctx context.Context, idlers func(plan.SourceState) bool) (plan.Snapshot, error) {
 	windows := map[string]time.Duration{}
 	for _, s := range p.core.Ordered {
 		if s.Window > 0 {
@@ -22,7 +24,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 	}
 	opened := map[string]error{}
 	if err := p.providers.OpenAll(ctx, opened); err != nil {
-		return compute.Snapshot{}, err
+		return plan.Snapshot{}, err
 	}
 	for _, s := range p.core.Ordered {
 		if r, _ := p.ahead.Reserver(p.core.KeyOf(s)); r != nil && s.Window == 0 {
@@ -30,10 +32,10 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 		}
 	}
 	query := p.core.Recent.Query()
-	var snap compute.Snapshot
+	var snap plan.Snapshot
 	var events []*compute.Event
 	err := p.core.Store.View(ctx, func(tx store.Tx) (err error) {
-		snap = compute.Snapshot{Time: time.Now()}
+		snap = plan.Snapshot{Time: time.Now()}
 		if events = nil; len(windows) > 0 {
 			if events, err = tx.Events(query); err != nil {
 				return err
@@ -66,7 +68,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 			}
 		}
 		for _, s := range p.core.Ordered {
-			st := compute.SourceState{Name: s.Name, Type: s.Type, Health: compute.Health{Broken: cmp.Or(s.Err, opened[s.Name])},
+			st := plan.SourceState{Name: s.Name, Type: s.Type, Health: inventory.Health{Broken: cmp.Or(s.Err, opened[s.Name])},
 				Reserve: s.Reserve, Spare: s.Spare, Idle: s.Idle,
 				Waiting: m.AsKept[s.Name], Asked: m.Other[s.Name], Present: others[s.Name]}
 			if s.Err == nil {
@@ -81,7 +83,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(compute.SourceState) bo
 				continue
 			}
 			st.Unready = vain[r.Key]
-			st.Counts, st.Aim = r.Counts, r.Aim
+			st.Counts, st.Target = r.Counts, r.Target
 			r.Tell(&st.Health)
 			st.Present += r.Counts.Present()
 			st.Ahead = p.ahead.AheadOf(r.Key, noted)

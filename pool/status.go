@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/sources"
@@ -22,9 +23,9 @@ import (
 
 // Status returns the status of each configured source, and of each older definition that has
 // instances, by name.
-func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
+func (p *Pool) Status(ctx context.Context) ([]inventory.SourceStatus, error) {
 	var recs []*store.SourceRecord
-	var vain map[int64]*compute.Unready
+	var vain map[int64]*inventory.Unready
 	waiting, cold := map[string]int{}, map[int64]int{}
 	err := p.core.Store.View(ctx, func(tx store.Tx) (err error) {
 		clear(waiting)
@@ -48,7 +49,7 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 			if s := p.core.Configured(r); s == nil || s.Cold == 0 || r.Counts.Ready == 0 {
 				continue // none of its instances is ever stopped
 			}
-			is, err := tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready}})
+			is, err := tx.Instances(inventory.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready}})
 			if err != nil {
 				return err
 			}
@@ -64,21 +65,21 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 		return nil, err
 	}
 	byName := map[string]*store.SourceRecord{}
-	var out []compute.SourceStatus
+	var out []inventory.SourceStatus
 	for _, r := range recs {
 		if s := p.core.Configured(r); s != nil {
 			byName[r.Name] = r
 			p.core.Mu.Lock()
 			p.core.At(s).Key = r.Key
 			p.core.Mu.Unlock()
-		} else if r.Counts != (compute.Counts{}) {
-			out = append(out, compute.SourceStatus{Name: r.Name, Type: r.Type, Counts: r.Counts, Orphaned: true,
-				Health: compute.Health{Unreachable: r.Unreachable, Backoff: compute.Backoff{LastError: r.Why()}}})
+		} else if r.Counts != (inventory.Counts{}) {
+			out = append(out, inventory.SourceStatus{Name: r.Name, Type: r.Type, Counts: r.Counts, Orphaned: true,
+				Health: inventory.Health{Unreachable: r.Unreachable, Backoff: inventory.Backoff{LastError: r.Why()}}})
 		}
 	}
 	for _, s := range p.core.Ordered {
-		st := compute.SourceStatus{Name: s.Name, Type: s.Type, Reserve: s.Reserve, Spare: s.Spare,
-			Concurrency: s.Concurrency, Health: compute.Health{Broken: s.Err},
+		st := inventory.SourceStatus{Name: s.Name, Type: s.Type, Reserve: s.Reserve, Spare: s.Spare,
+			Concurrency: s.Concurrency, Health: inventory.Health{Broken: s.Err},
 			Children: s.Children, Waiting: waiting[s.Name], TTL: s.TTL, LeaseIdle: s.LeaseIdle, Image: s.Image}
 		if r := byName[s.Name]; r != nil {
 			st.Cold, st.Unready = cold[r.Key], vain[r.Key]
@@ -99,7 +100,7 @@ func (p *Pool) Status(ctx context.Context) ([]compute.SourceStatus, error) {
 		}
 		out = append(out, st)
 	}
-	slices.SortFunc(out, func(a, b compute.SourceStatus) int {
+	slices.SortFunc(out, func(a, b inventory.SourceStatus) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(rank(a.Orphaned), rank(b.Orphaned)))
 	})
 	return out, nil
@@ -113,7 +114,7 @@ func rank(later bool) int {
 }
 
 // Instances returns the instances that a query selects.
-func (p *Pool) Instances(ctx context.Context, q compute.InstanceQuery) (out []compute.Instance, err error) {
+func (p *Pool) Instances(ctx context.Context, q inventory.InstanceQuery) (out []compute.Instance, err error) {
 	err = p.core.Store.View(ctx, func(tx store.Tx) error {
 		is, err := tx.Instances(q)
 		out = state.Copies(is)
@@ -123,7 +124,7 @@ func (p *Pool) Instances(ctx context.Context, q compute.InstanceQuery) (out []co
 }
 
 // Leases returns the leases that a query selects.
-func (p *Pool) Leases(ctx context.Context, q compute.LeaseQuery) (out []compute.Lease, err error) {
+func (p *Pool) Leases(ctx context.Context, q inventory.LeaseQuery) (out []compute.Lease, err error) {
 	err = p.core.Store.View(ctx, func(tx store.Tx) error {
 		ls, err := tx.Leases(q)
 		out = state.Copies(ls)
@@ -133,7 +134,7 @@ func (p *Pool) Leases(ctx context.Context, q compute.LeaseQuery) (out []compute.
 }
 
 // Events returns the events that a query selects.
-func (p *Pool) Events(ctx context.Context, q compute.EventQuery) (out []compute.Event, err error) {
+func (p *Pool) Events(ctx context.Context, q inventory.EventQuery) (out []compute.Event, err error) {
 	return p.core.Events(ctx, q)
 }
 
@@ -143,8 +144,8 @@ const testTTL = time.Hour
 
 // Test makes an instance of a source, runs `true` on it and discards it, and times each step. It
 // ignores the breaker.
-func (p *Pool) Test(ctx context.Context, name string) (compute.TestResult, error) {
-	res := compute.TestResult{Source: name}
+func (p *Pool) Test(ctx context.Context, name string) (inventory.TestResult, error) {
+	res := inventory.TestResult{Source: name}
 	s, err := p.core.Find(name)
 	if err != nil {
 		return res, err
@@ -212,12 +213,12 @@ func (p *Pool) Provider(ctx context.Context, name string) (compute.Provider, err
 
 // unready returns, by record, the sources with no instance ready since what they make was changed.
 // It says why: an instance failed, or none can be made.
-func unready(tx store.Tx) (map[int64]*compute.Unready, error) {
+func unready(tx store.Tx) (map[int64]*inventory.Unready, error) {
 	all, err := tx.Notes(sources.MakeNotes)
 	if err != nil {
 		return nil, err
 	}
-	out := map[int64]*compute.Unready{}
+	out := map[int64]*inventory.Unready{}
 	for name, text := range all {
 		key, err := strconv.ParseInt(strings.TrimPrefix(name, sources.MakeNotes), 10, 64)
 		var m state.MakeNote
@@ -228,7 +229,7 @@ func unready(tx store.Tx) (map[int64]*compute.Unready, error) {
 			return nil, fmt.Errorf("note %s: %w", name, err)
 		}
 		if m.First == 0 && (m.Failed > 0 || m.Why != "") {
-			out[key] = &compute.Unready{Since: m.Since, Changed: m.Changed, Failures: m.Failed, Why: m.Why}
+			out[key] = &inventory.Unready{Since: m.Since, Changed: m.Changed, Failures: m.Failed, Why: m.Why}
 		}
 	}
 	return out, nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -85,7 +86,7 @@ func TestAbsent(t *testing.T) {
 		mine, stays, replaced := r.take(t, ctx, compute.Request{}), r.take(t, ctx, compute.Request{}), r.take(t, ctx, compute.Request{})
 		_, err := r.Fill(ctx, "web")
 		must(t, err)
-		is, err := r.Instances(ctx, compute.InstanceQuery{Source: "web", States: []compute.State{compute.Ready}})
+		is, err := r.Instances(ctx, inventory.InstanceQuery{Source: "web", States: []compute.State{compute.Ready}})
 		must(t, err)
 		if len(is) != 1 {
 			t.Fatalf("ready are %v", is)
@@ -109,7 +110,7 @@ func TestAbsent(t *testing.T) {
 			mine.Instance:     "its computer has ended: it was gone",
 			replaced.Instance: "its computer has ended: another has its name",
 		} {
-			ls, err := r.Leases(ctx, compute.LeaseQuery{Instance: id, Ended: true})
+			ls, err := r.Leases(ctx, inventory.LeaseQuery{Instance: id, Ended: true})
 			must(t, err)
 			if len(ls) != 1 || !strings.Contains(ls[0].Why, why) {
 				t.Errorf("the lease of %s: %+v", id, ls)

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -29,12 +31,12 @@ func (w whole) Create(ctx context.Context, spec compute.Spec) (compute.Instance,
 	time.Sleep(time.Second) // in a bubble: a boot takes time
 	switch {
 	case strings.HasPrefix(text, "broken"):
-		return compute.Instance{}, compute.Unasked(&compute.Error{Kind: compute.ErrFailed, Err: errors.New("no such image")})
+		return compute.Instance{}, provider.Unasked(&compute.Error{Kind: compute.ErrFailed, Err: errors.New("no such image")})
 	case strings.HasPrefix(text, "large"), spec.Memory > 1<<40:
-		return compute.Instance{}, compute.Unasked(&compute.Error{Kind: compute.ErrNoCapacity, Err: errors.New("no node takes it")})
+		return compute.Instance{}, provider.Unasked(&compute.Error{Kind: compute.ErrNoCapacity, Err: errors.New("no node takes it")})
 	}
 	i, err := w.Provider.Create(ctx, spec)
-	i.Facts = map[string]string{compute.FactTemplate: text}
+	i.Facts = map[string]string{provider.FactTemplate: text}
 	w.f.mu.Lock()
 	w.f.made[spec.ID] = text
 	w.f.mu.Unlock()
@@ -81,17 +83,17 @@ func (r *rig) kept(t *testing.T, ctx context.Context, f func()) {
 // again; what stands ready stays. What is replaced says which of the two was changed.
 func TestChangeThatDoesNotBecomeReady(t *testing.T) {
 	source := func(s *pool.Source) { s.Reserve, s.Maximum = 3, 5 }
-	for _, how := range []string{compute.ChangedTemplate, compute.ChangedKeys} {
+	for _, how := range []string{inventory.ChangedTemplate, inventory.ChangedKeys} {
 		t.Run(how, func(t *testing.T) {
 			ofFile(t, source, func(t *testing.T, ctx context.Context, r *rig, of *file) {
 				must(t, second(r.Fill(ctx, "web")))
 				change := func(text string) {
 					of.edit(text)
-					if how == compute.ChangedKeys {
+					if how == inventory.ChangedKeys {
 						r = r.reloaded(t, of, text, source)
 					}
 				}
-				said := func() *compute.Unready {
+				said := func() *inventory.Unready {
 					snap, err := r.Snapshot(ctx, nil)
 					must(t, err)
 					st := r.status(t, ctx, "web")
@@ -136,7 +138,7 @@ func TestChangeThatDoesNotBecomeReady(t *testing.T) {
 					slices.ContainsFunc(ids, func(id compute.ID) bool { return of.of(id) != "two" }) {
 					t.Errorf("ready are %v in the end", ids)
 				}
-				es, err := r.Events(ctx, compute.EventQuery{Source: "web"})
+				es, err := r.Events(ctx, inventory.EventQuery{Source: "web"})
 				must(t, err)
 				gone := 0
 				for _, e := range es {
@@ -167,7 +169,7 @@ func TestChangeEndsPauses(t *testing.T) {
 		{"broken too", compute.Request{Memory: 2 << 30}, 8},
 		{"large too", compute.Request{Memory: 2 << 30}, 5},
 	} {
-		for _, how := range []string{compute.ChangedTemplate, compute.ChangedKeys} {
+		for _, how := range []string{inventory.ChangedTemplate, inventory.ChangedKeys} {
 			t.Run(c.before+" by "+how, func(t *testing.T) {
 				ofFile(t, func(*pool.Source) {}, func(t *testing.T, ctx context.Context, r *rig, of *file) {
 					of.edit(c.before)
@@ -186,7 +188,7 @@ func TestChangeEndsPauses(t *testing.T) {
 						t.Fatalf("it is not paused: %v after %v", err, time.Since(asked))
 					}
 					of.edit("two")
-					if how == compute.ChangedKeys {
+					if how == inventory.ChangedKeys {
 						r = r.reloaded(t, of, "two", func(*pool.Source) {})
 					} else {
 						must(t, r.Rolling(ctx, pool.ReconcileOptions{Go: func(f func()) { f() }, Done: func() {}}))
@@ -251,13 +253,13 @@ func TestFailureOfBefore(t *testing.T) {
 // TestNewFirst: while instances are replaced, those of now are given before those of before, and
 // these when there are no others.
 func TestNewFirst(t *testing.T) {
-	for _, how := range []string{compute.ChangedTemplate, compute.ChangedKeys} {
+	for _, how := range []string{inventory.ChangedTemplate, inventory.ChangedKeys} {
 		t.Run(how, func(t *testing.T) {
 			source := func(s *pool.Source) { s.Reserve, s.Maximum = 6, 8 }
 			ofFile(t, source, func(t *testing.T, ctx context.Context, r *rig, of *file) {
 				must(t, second(r.Fill(ctx, "web")))
 				of.edit("two")
-				if how == compute.ChangedKeys {
+				if how == inventory.ChangedKeys {
 					r = r.reloaded(t, of, "two", source)
 				}
 				var got []string

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -104,7 +105,7 @@ func (r *rig) look(t *testing.T, ctx context.Context) time.Duration {
 // all tells whether those of a source that stand ready are of a text.
 func (v *server) all(t *testing.T, ctx context.Context, r *rig, source, text string) bool {
 	t.Helper()
-	rs, err := r.Instances(ctx, compute.InstanceQuery{Source: source, States: []compute.State{compute.Ready}})
+	rs, err := r.Instances(ctx, inventory.InstanceQuery{Source: source, States: []compute.State{compute.Ready}})
 	must(t, err)
 	return len(rs) > 0 && !slices.ContainsFunc(rs, func(i compute.Instance) bool { return v.files[source].of(i.ID) != text })
 }

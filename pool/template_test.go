@@ -13,6 +13,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -56,7 +57,7 @@ func (l likeFile) Create(ctx context.Context, spec compute.Spec) (compute.Instan
 	l.f.made[spec.ID] = text
 	l.f.mu.Unlock()
 	i, err := l.Provider.Create(ctx, spec)
-	i.Facts = map[string]string{compute.FactTemplate: text}
+	i.Facts = map[string]string{provider.FactTemplate: text}
 	return i, err
 }
 

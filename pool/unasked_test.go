@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // TestUnasked: where nobody was there to be asked for a computer, nobody has to be there to say
@@ -18,7 +20,7 @@ func TestUnasked(t *testing.T) {
 		gone := &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("no engine is there")}
 		r.fail = func(_, op string, _ compute.ID) error {
 			if op == "create" {
-				return compute.Unasked(gone)
+				return provider.Unasked(gone)
 			}
 			return gone
 		}
@@ -43,10 +45,10 @@ func TestUnasked(t *testing.T) {
 	inBubble(t, nil, sources, func(t *testing.T, ctx context.Context, r *rig) {
 		gone := &compute.Error{Kind: compute.ErrUnavailable, Err: errors.New("no engine is there")}
 		// One that was asked may be there: it is asked about until somebody says that it is not.
-		r.fail = func(string, string, compute.ID) error { return compute.Asked(compute.Unasked(gone)) }
+		r.fail = func(string, string, compute.ID) error { return provider.Asked(provider.Unasked(gone)) }
 		_, err := r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "ann", Wait: time.Second})
 		kind(t, err, compute.ErrUnavailable)
-		is, err := r.Instances(ctx, compute.InstanceQuery{})
+		is, err := r.Instances(ctx, inventory.InstanceQuery{})
 		must(t, err)
 		if len(is) != 1 || is[0].Source != "web" || is[0].State != compute.Discarding {
 			t.Errorf("what was asked for: %v", is)

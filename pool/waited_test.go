@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -32,7 +33,7 @@ func TestWaitedIsTold(t *testing.T) {
 		third := r.take(t, ctx, compute.Request{}) // stands ready
 		waited := func(l compute.Lease) time.Duration {
 			t.Helper()
-			events, err := r.Events(ctx, compute.EventQuery{Lease: l.ID})
+			events, err := r.Events(ctx, inventory.EventQuery{Lease: l.ID})
 			must(t, err)
 			for _, e := range events {
 				if text := e.Data["waited"]; e.Kind == string(compute.Leased) && text != "" {

@@ -1,7 +1,4 @@
-// Package provider has the words in which a kind of source describes itself. Each package
-// provider/KIND exports one value, Kind. No other package knows the kind by its name:
-//
-//	var Kind = provider.New(provider.Kind{Name: "local"}, Open, takeSite)
-//
-// A program puts its kinds into a Table and hands the table to package host.
+// Package provider has what a provider or a connection may be able to do beyond compute.Provider
+// and compute.Conn. Each ability is a small interface. Of finds those of a provider, once, when its
+// source is opened.
 package provider

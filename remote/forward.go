@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // ForwardSpec says what is forwarded: connections to one end point go to another, on the other
@@ -113,8 +114,8 @@ func splitColons(s string) ([]string, bool) {
 // is lost or the listener fails. A connection that cannot be made on the other side is logged, told
 // to spec.Failed, and closed. All that it opened is closed when it returns.
 func Forward(ctx context.Context, conn compute.Conn, spec ForwardSpec, log *slog.Logger) error {
-	far, ok := compute.As[compute.Dialer](conn)
-	farListen, okListen := compute.As[compute.Listener](conn)
+	far, ok := provider.As[provider.Dialer](conn)
+	farListen, okListen := provider.As[provider.Listener](conn)
 	if spec.Reverse && !okListen || !spec.Reverse && !ok {
 		return &compute.Error{Op: "forward", Kind: compute.ErrInvalid, Err: errors.New("this kind of computer cannot forward that way")}
 	}

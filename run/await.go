@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/exitstatus"
 	"github.com/hostler-project/hostler/observe/trace"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/run/session"
 )
 
@@ -128,7 +129,7 @@ func (r *Runner) hold(conn compute.Conn, cmd *compute.Command) {
 	if cmd.Hold != nil || r.way.Thin && r.Tree == nil {
 		return
 	}
-	if _, ok := compute.As[compute.Holder](conn); ok && r.recorded() {
+	if _, ok := provider.As[provider.DetachedRuns](conn); ok && r.recorded() {
 		cmd.Hold = &compute.Hold{Run: r.id()}
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/exitstatus"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
@@ -95,7 +96,7 @@ func TestLeaseEndedFirst(t *testing.T) {
 	if err := c.Release(t.Context(), ann, compute.ReleaseOptions{}, ls[2].Instance, ls[3].Instance); err != nil {
 		t.Fatal(err)
 	}
-	if left, err := p.Leases(t.Context(), compute.LeaseQuery{}); err != nil || len(left) != 0 {
+	if left, err := p.Leases(t.Context(), inventory.LeaseQuery{}); err != nil || len(left) != 0 {
 		t.Fatalf("leases live: %v, %v", left, err)
 	}
 	cut := &compute.Error{Op: "agent", Kind: compute.ErrLost, Err: errors.New("the controller ended the connection: the lease has ended")}

@@ -4,16 +4,17 @@ import (
 	"fmt"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // FreeName returns ErrConflict if a living lease of a project has a name; "" is always free.
 func FreeName(tx interface {
-	Leases(q compute.LeaseQuery) ([]*compute.Lease, error)
+	Leases(q inventory.LeaseQuery) ([]*compute.Lease, error)
 }, name, project string) error {
 	if name == "" {
 		return nil
 	}
-	same, err := tx.Leases(compute.LeaseQuery{Name: name, Projects: []string{project}, Limit: 1})
+	same, err := tx.Leases(inventory.LeaseQuery{Name: name, Projects: []string{project}, Limit: 1})
 	if err != nil || len(same) == 0 {
 		return err
 	}

@@ -3,7 +3,7 @@ package store
 import (
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // SourceRecord is one definition of a source as the store knows it. A name that was given another
@@ -17,12 +17,12 @@ type SourceRecord struct {
 	// enough to open its provider when the configuration is gone; no secrets, only references to
 	// them
 	Definition []byte
-	Counts     compute.Counts // kept by the store in the same transaction as the instances
+	Counts     inventory.Counts // kept by the store in the same transaction as the instances
 
-	compute.Backoff
+	inventory.Backoff
 	// since when its place does not answer, and then why is LastError; zero: it does
 	Unreachable time.Time
-	Aim         compute.Aim // what the director wants of it
+	Target      inventory.Target // what the director wants of it
 }
 
 // Why is its last error for people. Where its place does not answer, it says since when.
@@ -34,6 +34,6 @@ func (r *SourceRecord) Why() string {
 }
 
 // Tell puts into a source's health what the record says of it.
-func (r *SourceRecord) Tell(h *compute.Health) {
+func (r *SourceRecord) Tell(h *inventory.Health) {
 	h.Backoff, h.Unreachable, h.LastError = r.Backoff, r.Unreachable, r.Why()
 }

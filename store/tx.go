@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // Transactor runs transactions. Those of Update may write, and its function runs again if it has
@@ -38,7 +39,7 @@ type InstanceTx interface {
 	// transaction can pick too.
 	Pick(sourceKey int64, n int) ([]*compute.Instance, error)
 	// Instances returns the instances that a query selects.
-	Instances(q compute.InstanceQuery) ([]*compute.Instance, error)
+	Instances(q inventory.InstanceQuery) ([]*compute.Instance, error)
 	// SaveInstance inserts a record whose Row is 0 and sets Row, or updates it. An update leaves
 	// ID, Source, SourceKey, Child and Created as they were. A name that exists is ErrConflict.
 	SaveInstance(i *compute.Instance) error
@@ -54,7 +55,7 @@ type LeaseTx interface {
 	// parts: Leases does.
 	LeaseOf(id compute.ID) (*compute.Lease, error)
 	// Leases returns the leases that a query selects.
-	Leases(q compute.LeaseQuery) ([]*compute.Lease, error)
+	Leases(q inventory.LeaseQuery) ([]*compute.Lease, error)
 	// InsertLease adds a lease and sets Row. ErrConflict: a living lease has the same name, or the
 	// same instance, unless both are of parts.
 	InsertLease(l *compute.Lease) error
@@ -69,10 +70,10 @@ type LeaseTx interface {
 // an index alone: the living leases decide whether a part fits.
 type ShareTx interface {
 	// SetRoom notes what is free on an instance; nil removes it from the index.
-	SetRoom(i *compute.Instance, free *compute.Amount) error
+	SetRoom(i *compute.Instance, free *compute.Resources) error
 	// Rooms returns up to n (0: all) instances of a source with at least so much free. Those with
 	// the least free come first: fewest cores, then least memory.
-	Rooms(sourceKey int64, least compute.Amount, n int) ([]*compute.Instance, error)
+	Rooms(sourceKey int64, least compute.Resources, n int) ([]*compute.Instance, error)
 }
 
 // SourceTx reads and writes the records of sources.
@@ -94,10 +95,10 @@ type SourceTx interface {
 
 // QueueTx reads and writes the queue.
 type QueueTx interface {
-	Waiters() ([]*compute.Waiter, error) // first come first
-	Join(w *compute.Waiter) error        // sets ID
+	Waiters() ([]*inventory.Waiter, error) // first come first
+	Join(w *inventory.Waiter) error        // sets ID
 	// SaveWaiter updates Passed, Reason and Wants. A request that has left is ErrNotFound.
-	SaveWaiter(w *compute.Waiter) error
+	SaveWaiter(w *inventory.Waiter) error
 	// Leave removes a request from the queue.
 	Leave(id int64) error
 }
@@ -107,7 +108,7 @@ type JournalTx interface {
 	// Append adds an event and returns its id, which grows.
 	Append(e *compute.Event) (int64, error)
 	// Events returns the events that a query selects.
-	Events(q compute.EventQuery) ([]*compute.Event, error)
+	Events(q inventory.EventQuery) ([]*compute.Event, error)
 	// Prune forgets events and ended leases older than a time.
 	Prune(before time.Time) error
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/hostler-project/hostler/cli/leasecmd"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
 )
 
@@ -23,7 +24,7 @@ func (w *cloudWork) unused(ctx context.Context, name string, sources []string, f
 	}
 	var names []string
 	for _, source := range sources {
-		leases, err := engine.Leases(ctx, compute.LeaseQuery{Source: source})
+		leases, err := engine.Leases(ctx, inventory.LeaseQuery{Source: source})
 		if err != nil {
 			return err
 		}
@@ -58,7 +59,7 @@ func (w *cloudWork) giveUp(ctx context.Context, opt deployment.Options, sources 
 	var ids []compute.ID
 	var steps []deployment.Step
 	for _, source := range sources {
-		all, err := engine.Instances(ctx, compute.InstanceQuery{Source: source})
+		all, err := engine.Instances(ctx, inventory.InstanceQuery{Source: source})
 		if err != nil {
 			return err
 		}

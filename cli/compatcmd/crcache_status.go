@@ -9,7 +9,7 @@ import (
 	"github.com/hostler-project/hostler/cli/leasecmd"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
-	engines "github.com/hostler-project/hostler/compute/engine"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // crcacheStatus prints the sources, one number of them, or with -v their instances too.
@@ -18,7 +18,7 @@ func crcacheStatus(a *cli.App, ctx context.Context, o *crcacheOptions, words []s
 	if err != nil {
 		return err
 	}
-	if o.query != "" && !slices.Contains(engines.Queries, o.query) {
+	if o.query != "" && !slices.Contains(inventory.Queries, o.query) {
 		return term.Exit(crcacheBadQuery(a, o.query))
 	}
 	a.Due(ctx, words...)
@@ -28,12 +28,12 @@ func crcacheStatus(a *cli.App, ctx context.Context, o *crcacheOptions, words []s
 	}
 	// hostler's own sources have instances in the same state. They are not configured here, so
 	// nothing is known of them.
-	sources = slices.DeleteFunc(sources, func(s compute.SourceStatus) bool { return s.Orphaned && !a.IsSource(s.Name) })
+	sources = slices.DeleteFunc(sources, func(s inventory.SourceStatus) bool { return s.Orphaned && !a.IsSource(s.Name) })
 	if sources, err = leasecmd.Choose(sources, words); err != nil {
 		return err
 	}
 	if o.query != "" {
-		if n := engines.Sum(sources, o.query); n != nil {
+		if n := inventory.Sum(sources, o.query); n != nil {
 			return term.Printf(a.Out, "%d\n", *n)
 		}
 		return term.Printf(a.Out, "unlimited\n")
@@ -45,7 +45,7 @@ func crcacheStatus(a *cli.App, ctx context.Context, o *crcacheOptions, words []s
 	if err := term.Table(a.Out, []string{"source", "cached", "in-use", "max"}, rows); err != nil || !o.verbose {
 		return err
 	}
-	instances, _, err := engines.InstancesOf(ctx, engine, sources)
+	instances, _, err := inventory.InstancesOf(ctx, engine, sources)
 	if err != nil {
 		return err
 	}
@@ -69,6 +69,6 @@ func crcacheStatus(a *cli.App, ctx context.Context, o *crcacheOptions, words []s
 }
 
 func crcacheBadQuery(a *cli.App, query string) int {
-	_ = term.Printf(a.Err, "crcache: --query %s: one of %s\n", query, strings.Join(engines.Queries, ", "))
+	_ = term.Printf(a.Err, "crcache: --query %s: one of %s\n", query, strings.Join(inventory.Queries, ", "))
 	return crcacheBadOption
 }

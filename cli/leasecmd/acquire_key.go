@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // keyed returns the function that takes leases with a key. It asks the controller, or a server in
@@ -49,7 +50,7 @@ func keyTaken(key string, err error) error {
 // stillLive is an error if leases of an earlier request with this key have ended.
 func stillLive(ctx context.Context, engine cli.Engine, key string, leases []compute.Lease) error {
 	for _, l := range leases {
-		all, err := engine.Leases(ctx, compute.LeaseQuery{Instance: l.Instance})
+		all, err := engine.Leases(ctx, inventory.LeaseQuery{Instance: l.Instance})
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // Request makes a request from the options and the configuration.
@@ -24,8 +25,8 @@ func (o *AcquireFlags) Request(a *cli.App, source string) (compute.Request, erro
 	if o.first != nil {
 		req.Priority = o.first()
 	}
-	if req.Priority < compute.MinPriority || req.Priority > compute.MaxPriority {
-		return req, fault.Invalid("", "--priority %d: not from %d to %d", req.Priority, compute.MinPriority, compute.MaxPriority)
+	if req.Priority < inventory.MinPriority || req.Priority > inventory.MaxPriority {
+		return req, fault.Invalid("", "--priority %d: not from %d to %d", req.Priority, inventory.MinPriority, inventory.MaxPriority)
 	}
 	if o.gpus < 0 {
 		return req, fault.Invalid("", "--gpus %d: less than none", o.gpus)

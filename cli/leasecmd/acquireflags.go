@@ -6,7 +6,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // AcquireFlags are the flags of acquire, which run, shell, watch and deploy have too: what to take
@@ -58,7 +58,7 @@ func (o *AcquireFlags) Common(a *cli.App, f *pflag.FlagSet) {
 		if f.Changed("priority") || o.key != "" || !term.IsTerminal(a.Err) {
 			return o.priority
 		}
-		return compute.PersonPriority
+		return inventory.PersonPriority
 	}
 	f.StringVar(&o.Purpose, "purpose", "", "say what for, in `WORDS` that status and events show")
 	f.StringArrayVarP(&o.Labels, "label", "l", nil, "keep `KEY=VALUE` with the lease; may be repeated")

@@ -15,7 +15,7 @@ var Documents = map[string]any{
 	"unready":         api.Unready{},
 	"instance":        api.Instance{},
 	"lease":           api.Lease{},
-	"amount":          compute.Amount{},
+	"amount":          compute.Resources{},
 	"phases":          api.Phases{},
 	"top":             topJSON{},
 	"released":        ReleasedView{},

@@ -9,6 +9,7 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 func NewEvents(a *cli.App) *cobra.Command {
@@ -31,7 +32,7 @@ func NewEvents(a *cli.App) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			q := compute.EventQuery{Newest: newest}
+			q := inventory.EventQuery{Newest: newest}
 			if !cmd.Flags().Changed("newest") && len(args) == 0 {
 				q.Newest = 100
 			}
@@ -41,7 +42,7 @@ func NewEvents(a *cli.App) *cobra.Command {
 				}
 			}
 			if newest == 0 && cmd.Flags().Changed("newest") { // no earlier events
-				last, err := engine.Events(cmd.Context(), compute.EventQuery{Newest: 1})
+				last, err := engine.Events(cmd.Context(), inventory.EventQuery{Newest: 1})
 				if err != nil || !follow {
 					return err
 				}
@@ -64,7 +65,7 @@ func NewEvents(a *cli.App) *cobra.Command {
 
 // about limits a query to what a name means: an instance, even one that is gone, a lease or a
 // source.
-func about(a *cli.App, ctx context.Context, engine cli.Engine, name string, q *compute.EventQuery) error {
+func about(a *cli.App, ctx context.Context, engine cli.Engine, name string, q *inventory.EventQuery) error {
 	i, _, err := engine.Resolve(ctx, name)
 	switch {
 	case err == nil:
@@ -76,12 +77,12 @@ func about(a *cli.App, ctx context.Context, engine cli.Engine, name string, q *c
 		q.Source = name
 		return nil
 	}
-	past := compute.EventQuery{Instance: compute.ID(name), Newest: 1}
+	past := inventory.EventQuery{Instance: compute.ID(name), Newest: 1}
 	if found, err := engine.Events(ctx, past); err != nil || len(found) > 0 {
 		q.Instance = compute.ID(name)
 		return err
 	}
-	past = compute.EventQuery{Source: name, Newest: 1}
+	past = inventory.EventQuery{Source: name, Newest: 1}
 	if found, err := engine.Events(ctx, past); err != nil || len(found) > 0 {
 		q.Source = name
 		return err
@@ -90,7 +91,7 @@ func about(a *cli.App, ctx context.Context, engine cli.Engine, name string, q *c
 }
 
 // events prints the events that were, and with follow those that come.
-func events(a *cli.App, ctx context.Context, engine cli.Engine, q compute.EventQuery, follow bool) error {
+func events(a *cli.App, ctx context.Context, engine cli.Engine, q inventory.EventQuery, follow bool) error {
 	ctx, stop := a.UntilSignal(ctx)
 	defer stop()
 	found, err := engine.Events(ctx, q)

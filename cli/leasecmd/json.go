@@ -7,7 +7,7 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
-	engines "github.com/hostler-project/hostler/compute/engine"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // What --json prints are the documents of the API, and these. docs/json.md describes each field,
@@ -31,7 +31,7 @@ type ReleasedView struct {
 }
 
 // source returns the document of a source.
-func source(s compute.SourceStatus) api.Source {
+func source(s inventory.SourceStatus) api.Source {
 	broken := ""
 	if s.Broken != nil {
 		broken = term.ErrorText(s.Broken)
@@ -50,12 +50,12 @@ func instance(i compute.Instance, leases []*compute.Lease) api.Instance {
 
 // statusJSON prints sources and their instances as a document. With verbose it has SlapOS's
 // nodes too.
-func statusJSON(a *cli.App, ctx context.Context, engine cli.Engine, sources []compute.SourceStatus, verbose bool) error {
+func statusJSON(a *cli.App, ctx context.Context, engine cli.Engine, sources []inventory.SourceStatus, verbose bool) error {
 	v := statusView{Sources: []api.Source{}, Instances: []api.Instance{}, Store: a.Self().Store}
 	for _, s := range sources {
 		v.Sources = append(v.Sources, source(s))
 	}
-	instances, leases, err := engines.InstancesOf(ctx, engine, sources)
+	instances, leases, err := inventory.InstancesOf(ctx, engine, sources)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 func NewQueue(a *cli.App) *cobra.Command {
@@ -65,7 +65,7 @@ func queue(a *cli.App, ctx context.Context) error {
 var queueHeads = []string{"request", "source", "place", "count", "owner", "project", "priority", "since", "about", "note"}
 
 // queueRows returns the table rows of waiting requests.
-func queueRows(all []compute.Queued, now time.Time) [][]string {
+func queueRows(all []inventory.Queued, now time.Time) [][]string {
 	rows := make([][]string, len(all))
 	for i, q := range all {
 		rows[i] = []string{strconv.FormatInt(q.ID, 10), q.Source, strconv.Itoa(q.Position), strconv.Itoa(q.Count),

@@ -9,7 +9,8 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/compute"
-	engines "github.com/hostler-project/hostler/compute/engine"
+	"github.com/hostler-project/hostler/compute/inventory"
+
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/deploy"
 )
@@ -63,7 +64,7 @@ func Release(a *cli.App, ctx context.Context, names []string, every Scope, anyon
 	ids := asIDs(names)
 	if every.all {
 		var stay []string
-		leases, err := engine.Leases(ctx, compute.LeaseQuery{Owner: who.Owner})
+		leases, err := engine.Leases(ctx, inventory.LeaseQuery{Owner: who.Owner})
 		if err != nil {
 			return err
 		}
@@ -89,7 +90,7 @@ func Release(a *cli.App, ctx context.Context, names []string, every Scope, anyon
 	}
 	var all []compute.ID
 	if a.Host.Now {
-		all = engines.Behind(ctx, engine, ids)
+		all = inventory.Behind(ctx, engine, ids)
 	}
 	err = engine.Release(ctx, who, opt, ids...)
 	released := err == nil

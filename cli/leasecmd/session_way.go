@@ -7,6 +7,7 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/sandbox"
 	"github.com/hostler-project/hostler/run/session"
 )
@@ -49,7 +50,7 @@ func (b *Backend) way(engine cli.Engine, i compute.Instance, typ string) session
 			if err != nil {
 				return nil, err
 			}
-			return local.Slot(ctx, i.ID, func(ctx context.Context) (int, error) { return compute.Detached(ctx, conn) })
+			return local.Slot(ctx, i.ID, func(ctx context.Context) (int, error) { return provider.Detached(ctx, conn) })
 		}
 	}
 	return w

@@ -5,11 +5,11 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/cli"
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // selected returns the status of the named sources, sorted by name; of all without names.
-func selected(ctx context.Context, engine cli.Engine, names []string) ([]compute.SourceStatus, error) {
+func selected(ctx context.Context, engine cli.Engine, names []string) ([]inventory.SourceStatus, error) {
 	all, err := engine.Status(ctx)
 	if err != nil {
 		return nil, err
@@ -18,7 +18,7 @@ func selected(ctx context.Context, engine cli.Engine, names []string) ([]compute
 }
 
 // Choose returns the named sources; without names all.
-func Choose(all []compute.SourceStatus, names []string) ([]compute.SourceStatus, error) {
+func Choose(all []inventory.SourceStatus, names []string) ([]inventory.SourceStatus, error) {
 	if len(names) == 0 {
 		return all, nil
 	}
@@ -31,5 +31,5 @@ func Choose(all []compute.SourceStatus, names []string) ([]compute.SourceStatus,
 			return nil, cli.UnknownSource(n, known)
 		}
 	}
-	return slices.DeleteFunc(all, func(s compute.SourceStatus) bool { return !slices.Contains(names, s.Name) }), nil
+	return slices.DeleteFunc(all, func(s inventory.SourceStatus) bool { return !slices.Contains(names, s.Name) }), nil
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
-	engines "github.com/hostler-project/hostler/compute/engine"
+	"github.com/hostler-project/hostler/compute/inventory"
+
 	"github.com/hostler-project/hostler/compute/fault"
 )
 
@@ -35,14 +36,14 @@ a broken or paused source, failed and held instances, requests that wait, instan
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "list the instances too")
 	cmd.Flags().StringVar(&query, "query", "", "print one number: `FIELD` available, cached, in-use or max, summed over the sources")
 	cmd.Flags().BoolVar(&watch, "watch", false, "show it again whenever it changes, until interrupted")
-	_ = cmd.RegisterFlagCompletionFunc("query", cobra.FixedCompletions(engines.Queries, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("query", cobra.FixedCompletions(inventory.Queries, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
 // status prints the sources, or one number of them. With verbose their instances follow.
 func status(a *cli.App, ctx context.Context, names []string, verbose bool, query string) error {
-	if query != "" && !slices.Contains(engines.Queries, query) {
-		return fault.Invalid("one of "+strings.Join(engines.Queries, ", "), "--query %s: no such number", query)
+	if query != "" && !slices.Contains(inventory.Queries, query) {
+		return fault.Invalid("one of "+strings.Join(inventory.Queries, ", "), "--query %s: no such number", query)
 	}
 	engine, err := a.Engine(ctx)
 	if err != nil {
@@ -54,7 +55,7 @@ func status(a *cli.App, ctx context.Context, names []string, verbose bool, query
 		return err
 	}
 	if query != "" {
-		n := engines.Sum(sources, query)
+		n := inventory.Sum(sources, query)
 		switch {
 		case a.JSON:
 			return a.PrintJSON(n)
@@ -70,7 +71,7 @@ func status(a *cli.App, ctx context.Context, names []string, verbose bool, query
 	var instances []compute.Instance
 	var leases map[compute.ID][]*compute.Lease
 	if verbose {
-		if instances, leases, err = engines.InstancesOf(ctx, engine, sources); err != nil {
+		if instances, leases, err = inventory.InstancesOf(ctx, engine, sources); err != nil {
 			return err
 		}
 	}

@@ -8,15 +8,17 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
+	"github.com/hostler-project/hostler/compute/share"
 )
 
 // CrcacheRow returns the part of a row that crcache's table has too.
-func CrcacheRow(s compute.SourceStatus) []string {
+func CrcacheRow(s inventory.SourceStatus) []string {
 	return []string{s.Name, strconv.Itoa(s.Counts.Cached()), strconv.Itoa(s.Counts.InUse()), strconv.Itoa(s.Maximum)}
 }
 
 // note describes what is unusual about a source.
-func note(s compute.SourceStatus, now time.Time) string {
+func note(s inventory.SourceStatus, now time.Time) string {
 	var notes []string
 	add := func(n int, format string) {
 		if n > 0 {
@@ -61,8 +63,8 @@ func instanceRows(i compute.Instance, ls []*compute.Lease, now time.Time) [][]st
 		return [][]string{instanceRow(i, ls[0], now)}
 	}
 	row := instanceRow(i, nil, now)
-	booked := fmt.Sprintf("%v booked", compute.Booked(ls))
-	if has, ok := compute.AmountOf(i.Facts); ok {
+	booked := fmt.Sprintf("%v booked", share.Booked(ls))
+	if has, ok := share.SizeOf(i.Facts); ok {
 		booked += fmt.Sprintf(" of %v", has)
 	}
 	if row[6] == "" {

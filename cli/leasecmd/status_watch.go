@@ -8,6 +8,7 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 const (
@@ -73,8 +74,8 @@ func changes(a *cli.App, ctx context.Context, engine cli.Engine) (changed <-chan
 	bell, done := make(chan struct{}, 1), make(chan struct{})
 	go func() {
 		defer close(done)
-		var q compute.EventQuery
-		if last, err := engine.Events(ctx, compute.EventQuery{Newest: 1}); err == nil && len(last) > 0 {
+		var q inventory.EventQuery
+		if last, err := engine.Events(ctx, inventory.EventQuery{Newest: 1}); err == nil && len(last) > 0 {
 			q.After = last[0].ID
 		}
 		// if it ends early, the clock still triggers

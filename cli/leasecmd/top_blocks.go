@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // filtered returns the items whose text has the filter's words.
@@ -31,7 +32,7 @@ func (v *TopView) blocks(w TopWish) []topBlock {
 // sourcesBlock has a row for each source.
 func (v *TopView) sourcesBlock(w TopWish) topBlock {
 	b := topBlock{header: []string{"source", "cached", "in-use", "max", "wanted", "waiting", "note"}, share: 30}
-	for _, s := range filtered(v.Sources, w.Filter, func(s compute.SourceStatus) string { return s.Name + " " + s.Type }) {
+	for _, s := range filtered(v.Sources, w.Filter, func(s inventory.SourceStatus) string { return s.Name + " " + s.Type }) {
 		most := ""
 		if s.Maximum > 0 {
 			most = strconv.Itoa(s.Maximum)
@@ -85,7 +86,7 @@ func (v *TopView) leasesBlock(w TopWish) topBlock {
 // queueBlock has the requests that wait.
 func (v *TopView) queueBlock(w TopWish) topBlock {
 	b := topBlock{title: "queue", header: []string{"source", "place", "count", "owner", "for", "in about", "why"}, share: 15}
-	for _, r := range filtered(v.Queue, w.Filter, func(r compute.Queued) string { return r.Source + " " + r.Owner + " " + r.Project }) {
+	for _, r := range filtered(v.Queue, w.Filter, func(r inventory.Queued) string { return r.Source + " " + r.Owner + " " + r.Project }) {
 		about := term.UnknownYet
 		if r.Estimate > 0 {
 			about = term.ShortDuration(r.Estimate)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // watcher gathers the data of top.
@@ -33,14 +34,14 @@ func (w *watcher) look(ctx context.Context, now time.Time) (*TopView, error) {
 		waiting += s.Waiting
 	}
 	if q, ok := w.engine.(interface {
-		Queue(ctx context.Context) ([]compute.Queued, error)
+		Queue(ctx context.Context) ([]inventory.Queued, error)
 	}); ok && waiting > 0 {
 		if v.Queue, err = q.Queue(ctx); err != nil {
 			return nil, err
 		}
 	}
 	if stirring > 0 {
-		if v.Moving, err = w.engine.Instances(ctx, compute.InstanceQuery{Limit: topLeases, States: []compute.State{compute.Creating,
+		if v.Moving, err = w.engine.Instances(ctx, inventory.InstanceQuery{Limit: topLeases, States: []compute.State{compute.Creating,
 			compute.SettingUp, compute.Cleaning,
 			compute.Discarding, compute.Failed, compute.Held}}); err != nil {
 			return nil, err
@@ -48,14 +49,14 @@ func (w *watcher) look(ctx context.Context, now time.Time) (*TopView, error) {
 		slices.SortStableFunc(v.Moving, func(a, b compute.Instance) int { return a.Since.Compare(b.Since) })
 	}
 	if used > 0 {
-		if v.Leases, err = w.engine.Leases(ctx, compute.LeaseQuery{Limit: topLeases}); err != nil {
+		if v.Leases, err = w.engine.Leases(ctx, inventory.LeaseQuery{Limit: topLeases}); err != nil {
 			return nil, err
 		}
 		v.more = len(v.Leases) >= topLeases
 	}
-	q := compute.EventQuery{After: w.after, Limit: topEvents}
+	q := inventory.EventQuery{After: w.after, Limit: topEvents}
 	if !w.begun {
-		q = compute.EventQuery{Newest: topEvents}
+		q = inventory.EventQuery{Newest: topEvents}
 	}
 	found, err := w.engine.Events(ctx, q)
 	if err != nil {

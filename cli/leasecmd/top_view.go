@@ -8,17 +8,18 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // TopView has what top shows at one moment.
 type TopView struct {
 	At      time.Time
 	Where   string // the controller or store
-	Sources []compute.SourceStatus
+	Sources []inventory.SourceStatus
 	Moving  []compute.Instance // being made, cleaned or discarded, or failed
 	Leases  []compute.Lease
-	more    bool             // there are more leases
-	Queue   []compute.Queued // nil if the controller does not say
+	more    bool               // there are more leases
+	Queue   []inventory.Queued // nil if the controller does not say
 	Events  []compute.Event
 	Given   int   // leases given in the last minute
 	Ended   int   // leases ended in the last minute

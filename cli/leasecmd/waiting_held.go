@@ -5,7 +5,9 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // vain reports whether the held instances leave fewer than the request needs.
@@ -28,7 +30,7 @@ func (w *waiting) vain(ctx context.Context) bool {
 // held lists the instances that are held aside in a source with a fixed number of computers. They
 // take the place of others.
 func (w *waiting) held(ctx context.Context) (names []string) {
-	all, err := w.engine.Instances(ctx, compute.InstanceQuery{States: []compute.State{compute.Held}})
+	all, err := w.engine.Instances(ctx, inventory.InstanceQuery{States: []compute.State{compute.Held}})
 	if err != nil {
 		return nil
 	}
@@ -53,7 +55,7 @@ func (w *waiting) fixed(ctx context.Context, source string) int {
 	if err != nil {
 		return 0
 	}
-	if f, ok := compute.As[compute.Fixed](p); ok {
+	if f, ok := provider.As[provider.Static](p); ok {
 		return len(f.Names())
 	}
 	return 0

@@ -9,13 +9,14 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // users lists who uses what of the source and those below it. mine is a name of one of these
 // instances, if the request's owner has all of them and none is on its way back; else "".
 func (w *waiting) users(ctx context.Context) (lines []string, mine string) {
 	names := w.leaves(w.req.Source)
-	leases, err := w.engine.Leases(ctx, compute.LeaseQuery{})
+	leases, err := w.engine.Leases(ctx, inventory.LeaseQuery{})
 	if err != nil {
 		return nil, ""
 	}

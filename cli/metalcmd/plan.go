@@ -21,15 +21,15 @@ func NewPlan(a *cli.App) *cobra.Command {
 		Long: `Show what the director of a controller would do now about each source, and why: how many instances it has (have), how many its strategy wants (wanted)
 and how many may stay (kept), in use and not, and the directives that follow. Nothing is done. Without a controller hostler fill makes what is missing.`,
 		Example: "  hostler plan\n  hostler plan web --json",
-		RunE:    func(cmd *cobra.Command, args []string) error { return plan(a, cmd.Context(), args) },
+		RunE:    func(cmd *cobra.Command, args []string) error { return printPlans(a, cmd.Context(), args) },
 
 		ValidArgsFunction: a.CompleteSources,
 	}
 }
 
-// plan prints what the director would do for sources. Without names it leaves out those that
+// printPlans prints what the director would do for sources. Without names it leaves out those that
 // want nothing.
-func plan(a *cli.App, ctx context.Context, names []string) error {
+func printPlans(a *cli.App, ctx context.Context, names []string) error {
 	plans, err := plans(a, ctx, names)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller"
 	"github.com/hostler-project/hostler/director"
+	"github.com/hostler-project/hostler/director/plan"
 	"github.com/hostler-project/hostler/host"
 )
 
@@ -87,7 +88,7 @@ func (o simulation) setup(cmd *cobra.Command, s *config.Source, strategy string)
 		start = o.start.Value
 	}
 	return director.Setup{
-		Source: compute.SourceState{
+		Source: plan.SourceState{
 			Name: s.Name, Reserve: own.Reserve, Spare: own.Spare, Maximum: own.Maximum, ColdMost: own.Cold,
 			Idle: host.Deref(own.Idle),
 		},

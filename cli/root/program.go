@@ -11,7 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/image"
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 )
 
 // Program is what one program of hostler's consists of.
@@ -19,7 +19,7 @@ type Program struct {
 	Manual   string // the text of `hostler help`
 	Groups   []Group
 	Former   []Former
-	Kinds    provider.Table // of sources
+	Kinds    catalog.Table  // of sources
 	Registry image.Registry // knows registries of images
 	// Whole replaces the process by the program that has everything, for command lines and
 	// configurations that this one lacks something for. It returns only an error. nil: it lacks

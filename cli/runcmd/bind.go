@@ -9,7 +9,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/host"
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 )
 
 // bindTree mounts the working tree itself where the run is. It returns the name of a source that
@@ -55,7 +55,7 @@ func bindSource(a *cli.App, o *runOptions, name, mode, root string) (_ string, e
 	if s.Err != nil {
 		return "", host.ConfigError(s.Err)
 	}
-	dir := provider.Directory{Path: root, ReadOnly: mode == "ro", Writable: o.sync.write}
+	dir := catalog.Directory{Path: root, ReadOnly: mode == "ro", Writable: o.sync.write}
 	switch {
 	case s.Kind.Itself && dir.ReadOnly:
 		return refuse("commands on this machine itself can write to the tree", "hostler run sandbox --sync --bind=ro")

@@ -13,6 +13,7 @@ import (
 	"github.com/hostler-project/hostler/cli/leasecmd"
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 func NewFacts(a *cli.App) *cobra.Command {
@@ -61,7 +62,7 @@ func facts(a *cli.App, ctx context.Context, name string, anyones bool) error {
 	defer func() { _ = conn.Close() }()
 	i := c.Instance
 	v := factsView{Instance: string(i.ID), Known: i.Facts}
-	informer, ok := compute.As[compute.Informer](conn)
+	informer, ok := provider.As[provider.FactReader](conn)
 	if !ok {
 		return &compute.Error{ID: i.ID, Kind: compute.ErrInvalid, Err: errors.New("this way into the computer cannot tell about it")}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/cli/leasecmd"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/remote"
 	"github.com/hostler-project/hostler/run/session"
 )
@@ -59,7 +60,7 @@ func forward(a *cli.App, ctx context.Context, name string, specs []remote.Forwar
 	}
 	defer conn.Close()
 	// a lost connection shows only when it is used
-	if way, ok := compute.As[interface{ Ping(context.Context) error }](conn); ok {
+	if way, ok := provider.As[interface{ Ping(context.Context) error }](conn); ok {
 		if err := way.Ping(ctx); err != nil {
 			return err
 		}
@@ -79,7 +80,7 @@ func forward(a *cli.App, ctx context.Context, name string, specs []remote.Forwar
 	go func() {
 		defer close(gone)
 		// a controller ends it with the lease, even if no connection comes that would notice
-		if way, ok := compute.As[interface{ Done() <-chan struct{} }](conn); ok {
+		if way, ok := provider.As[interface{ Done() <-chan struct{} }](conn); ok {
 			select {
 			case <-way.Done():
 				cancel(cmp.Or(c.LeaseEnd(ctx), c.CheckDied(ctx), error(&compute.Error{ID: c.Instance.ID, Kind: compute.ErrLost})))

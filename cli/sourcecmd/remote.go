@@ -8,7 +8,7 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/leasecmd"
 	"github.com/hostler-project/hostler/cli/term"
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // elsewhere reports whether commands use a controller with another configuration, whose sources
@@ -19,20 +19,20 @@ func elsewhere(a *cli.App, ctx context.Context) (bool, error) {
 }
 
 // farSources returns the sources of such a controller, as far as it lists them.
-func farSources(a *cli.App, ctx context.Context) ([]compute.SourceStatus, error) {
+func farSources(a *cli.App, ctx context.Context) ([]inventory.SourceStatus, error) {
 	all, err := a.Remote.Status(ctx)
-	return slices.DeleteFunc(all, func(s compute.SourceStatus) bool { return s.Orphaned }), err
+	return slices.DeleteFunc(all, func(s inventory.SourceStatus) bool { return s.Orphaned }), err
 }
 
 // farSource returns one of these sources.
-func farSource(a *cli.App, ctx context.Context, name string) (compute.SourceStatus, error) {
+func farSource(a *cli.App, ctx context.Context, name string) (inventory.SourceStatus, error) {
 	all, err := farSources(a, ctx)
 	if err != nil {
-		return compute.SourceStatus{}, err
+		return inventory.SourceStatus{}, err
 	}
 	one, err := leasecmd.Choose(all, []string{name})
 	if err != nil {
-		return compute.SourceStatus{}, err
+		return inventory.SourceStatus{}, err
 	}
 	return one[0], nil
 }

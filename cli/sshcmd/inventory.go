@@ -24,7 +24,7 @@ need Python, as Ansible does. A lease's name is the host's name, else the instan
 		Example: "  hostler inventory --list\n  printf '#!/bin/sh\\nexec hostler inventory \"$@\"\\n' >inv && chmod +x inv && ansible -i inv all -m ping",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return inventory(a, cmd.Context(), host, cmd.Flags().Changed("host"), all)
+			return printInventory(a, cmd.Context(), host, cmd.Flags().Changed("host"), all)
 		},
 	}
 	cmd.Flags().BoolVar(&list, "list", false, "print all groups and hosts; this is so if nothing is said")
@@ -41,8 +41,8 @@ type group struct {
 	Children []string `json:"children,omitempty"`
 }
 
-// inventory prints all hosts and groups, or the variables of one host.
-func inventory(a *cli.App, ctx context.Context, host string, one, all bool) error {
+// printInventory prints all hosts and groups, or the variables of one host.
+func printInventory(a *cli.App, ctx context.Context, host string, one, all bool) error {
 	w, leases, err := wayTo(a, ctx, nil, all)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // hostNames returns ssh's names for a lease's instance, without those that mean something else in
@@ -26,7 +27,7 @@ func hostNames(l compute.Lease) []string {
 // leasesOf returns the leases of these names, or all of the caller's; with all, those of all users.
 func leasesOf(a *cli.App, ctx context.Context, engine cli.Engine, names []string, all bool) ([]compute.Lease, error) {
 	if len(names) == 0 {
-		q := compute.LeaseQuery{Owner: a.Owner()}
+		q := inventory.LeaseQuery{Owner: a.Owner()}
 		if all {
 			q.Owner = ""
 		}

@@ -89,7 +89,7 @@ func (f *CoresFlag) Set(s string) error {
 	if err != nil {
 		return err // with the words of numbers' errors
 	}
-	if err := (compute.Amount{Cores: n}).Check(); err != nil {
+	if err := (compute.Resources{Cores: n}).Check(); err != nil {
 		return fault.Invalid("", "%s: not a number of processors", s)
 	}
 	f.Cores, f.Given = n, true

@@ -22,6 +22,7 @@ import (
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/host/socket"
 )
 
@@ -104,7 +105,7 @@ func BenchmarkKubernetes(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		i := slices.IndexFunc(status, func(s compute.SourceStatus) bool { return s.Name == source })
+		i := slices.IndexFunc(status, func(s inventory.SourceStatus) bool { return s.Name == source })
 		return status[i].Counts.Ready
 	}
 	for _, source := range []string{"fake", "pods"} {
@@ -145,7 +146,7 @@ func BenchmarkKubernetes(b *testing.B) {
 	row(b, "a claim of a warm sandbox until it is ready, p50", ms(claim), "ms", "")
 	row(b, "  the same / one acquisition", float64(claim)/float64(ours.median()), "x", ">= 20")
 
-	leases, err := c.Leases(b.Context(), compute.LeaseQuery{Source: "pods", Limit: 1})
+	leases, err := c.Leases(b.Context(), inventory.LeaseQuery{Source: "pods", Limit: 1})
 	if err != nil || len(leases) != 1 {
 		b.Fatalf("len(leases) = %v, err = %v; want no error and len(leases) == 1", len(leases), err)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // The controller's load in BenchmarkController.
@@ -68,13 +69,13 @@ func BenchmarkController(b *testing.B) {
 			}
 		})
 	}
-	last, err := c.Events(ctx, compute.EventQuery{Limit: 1})
+	last, err := c.Events(ctx, inventory.EventQuery{Limit: 1})
 	must(err)
 	for range manyWatchers {
 		all.Go(func() {
 			watching.Add(1)
 			if err := c.Watch(
-				ctx, compute.EventQuery{After: last[0].ID, Source: "one"}, func(compute.Event) error { return nil },
+				ctx, inventory.EventQuery{After: last[0].ID, Source: "one"}, func(compute.Event) error { return nil },
 			); ctx.Err() == nil {
 				b.Errorf("a watcher: %v", err)
 			}
@@ -97,7 +98,7 @@ func BenchmarkController(b *testing.B) {
 	var took []time.Duration
 	for range 21 {
 		begun := time.Now()
-		_, err := c.Instances(ctx, compute.InstanceQuery{Source: "p", After: 50_000, Limit: 100})
+		_, err := c.Instances(ctx, inventory.InstanceQuery{Source: "p", After: 50_000, Limit: 100})
 		took = append(took, time.Since(begun))
 		must(err)
 	}
@@ -114,7 +115,7 @@ func BenchmarkController(b *testing.B) {
 		status, err := c.Status(b.Context())
 		must(err)
 		if i := slices.IndexFunc(
-			status, func(s compute.SourceStatus) bool { return s.Name == "p" },
+			status, func(s inventory.SourceStatus) bool { return s.Name == "p" },
 		); i < 0 || status[i].Counts.InUse() != leases {
 			b.Errorf("status after it: %+v", status)
 		}

@@ -17,7 +17,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/term"
 	"github.com/hostler-project/hostler/client"
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // podSite is a machine with the lab's cluster and a namespace of the test's own.
@@ -193,7 +193,7 @@ func TestKubernetesDays(t *testing.T) {
 		if err != nil {
 			return -1, -1
 		}
-		i := slices.IndexFunc(status, func(s compute.SourceStatus) bool { return s.Name == source })
+		i := slices.IndexFunc(status, func(s inventory.SourceStatus) bool { return s.Name == source })
 		return status[i].Counts.Ready, status[i].Counts.InUse()
 	}
 	ready := func(source string) int { n, _ := counts(source); return n }

@@ -20,8 +20,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/compute/engine"
+	"github.com/hostler-project/hostler/compute/inventory"
+
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/controller"
 )
@@ -446,7 +446,7 @@ func prometheus(t *testing.T, path, config, data string) string {
 // TestMetricsCost: a scrape asks how the sources stand, and walks no instances, leases or events.
 func TestMetricsCost(t *testing.T) {
 	m := controller.NewMetrics()
-	m.WatchSources(func() (engine.Book, *config.Config) { return statusOnly{}, &config.Config{} })
+	m.WatchSources(func() (inventory.Book, *config.Config) { return statusOnly{}, &config.Config{} })
 	var b bytes.Buffer
 	if err := m.Reg.Write(&b); err != nil {
 		t.Fatal(err)
@@ -460,12 +460,12 @@ func TestMetricsCost(t *testing.T) {
 }
 
 // statusOnly panics when it is asked for anything else.
-type statusOnly struct{ engine.Book }
+type statusOnly struct{ inventory.Book }
 
-func (statusOnly) Status(context.Context) ([]compute.SourceStatus, error) {
-	return []compute.SourceStatus{
-		{Name: "big", Counts: compute.Counts{Ready: 1_000_000}},
-		{Name: "big", Orphaned: true, Counts: compute.Counts{Held: 3}},
+func (statusOnly) Status(context.Context) ([]inventory.SourceStatus, error) {
+	return []inventory.SourceStatus{
+		{Name: "big", Counts: inventory.Counts{Ready: 1_000_000}},
+		{Name: "big", Orphaned: true, Counts: inventory.Counts{Held: 3}},
 	}, nil
 }
 

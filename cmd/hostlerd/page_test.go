@@ -17,6 +17,7 @@ import (
 
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // pageAt is a controller with a few sources, its page in a browser, signed in, and a client of the
@@ -148,7 +149,7 @@ func TestPage(t *testing.T) {
 	b.tabTo("Release")
 	b.press("\r")
 	b.sees(string(l.Instance) + " was released.")
-	leases, err := c.Leases(t.Context(), compute.LeaseQuery{})
+	leases, err := c.Leases(t.Context(), inventory.LeaseQuery{})
 	if err != nil || len(leases) != 0 {
 		t.Errorf("leases: %v, %v", leases, err)
 	}

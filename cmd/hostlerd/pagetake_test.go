@@ -7,7 +7,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // TestPageTakes: on the page one takes what stands ready, and waits for what does not until one
@@ -23,7 +23,7 @@ func TestPageTakes(t *testing.T) {
 	b.do(chromedp.Focus("dialog input"))
 	b.press("taken on the page\r")
 	b.sees("is yours.")
-	leases, err := c.Leases(t.Context(), compute.LeaseQuery{})
+	leases, err := c.Leases(t.Context(), inventory.LeaseQuery{})
 	if err != nil || len(leases) != 1 || leases[0].Purpose != "taken on the page" ||
 		!strings.HasPrefix(string(leases[0].Instance), "web-") {
 		t.Fatalf(
@@ -51,7 +51,7 @@ func TestPageTakes(t *testing.T) {
 	b.press("\x1b") // Escape
 	b.until("nothing asked", `!document.querySelector("dialog[open]")`)
 	waitFor(t, "it is given up", func() bool { return waiting() == 0 })
-	if leases, err := c.Leases(t.Context(), compute.LeaseQuery{}); err != nil || len(leases) != 2 {
+	if leases, err := c.Leases(t.Context(), inventory.LeaseQuery{}); err != nil || len(leases) != 2 {
 		t.Errorf("leases = %+v, err = %v; want no error and len(leases) == 2", leases, err)
 	}
 	b.quiet("ERR_ABORTED", "canceled")

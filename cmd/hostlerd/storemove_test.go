@@ -10,7 +10,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/cli/servercmd"
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
+
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/postgres"
@@ -45,8 +46,9 @@ func TestStoreMove(t *testing.T) {
 	file := must(sqlite.Open(t.Context(), filepath.Join(m.state(), "state.db"), sqlite.Options{}))
 	tokens(file, true)
 	far := &store.SourceRecord{
-		Name: "far", Digest: "d", Type: "fake", Unreachable: time.Unix(1, 2), Aim: compute.Aim{Reserve: 3, Spare: 4, Until: time.Unix(9, 0)},
-		Backoff: compute.Backoff{Failures: 5, Full: 6, Paused: time.Unix(7, 8), LastError: "no route"},
+		Name: "far", Digest: "d", Type: "fake", Unreachable: time.Unix(1, 2), Target: inventory.Target{Reserve: 3,
+			Spare: 4, Until: time.Unix(9, 0)},
+		Backoff: inventory.Backoff{Failures: 5, Full: 6, Paused: time.Unix(7, 8), LastError: "no route"},
 	}
 	farOf := func(st pool.Store) (out *store.SourceRecord) {
 		t.Helper()

@@ -19,6 +19,7 @@ import (
 
 	"github.com/hostler-project/hostler/cli/leasecmd"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // someView is a view of so many of all.
@@ -28,7 +29,7 @@ func someView(n int) *leasecmd.TopView {
 	for i := range n {
 		v.Sources = append(
 			v.Sources,
-			compute.SourceStatus{Name: fmt.Sprint("source-", i), Counts: compute.Counts{Leased: 1, Ready: 2}, Wanted: 3},
+			inventory.SourceStatus{Name: fmt.Sprint("source-", i), Counts: inventory.Counts{Leased: 1, Ready: 2}, Wanted: 3},
 		)
 		v.Moving = append(
 			v.Moving,
@@ -43,8 +44,8 @@ func someView(n int) *leasecmd.TopView {
 		)
 		v.Queue = append(
 			v.Queue,
-			compute.Queued{
-				Waiter:   compute.Waiter{Source: "web", Owner: fmt.Sprint("waits-", i), Since: at.Add(-time.Minute)},
+			inventory.Queued{
+				Waiter:   inventory.Waiter{Source: "web", Owner: fmt.Sprint("waits-", i), Since: at.Add(-time.Minute)},
 				Position: i + 1, Estimate: time.Minute,
 			},
 		)

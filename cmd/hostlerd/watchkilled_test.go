@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/host/socket"
 )
 
@@ -59,7 +60,7 @@ func TestWatchKilled(t *testing.T) {
 	seen := make([][]compute.Event, watchers)
 	for n := range watchers {
 		all.Go(func() {
-			err := c.Watch(ctx, compute.EventQuery{}, func(e compute.Event) error {
+			err := c.Watch(ctx, inventory.EventQuery{}, func(e compute.Event) error {
 				mu.Lock()
 				defer mu.Unlock()
 				seen[n] = append(seen[n], e)
@@ -100,7 +101,7 @@ func TestWatchKilled(t *testing.T) {
 	// Until nothing happens any more.
 	var journal []compute.Event
 	for limit := time.Now().Add(time.Minute); time.Now().Before(limit); time.Sleep(300 * time.Millisecond) {
-		now, err := c.Events(t.Context(), compute.EventQuery{})
+		now, err := c.Events(t.Context(), inventory.EventQuery{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // file is one entry of a tree: as it is put, and as it must come back.
@@ -249,7 +250,7 @@ var fileCases = []connCase{
 			"named pipe": `mkfifo "$1" 2>/dev/null || mknod "$1" p`,
 			"device":     `mknod "$1" c 1 3 2>/dev/null || exit 3`, // for root alone
 		}
-		if l, ok := t.conn.(compute.Listener); ok {
+		if l, ok := t.conn.(provider.Listener); ok {
 			makes["socket"] = ""
 			socket, err := l.Listen(t.ctx(), "unix", path.Join(t.scratch(), "x-socket"))
 			if err != nil {

@@ -11,16 +11,17 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // network returns the abilities to dial and to listen, or skips.
-func (t *connTest) network() (compute.Dialer, compute.Listener) {
+func (t *connTest) network() (provider.Dialer, provider.Listener) {
 	t.Helper()
-	d, ok := compute.As[compute.Dialer](t.conn)
+	d, ok := provider.As[provider.Dialer](t.conn)
 	if !ok {
 		t.Skip("Dial: this kind does not forward")
 	}
-	l, ok := compute.As[compute.Listener](t.conn)
+	l, ok := provider.As[provider.Listener](t.conn)
 	if !ok {
 		t.Skip("Listen: this kind does not forward in this direction")
 	}

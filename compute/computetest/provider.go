@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // ProviderOptions tell the suite Provider how to open the place to test, and what to expect there.
@@ -59,7 +60,7 @@ func Provider(t *testing.T, o ProviderOptions) {
 		before = o.Leak()
 	}
 	p := o.New(t)
-	if fixed, ok := compute.As[compute.Fixed](p); ok {
+	if fixed, ok := provider.As[provider.Static](p); ok {
 		s.fixed = fixed.Names()
 		if len(s.fixed) == 0 {
 			t.Fatal("a Fixed provider without names")
@@ -494,7 +495,7 @@ func (s *providerSuite) foreign(t *testing.T) {
 	if err := q.Destroy(s.context(t), id); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("another installation's Destroy(%s): %v, want ErrNotFound", id, err)
 	}
-	if c, ok := compute.As[compute.Cleaner](q); ok {
+	if c, ok := provider.As[provider.Cleaner](q); ok {
 		if _, err := c.Clean(s.context(t), id); err == nil {
 			t.Errorf("another installation may clean %s", id)
 		}
@@ -505,7 +506,7 @@ func (s *providerSuite) foreign(t *testing.T) {
 // check tests that a Checker, and a Witness, tell a fit computer from one that does not exist.
 func (s *providerSuite) check(t *testing.T) {
 	p, id := s.o.New(t), s.id(0)
-	c, ok := compute.As[compute.Checker](p)
+	c, ok := provider.As[provider.Checker](p)
 	if !ok {
 		t.Skip("check: this provider is no Checker")
 	}
@@ -517,12 +518,12 @@ func (s *providerSuite) check(t *testing.T) {
 	if err := c.Check(s.context(t), id); err != nil {
 		t.Errorf("Check: %v", err)
 	}
-	w, ok := compute.As[compute.Witness](p)
+	w, ok := provider.As[provider.HealthCache](p)
 	if !ok {
 		return
 	}
 	identity := ""
-	if r, ok := compute.As[compute.Recognizer](p); ok {
+	if r, ok := provider.As[provider.Identifier](p); ok {
 		var err error
 		if identity, err = r.Identity(s.context(t), id); err != nil {
 			t.Fatal(err)

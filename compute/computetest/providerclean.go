@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 const leftover = "hostler-suite-leftover" // a file that a user leaves behind
@@ -28,12 +29,12 @@ func tarOf(name, text string) io.Reader {
 // their files.
 func (s *providerSuite) clean(t *testing.T) {
 	p, id := s.o.New(t), s.id(0)
-	c, ok := compute.As[compute.Cleaner](p)
+	c, ok := provider.As[provider.Cleaner](p)
 	if !ok {
 		t.Skip("clean: this provider is no Cleaner")
 	}
 	asIs := false
-	if a, ok := compute.As[compute.AsIs](p); ok {
+	if a, ok := provider.As[provider.AsIs](p); ok {
 		asIs = a.AsIs()
 	}
 	if _, err := c.Clean(s.context(t), "other-1"); err == nil {

@@ -37,3 +37,12 @@ func KindOf(err error) error {
 	}
 	return compute.ErrFailed
 }
+
+// Message returns an error's text for records and events, as compute.Error's method of this name
+// does; "": there is no error.
+func Message(err error) string {
+	if err == nil {
+		return ""
+	}
+	return (&compute.Error{Err: err}).Message()
+}

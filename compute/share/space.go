@@ -15,7 +15,7 @@ const (
 
 // Space is a computer's size and what is booked of it. One goroutine uses it at a time.
 type Space struct {
-	size   compute.Amount
+	size   compute.Resources
 	cores  int64 // booked, in millionths: sums of tenths are exact
 	memory int64
 	disk   int64
@@ -26,7 +26,7 @@ type Space struct {
 
 // Of returns the space of a computer of a size, with parts booked. It does not check that they fit:
 // they exist already.
-func Of(size compute.Amount, parts ...compute.Amount) *Space {
+func Of(size compute.Resources, parts ...compute.Resources) *Space {
 	s := &Space{size: size}
 	for _, p := range parts {
 		s.Add(p)
@@ -35,10 +35,10 @@ func Of(size compute.Amount, parts ...compute.Amount) *Space {
 }
 
 // Add books a part without checking that it fits: it exists already.
-func (s *Space) Add(part compute.Amount) { s.add(part, 1) }
+func (s *Space) Add(part compute.Resources) { s.add(part, 1) }
 
 // Has reports whether a part fits.
-func (s *Space) Has(part compute.Amount) bool {
+func (s *Space) Has(part compute.Resources) bool {
 	if part.Check() != nil {
 		return false
 	}
@@ -62,7 +62,7 @@ func (s *Space) Idle() int {
 // Fits returns how many parts of a size fit, for planning. It uses plain quotients: where these are
 // a hair below a whole number it returns one less than could be booked in turn. It never returns
 // more than fit, and never 0 where Has reports true.
-func (s *Space) Fits(part compute.Amount) int {
+func (s *Space) Fits(part compute.Resources) int {
 	if !s.Has(part) {
 		return 0
 	}
@@ -82,7 +82,7 @@ func (s *Space) Fits(part compute.Amount) int {
 }
 
 // Book books a part if it fits, and reports whether it did.
-func (s *Space) Book(part compute.Amount) bool {
+func (s *Space) Book(part compute.Resources) bool {
 	if !s.Has(part) {
 		return false
 	}
@@ -91,10 +91,10 @@ func (s *Space) Book(part compute.Amount) bool {
 }
 
 // Unbook removes a part that was booked.
-func (s *Space) Unbook(part compute.Amount) { s.add(part, -1) }
+func (s *Space) Unbook(part compute.Resources) { s.add(part, -1) }
 
 // add counts n parts in; a negative n takes them out.
-func (s *Space) add(part compute.Amount, n int) {
+func (s *Space) add(part compute.Resources, n int) {
 	s.parts += n
 	s.cores += int64(n) * part.Micro()
 	s.memory += int64(n) * part.Memory
@@ -109,13 +109,13 @@ func (s *Space) add(part compute.Amount, n int) {
 func (s *Space) Parts() int { return s.parts }
 
 // Booked returns the sum of the parts.
-func (s *Space) Booked() compute.Amount {
-	return compute.Amount{Cores: float64(s.cores) / 1e6, Memory: s.memory, Disk: s.disk, GPUs: s.gpus}
+func (s *Space) Booked() compute.Resources {
+	return compute.Resources{Cores: float64(s.cores) / 1e6, Memory: s.memory, Disk: s.disk, GPUs: s.gpus}
 }
 
 // Free returns what is left. It does not count places for parts without cores.
-func (s *Space) Free() compute.Amount {
-	return compute.Amount{
+func (s *Space) Free() compute.Resources {
+	return compute.Resources{
 		Cores: float64(s.size.Micro()-s.cores) / 1e6, Memory: s.size.Memory - s.memory, Disk: s.size.Disk - s.disk,
 		GPUs: s.size.GPUs - s.gpus,
 	}

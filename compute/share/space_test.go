@@ -21,12 +21,12 @@ func TestVectors(t *testing.T) {
 		t.Fatal(err)
 	}
 	var vectors []struct {
-		Size  compute.Amount `json:"size"`
+		Size  compute.Resources `json:"size"`
 		Steps []struct {
-			Do     string         `json:"do"`
-			Part   compute.Amount `json:"part"`
-			Fits   int            `json:"fits"`
-			Booked bool           `json:"booked"`
+			Do     string            `json:"do"`
+			Part   compute.Resources `json:"part"`
+			Fits   int               `json:"fits"`
+			Booked bool              `json:"booked"`
 		} `json:"steps"`
 	}
 	if err := json.Unmarshal(data, &vectors); err != nil {
@@ -57,27 +57,27 @@ func TestVectors(t *testing.T) {
 }
 
 func TestTable(t *testing.T) {
-	size := compute.Amount{Cores: 4, Memory: 8000, Disk: 20, GPUs: 2}
-	full := compute.Amount{Cores: 4}
+	size := compute.Resources{Cores: 4, Memory: 8000, Disk: 20, GPUs: 2}
+	full := compute.Resources{Cores: 4}
 	for _, c := range []struct {
 		name   string
-		booked []compute.Amount
-		part   compute.Amount
+		booked []compute.Resources
+		part   compute.Resources
 		want   int
 	}{
-		{"cores", nil, compute.Amount{Cores: 1}, 4},
-		{"memory", nil, compute.Amount{Cores: 1, Memory: 3000}, 2},
-		{"none", nil, compute.Amount{Memory: 100}, 8},
-		{"all", nil, compute.Amount{Cores: 1, Memory: 8000, Disk: 20}, 1},
-		{"too much memory", nil, compute.Amount{Cores: 1, Memory: 8001}, 0},
-		{"full", []compute.Amount{full}, compute.Amount{Cores: 0.1}, 0},
-		{"none beside a full one", []compute.Amount{full}, compute.Amount{}, 8},
-		{"three tenths", nil, compute.Amount{Cores: 0.3}, 13},
-		{"gpus", nil, compute.Amount{Cores: 1, GPUs: 1}, 2},
-		{"too many gpus", nil, compute.Amount{Cores: 1, GPUs: 3}, 0},
-		{"negative", nil, compute.Amount{Cores: -1}, 0},
-		{"not a number", nil, compute.Amount{Cores: math.NaN()}, 0},
-		{"a third", []compute.Amount{{Cores: 11.0 / 3}}, compute.Amount{Cores: 1.0 / 3}, 1},
+		{"cores", nil, compute.Resources{Cores: 1}, 4},
+		{"memory", nil, compute.Resources{Cores: 1, Memory: 3000}, 2},
+		{"none", nil, compute.Resources{Memory: 100}, 8},
+		{"all", nil, compute.Resources{Cores: 1, Memory: 8000, Disk: 20}, 1},
+		{"too much memory", nil, compute.Resources{Cores: 1, Memory: 8001}, 0},
+		{"full", []compute.Resources{full}, compute.Resources{Cores: 0.1}, 0},
+		{"none beside a full one", []compute.Resources{full}, compute.Resources{}, 8},
+		{"three tenths", nil, compute.Resources{Cores: 0.3}, 13},
+		{"gpus", nil, compute.Resources{Cores: 1, GPUs: 1}, 2},
+		{"too many gpus", nil, compute.Resources{Cores: 1, GPUs: 3}, 0},
+		{"negative", nil, compute.Resources{Cores: -1}, 0},
+		{"not a number", nil, compute.Resources{Cores: math.NaN()}, 0},
+		{"a third", []compute.Resources{{Cores: 11.0 / 3}}, compute.Resources{Cores: 1.0 / 3}, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if got := share.Of(size, c.booked...).Fits(c.part); got != c.want {
@@ -89,8 +89,8 @@ func TestTable(t *testing.T) {
 
 // TestTenths: forty tenths are four, in whatever order they come and go.
 func TestTenths(t *testing.T) {
-	s := share.Of(compute.Amount{Cores: 4})
-	tenth := compute.Amount{Cores: 0.1}
+	s := share.Of(compute.Resources{Cores: 4})
+	tenth := compute.Resources{Cores: 0.1}
 	for n := range 40 {
 		if !s.Book(tenth) {
 			t.Fatalf("tenth %d does not fit", n)
@@ -102,7 +102,7 @@ func TestTenths(t *testing.T) {
 	for range 40 {
 		s.Unbook(tenth)
 	}
-	if s.Parts() != 0 || s.Booked() != (compute.Amount{}) || !s.Book(compute.Amount{Cores: 4}) {
+	if s.Parts() != 0 || s.Booked() != (compute.Resources{}) || !s.Book(compute.Resources{Cores: 4}) {
 		t.Errorf("%d parts, %v booked", s.Parts(), s.Booked())
 	}
 }
@@ -111,19 +111,19 @@ func TestTenths(t *testing.T) {
 // is given back is free again, and how many are said to fit do.
 func TestNeverOver(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		part := rapid.Custom(func(t *rapid.T) compute.Amount {
-			return compute.Amount{Cores: rapid.SampledFrom([]float64{0, 0.1, 0.2, 0.3, 1.0 / 3, 0.5, 1, 2.5, 4}).Draw(t, "cores"),
+		part := rapid.Custom(func(t *rapid.T) compute.Resources {
+			return compute.Resources{Cores: rapid.SampledFrom([]float64{0, 0.1, 0.2, 0.3, 1.0 / 3, 0.5, 1, 2.5, 4}).Draw(t, "cores"),
 				Memory: rapid.Int64Range(0, 50).Draw(t, "memory"),
 				Disk:   rapid.Int64Range(0, 50).Draw(t, "disk"), GPUs: rapid.IntRange(0, 2).Draw(t, "gpus")}
 		})
 		size := part.Draw(t, "size")
 		size.Memory, size.Disk = 10*size.Memory, 10*size.Disk
 		s := share.Of(size)
-		var booked []compute.Amount
+		var booked []compute.Resources
 		t.Repeat(map[string]func(*rapid.T){
 			"book": func(t *rapid.T) {
 				p := part.Draw(t, "part")
-				now := slices.Concat(booked, []compute.Amount{p})
+				now := slices.Concat(booked, []compute.Resources{p})
 				want := !share.Of(size, now...).Over()
 				if has, took := s.Has(p), s.Book(p); has != want || took != want {
 					t.Fatalf("%v: has %v, booked %v, want %v", p, has, took, want)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // Applier applies sets, as `hostler apply` does; client.Applied is one.
@@ -167,7 +168,7 @@ func (s *applySet) writeStatus(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	numbers := map[string]compute.SourceStatus{}
+	numbers := map[string]inventory.SourceStatus{}
 	for _, n := range all {
 		numbers[n.Name] = n
 	}

@@ -26,6 +26,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // hall is an API server in a bubble of time, with the Leases of one namespace, that can be away: a
@@ -253,7 +254,7 @@ func (d *ledger) end(instance string) {
 	d.last++
 }
 
-func (d *ledger) Leases(_ context.Context, q compute.LeaseQuery) (out []compute.Lease, err error) {
+func (d *ledger) Leases(_ context.Context, q inventory.LeaseQuery) (out []compute.Lease, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if q.Instance == "" && q.Owner != "" {
@@ -267,13 +268,13 @@ func (d *ledger) Leases(_ context.Context, q compute.LeaseQuery) (out []compute.
 	return out, nil
 }
 
-func (d *ledger) Events(context.Context, compute.EventQuery) ([]compute.Event, error) {
+func (d *ledger) Events(context.Context, inventory.EventQuery) ([]compute.Event, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return []compute.Event{{ID: d.last}}, nil
 }
 
-func (d *ledger) Status(context.Context) ([]compute.SourceStatus, error) { return nil, nil }
+func (d *ledger) Status(context.Context) ([]inventory.SourceStatus, error) { return nil, nil }
 
 func (d *ledger) AcquireOnce(ctx context.Context, key string, req compute.Request) ([]compute.Lease, error) {
 	if req.Source == "none" {

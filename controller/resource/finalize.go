@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // finalize releases the lease of an object that is being deleted, and then removes its finalizer.
@@ -46,7 +47,7 @@ func (r *Reconciler) cancelAndRelease(ctx context.Context, l *Lease) error {
 	if l.Status.Instance != "" {
 		return r.cancelAndReleaseBy(
 			ctx, l.Namespace, l.Name, string(l.UID),
-			compute.LeaseQuery{Owner: Owner(l.Namespace), Instance: compute.ID(l.Status.Instance)},
+			inventory.LeaseQuery{Owner: Owner(l.Namespace), Instance: compute.ID(l.Status.Instance)},
 		)
 	}
 	c, err := r.client(l.Namespace, l.Name) // it may have been given a lease just before a crash
@@ -67,7 +68,7 @@ func (r *Reconciler) cancelAndRelease(ctx context.Context, l *Lease) error {
 
 // cancelAndReleaseBy cancels the request of an object, which is refused from then on. It
 // releases those leases of a query that the object was given.
-func (r *Reconciler) cancelAndReleaseBy(ctx context.Context, namespace, name, uid string, q compute.LeaseQuery) error {
+func (r *Reconciler) cancelAndReleaseBy(ctx context.Context, namespace, name, uid string, q inventory.LeaseQuery) error {
 	c, err := r.client(namespace, name)
 	if err != nil {
 		return err
@@ -176,7 +177,7 @@ func (r *Reconciler) lookUpLeases(ctx context.Context) {
 		for name, uid := range asks {
 			n, ok := counts[name.Namespace]
 			if !ok {
-				n.leases, n.err = r.opt.Reader().Leases(ctx, compute.LeaseQuery{Owner: Owner(name.Namespace)})
+				n.leases, n.err = r.opt.Reader().Leases(ctx, inventory.LeaseQuery{Owner: Owner(name.Namespace)})
 				n.leases = slices.DeleteFunc(n.leases, func(l compute.Lease) bool { return l.Labels[labelUID] == "" })
 				counts[name.Namespace] = n
 			}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // The phases of a Lease.
@@ -229,7 +230,7 @@ func (r *Reconciler) follow(ctx context.Context, l *Lease) error {
 		status.Expires = seconds(now.Expires)
 		return r.write(ctx, l, status)
 	}
-	past, err := r.opt.Reader().Leases(ctx, compute.LeaseQuery{Instance: compute.ID(status.Instance), Ended: true, Limit: 100})
+	past, err := r.opt.Reader().Leases(ctx, inventory.LeaseQuery{Instance: compute.ID(status.Instance), Ended: true, Limit: 100})
 	if err != nil {
 		return err
 	}
@@ -242,7 +243,7 @@ func (r *Reconciler) follow(ctx context.Context, l *Lease) error {
 
 // living looks for a lease among the living ones.
 func (r *Reconciler) living(ctx context.Context, id string, instance compute.ID) (l compute.Lease, lives bool, err error) {
-	all, err := r.opt.Reader().Leases(ctx, compute.LeaseQuery{Instance: instance})
+	all, err := r.opt.Reader().Leases(ctx, inventory.LeaseQuery{Instance: instance})
 	i := slices.IndexFunc(all, func(o compute.Lease) bool { return o.ID == id })
 	if i < 0 {
 		return l, false, err

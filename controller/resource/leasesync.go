@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // syncLeases compares leases and objects when the journal has news, until ctx ends. A slow list
@@ -29,7 +30,7 @@ func (r *Reconciler) syncLeases(ctx context.Context) {
 			r.resume()
 			due, resumed = true, time.Now()
 		}
-		newest, err := r.opt.Reader().Events(ctx, compute.EventQuery{Newest: 1})
+		newest, err := r.opt.Reader().Events(ctx, inventory.EventQuery{Newest: 1})
 		if err != nil {
 			r.log.Warn("custom resources: the journal", "err", err)
 			continue
@@ -62,7 +63,7 @@ func (r *Reconciler) probe(ctx context.Context) {
 // compareLeases compares all leases with the objects. more: more will be due soon.
 func (r *Reconciler) compareLeases(ctx context.Context) (more bool, err error) {
 	began := time.Now()
-	all, err := r.opt.Reader().Leases(ctx, compute.LeaseQuery{})
+	all, err := r.opt.Reader().Leases(ctx, inventory.LeaseQuery{})
 	r.rest = time.Now().Add(20 * time.Since(began))
 	if err != nil {
 		return false, err
@@ -121,7 +122,7 @@ func (r *Reconciler) releaseOrphan(ctx context.Context, namespace, uid string, l
 		return err // the watch will report it
 	}
 	r.log.Info("a lease is given back, as its object is gone", "lease", l.ID, "object", namespace+"/"+name)
-	return r.cancelAndReleaseBy(ctx, namespace, name, uid, compute.LeaseQuery{Instance: l.Instance})
+	return r.cancelAndReleaseBy(ctx, namespace, name, uid, inventory.LeaseQuery{Instance: l.Instance})
 }
 
 // showOthers creates, updates and deletes objects for leases that were made by other means. It

@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/controller/resource"
 )
 
@@ -31,7 +32,7 @@ type desk struct {
 	tokens int
 }
 
-func (d *desk) Leases(context.Context, compute.LeaseQuery) ([]compute.Lease, error) {
+func (d *desk) Leases(context.Context, inventory.LeaseQuery) ([]compute.Lease, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.looks++
@@ -39,7 +40,7 @@ func (d *desk) Leases(context.Context, compute.LeaseQuery) ([]compute.Lease, err
 }
 
 // something always has become of leases
-func (d *desk) Events(context.Context, compute.EventQuery) ([]compute.Event, error) {
+func (d *desk) Events(context.Context, inventory.EventQuery) ([]compute.Event, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.events++
@@ -142,7 +143,7 @@ func (w *town) ServeHTTP(to http.ResponseWriter, r *http.Request) {
 }
 
 // Status implements resource.Book.
-func (d *desk) Status(context.Context) ([]compute.SourceStatus, error) { return nil, nil }
+func (d *desk) Status(context.Context) ([]inventory.SourceStatus, error) { return nil, nil }
 
 // run has a desk do what the objects of a town ask for, until end is called.
 func (d *desk) run(t *testing.T, w *town) (end func()) {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // Client is hostler as a user of a namespace's project sees it; client.Client is one.
@@ -34,9 +35,9 @@ type Client interface {
 
 // Reader reads everything that there is; the engine does.
 type Reader interface {
-	Leases(ctx context.Context, q compute.LeaseQuery) ([]compute.Lease, error)
-	Events(ctx context.Context, q compute.EventQuery) ([]compute.Event, error)
-	Status(ctx context.Context) ([]compute.SourceStatus, error)
+	Leases(ctx context.Context, q inventory.LeaseQuery) ([]compute.Lease, error)
+	Events(ctx context.Context, q inventory.EventQuery) ([]compute.Event, error)
+	Status(ctx context.Context) ([]inventory.SourceStatus, error)
 }
 
 // Options join a Reconciler to its surroundings. All but Kubeconfig, Context, Show, Sets, Applier,

@@ -15,6 +15,7 @@ import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/controller/server/access"
 )
@@ -222,7 +223,7 @@ func TestWatch(t *testing.T) {
 	seen := make(chan int64, 1000)
 	done := make(chan error, 1)
 	go func() {
-		done <- c.Watch(ctx, compute.EventQuery{}, func(e compute.Event) error {
+		done <- c.Watch(ctx, inventory.EventQuery{}, func(e compute.Event) error {
 			got = append(got, e)
 			seen <- e.ID
 			return nil
@@ -252,7 +253,7 @@ func TestWatch(t *testing.T) {
 	again.Start()
 	defer again.Close()
 	use(c)
-	all, err := e.Events(t.Context(), compute.EventQuery{})
+	all, err := e.Events(t.Context(), inventory.EventQuery{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +276,7 @@ func TestWatch(t *testing.T) {
 		}
 	}
 	stop := errors.New("enough")
-	if err := c.Watch(t.Context(), compute.EventQuery{}, func(compute.Event) error { return stop }); !errors.Is(err, stop) {
+	if err := c.Watch(t.Context(), inventory.EventQuery{}, func(compute.Event) error { return stop }); !errors.Is(err, stop) {
 		t.Errorf("Watch: %v", err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/pool"
 )
@@ -21,7 +22,7 @@ import (
 // cutOff is an engine whose store is away.
 type cutOff struct{ *pool.Pool }
 
-func (cutOff) Leases(context.Context, compute.LeaseQuery) ([]compute.Lease, error) {
+func (cutOff) Leases(context.Context, inventory.LeaseQuery) ([]compute.Lease, error) {
 	return nil, &compute.Error{Op: "leases", Err: &compute.Error{Op: "postgres", ID: "db.internal:5432/hostler",
 		Kind: compute.ErrUnavailable, Hint: "see that the PostgreSQL server runs",
 		Err: errors.New("failed to connect to `user=keeper database=hostler`: connection refused")}}

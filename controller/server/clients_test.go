@@ -19,6 +19,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/controller/server"
 	sockets "github.com/hostler-project/hostler/controller/server/connect"
 )
@@ -182,7 +183,7 @@ func TestBrokenClients(t *testing.T) {
 			t.Fatalf("%d goroutines, and %d before\n%s", goroutines(), before, buf[:runtime.Stack(buf, true)])
 		}
 	}
-	leases, err := p.Leases(t.Context(), compute.LeaseQuery{})
+	leases, err := p.Leases(t.Context(), inventory.LeaseQuery{})
 	if err != nil || len(leases) != 1 || leases[0].ID != ls[0].ID {
 		t.Errorf("leases: %v, %v", leases, err)
 	}

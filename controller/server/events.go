@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/controller/server/access"
 	"github.com/hostler-project/hostler/controller/server/request"
 	"github.com/hostler-project/hostler/controller/server/stream"
@@ -30,8 +31,8 @@ type Selection struct {
 	Lease    string `query:"lease" doc:"only of this lease, by its id"`
 }
 
-func (q Selection) compute() compute.EventQuery {
-	return compute.EventQuery{Instance: compute.ID(q.Instance), Source: q.Source, Lease: q.Lease}
+func (q Selection) compute() inventory.EventQuery {
+	return inventory.EventQuery{Instance: compute.ID(q.Instance), Source: q.Source, Lease: q.Lease}
 }
 
 // journal serves the events.
@@ -48,7 +49,7 @@ type journal struct {
 const atOnce = 1000
 
 // stream writes events as they come, until the reader has gone or is too slow.
-func (s *journal) stream(c huma.Context, q compute.EventQuery) {
+func (s *journal) stream(c huma.Context, q inventory.EventQuery) {
 	ctx := c.Context()
 	p := request.Caller(ctx)
 	c.SetHeader("Content-Type", api.EventStream)
@@ -156,7 +157,7 @@ func (s *journal) watchEvents(ctx context.Context, in *watchEventsInput) (*huma.
 		}
 		q.After = n
 	} else {
-		last, err := s.engine().Events(ctx, compute.EventQuery{Newest: 1})
+		last, err := s.engine().Events(ctx, inventory.EventQuery{Newest: 1})
 		if err != nil {
 			return nil, err
 		}

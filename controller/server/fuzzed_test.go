@@ -19,7 +19,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/api"
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
+
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/pool"
 )
@@ -258,8 +259,8 @@ func (a author) request(t *testing.T, ctx context.Context, base string, o *call)
 // state is what a refused request may not change.
 func state(t *testing.T, p *pool.Pool) string {
 	t.Helper()
-	is, err := p.Instances(t.Context(), compute.InstanceQuery{})
-	ls, err2 := p.Leases(t.Context(), compute.LeaseQuery{})
+	is, err := p.Instances(t.Context(), inventory.InstanceQuery{})
+	ls, err2 := p.Leases(t.Context(), inventory.LeaseQuery{})
 	if err != nil || err2 != nil {
 		t.Fatalf("err = %v, err2 = %v; want no error and err2 == nil", err, err2)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/store/sqlite"
@@ -87,7 +88,7 @@ func TestProviderHangs(t *testing.T) {
 			t.Fatalf("%d still hang, whose askers have gone", inside.Load())
 		}
 	}
-	leases, err := p.Leases(t.Context(), compute.LeaseQuery{Source: "hangs"})
+	leases, err := p.Leases(t.Context(), inventory.LeaseQuery{Source: "hangs"})
 	if err != nil || len(leases) != 0 {
 		t.Errorf("leases of it: %v, %v", leases, err)
 	}
@@ -105,7 +106,7 @@ func TestManyWatchers(t *testing.T) {
 	var heard [watchers]atomic.Int64
 	for n := range watchers {
 		all.Go(func() {
-			_ = c.Watch(ctx, compute.EventQuery{}, func(e compute.Event) error {
+			_ = c.Watch(ctx, inventory.EventQuery{}, func(e compute.Event) error {
 				if e.Kind == "leased" {
 					heard[n].Add(1)
 				}

@@ -7,6 +7,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/controller/server/access"
 	"github.com/hostler-project/hostler/controller/server/request"
 )
@@ -37,7 +38,7 @@ func (s *instances) listInstances(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	q := compute.InstanceQuery{Source: in.Source, Owner: in.Owner, After: after, Limit: in.Limit + 1}
+	q := inventory.InstanceQuery{Source: in.Source, Owner: in.Owner, After: after, Limit: in.Limit + 1}
 	p := request.Caller(ctx)
 	for _, st := range in.State {
 		q.States = append(q.States, compute.State(st))

@@ -7,6 +7,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/controller/server/access"
 	"github.com/hostler-project/hostler/controller/server/idempotency"
 	"github.com/hostler-project/hostler/controller/server/request"
@@ -46,7 +47,7 @@ func (s *leases) listLeases(ctx context.Context, in *struct {
 		return nil, err
 	}
 	p := request.Caller(ctx)
-	all, err := s.engine().Leases(ctx, compute.LeaseQuery{
+	all, err := s.engine().Leases(ctx, inventory.LeaseQuery{
 		Owner: in.Owner, Source: in.Source, Instance: compute.ID(in.Instance), Name: in.Name, Projects: access.SeenProjects(p),
 		After: after, Limit: in.Limit + 1,
 	})

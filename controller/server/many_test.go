@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -82,14 +83,14 @@ func TestManyAtOnce(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		return slices.ContainsFunc(sources, func(s compute.SourceStatus) bool { return s.Name == "many" && s.Waiting == atOnce })
+		return slices.ContainsFunc(sources, func(s inventory.SourceStatus) bool { return s.Name == "many" && s.Waiting == atOnce })
 	})
 	if err := free(held); err != nil {
 		t.Fatal(err)
 	}
 	all.Wait()
 	waiting, err := c.Queue(t.Context())
-	left, err2 := c.Leases(t.Context(), compute.LeaseQuery{})
+	left, err2 := c.Leases(t.Context(), inventory.LeaseQuery{})
 	if err := errors.Join(err, err2); err != nil || len(waiting)+len(left) != 0 {
 		t.Errorf("left over: %v %v %v", waiting, left, err)
 	}

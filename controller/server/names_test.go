@@ -12,7 +12,8 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/auth/signin"
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
+
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/controller/server/login"
 )
@@ -57,7 +58,7 @@ func TestNamesOfProjects(t *testing.T) {
 	if status, text := w.ask(http.MethodDelete, "/v1/leases/build", "", w.tokens["ann"]); status != http.StatusNoContent {
 		t.Errorf("ann gives hers back: %d %s", status, text)
 	}
-	ls, err := w.engine.Leases(t.Context(), compute.LeaseQuery{Name: "build"})
+	ls, err := w.engine.Leases(t.Context(), inventory.LeaseQuery{Name: "build"})
 	if err != nil || len(ls) != 1 || ls[0].ID != took["eve"] {
 		t.Errorf("left are %v %v", ls, err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/store"
@@ -102,7 +103,7 @@ func mustPost(t *testing.T, status int, url, who, key, body string, header ...st
 
 func leasesOf(t *testing.T, e *pool.Pool) []compute.Lease {
 	t.Helper()
-	all, err := e.Leases(t.Context(), compute.LeaseQuery{})
+	all, err := e.Leases(t.Context(), inventory.LeaseQuery{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/store"
@@ -182,7 +183,7 @@ func TestPages(t *testing.T) {
 func TestLargePages(t *testing.T) {
 	p, st := books(t, 1000)
 	err := st.Update(t.Context(), func(tx store.Tx) error {
-		all, err := tx.Leases(compute.LeaseQuery{})
+		all, err := tx.Leases(inventory.LeaseQuery{})
 		for _, l := range all {
 			l.Labels = map[string]string{"large": strings.Repeat("x", 30<<10)}
 			err = errors.Join(err, tx.SaveLease(l))
@@ -262,7 +263,7 @@ func TestClientQueries(t *testing.T) {
 	p, _ := books(t, 30)
 	c := connect(t, serve(t, p), "root")
 	both := []compute.State{compute.Leased, compute.Ready}
-	for _, q := range []compute.InstanceQuery{
+	for _, q := range []inventory.InstanceQuery{
 		{}, {States: both}, {States: both[:1]}, {Source: "web", Limit: 7}, {Owner: "user-3"}, {After: 12, Limit: 3},
 	} {
 		got, err := c.Instances(t.Context(), q)
@@ -272,7 +273,7 @@ func TestClientQueries(t *testing.T) {
 			t.Errorf("%+v: %d and %d, %v, %v", q, len(got), len(want), err, err2)
 		}
 	}
-	for _, q := range []compute.LeaseQuery{{}, {Source: "web"}, {Source: "few"}, {Owner: "user-3"}, {Limit: 2}, {After: 1}} {
+	for _, q := range []inventory.LeaseQuery{{}, {Source: "web"}, {Source: "few"}, {Owner: "user-3"}, {Limit: 2}, {After: 1}} {
 		got, err := c.Leases(t.Context(), q)
 		want, err2 := p.Leases(t.Context(), q)
 		if err != nil || err2 != nil || len(got) != len(want) || len(got) > 0 && got[0].ID != want[0].ID {

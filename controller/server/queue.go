@@ -8,6 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/controller/server/access"
 	"github.com/hostler-project/hostler/controller/server/request"
 )
@@ -44,7 +45,7 @@ func (s *queue) cancel(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	n := slices.IndexFunc(all, func(q compute.Queued) bool { return q.ID == in.ID && access.SeesWaiter(p, &q.Waiter) })
+	n := slices.IndexFunc(all, func(q inventory.Queued) bool { return q.ID == in.ID && access.SeesWaiter(p, &q.Waiter) })
 	if n < 0 {
 		return nil, &compute.Error{ID: compute.ID(strconv.FormatInt(in.ID, 10)), Kind: compute.ErrNotFound,
 			Err:  errors.New("no request of this number waits"),

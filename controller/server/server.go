@@ -14,7 +14,8 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/compute/engine"
+	"github.com/hostler-project/hostler/compute/inventory"
+
 	"github.com/hostler-project/hostler/controller/server/access"
 	"github.com/hostler-project/hostler/controller/server/connect"
 	"github.com/hostler-project/hostler/controller/server/idempotency"
@@ -28,9 +29,9 @@ import (
 // Engine is what the API serves.
 type Engine struct {
 	compute.Leaser
-	engine.Book
-	engine.Operator
-	engine.Waiters
+	inventory.Book
+	inventory.Operator
+	inventory.Waiters
 	Slots
 }
 

@@ -20,7 +20,8 @@ import (
 	"github.com/hostler-project/hostler/client"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
-	leases "github.com/hostler-project/hostler/compute/engine"
+	"github.com/hostler-project/hostler/compute/inventory"
+
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
@@ -67,9 +68,9 @@ func authenticate(r *http.Request) (auth.Principal, error) {
 // everything is an engine with all of its parts.
 type everything interface {
 	compute.Leaser
-	leases.Book
-	leases.Operator
-	leases.Waiters
+	inventory.Book
+	inventory.Operator
+	inventory.Waiters
 	server.Slots
 }
 

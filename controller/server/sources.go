@@ -5,7 +5,8 @@ import (
 	"reflect"
 
 	"github.com/hostler-project/hostler/api"
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
+
 	"github.com/hostler-project/hostler/controller/server/access"
 )
 
@@ -50,7 +51,7 @@ func (s *sources) listSources(ctx context.Context, in *struct {
 	return out, err
 }
 
-func source(v compute.SourceStatus) api.Source {
+func source(v inventory.SourceStatus) api.Source {
 	broken := ""
 	if v.Broken != nil {
 		broken = api.Text(v.Broken)

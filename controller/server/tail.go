@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // lookEvery is how often to check the journal for more: other processes write to it too.
@@ -68,7 +68,7 @@ func (t *tail) look(ctx context.Context) {
 			return
 		case <-pause.C:
 		}
-		found, err := t.engine().Events(ctx, compute.EventQuery{Newest: 1})
+		found, err := t.engine().Events(ctx, inventory.EventQuery{Newest: 1})
 		if ctx.Err() != nil {
 			return
 		}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -17,7 +18,7 @@ type looked struct {
 	ends, reads atomic.Int64
 }
 
-func (l *looked) Events(ctx context.Context, q compute.EventQuery) ([]compute.Event, error) {
+func (l *looked) Events(ctx context.Context, q inventory.EventQuery) ([]compute.Event, error) {
 	if q.Newest == 1 {
 		l.ends.Add(1)
 	} else {
@@ -38,7 +39,7 @@ func TestQuietWatchers(t *testing.T) {
 	var heard atomic.Int64
 	for range watchers {
 		all.Go(func() {
-			_ = c.Watch(ctx, compute.EventQuery{}, func(compute.Event) error { heard.Add(1); return nil })
+			_ = c.Watch(ctx, inventory.EventQuery{}, func(compute.Event) error { heard.Add(1); return nil })
 		})
 	}
 	eventually(t, "all watch, and it is looked", func() bool { return e.reads.Load() >= watchers && e.ends.Load() >= watchers+looks })
@@ -48,7 +49,7 @@ func TestQuietWatchers(t *testing.T) {
 	if _, err := e.Acquire(t.Context(), compute.Request{Source: "web", Owner: "bob", Count: 1}); err != nil {
 		t.Fatal(err)
 	}
-	written, err := e.Pool.Events(t.Context(), compute.EventQuery{})
+	written, err := e.Pool.Events(t.Context(), inventory.EventQuery{})
 	if err != nil {
 		t.Fatal(err)
 	}

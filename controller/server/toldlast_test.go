@@ -14,7 +14,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/api"
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
+
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/store"
@@ -118,7 +119,7 @@ func TestToldLast(t *testing.T) {
 	}
 	_ = answer.Body.Close()
 	srv.Close() // which waits until the request is served
-	if ls, err := e.Leases(t.Context(), compute.LeaseQuery{}); err != nil || len(ls) != count {
+	if ls, err := e.Leases(t.Context(), inventory.LeaseQuery{}); err != nil || len(ls) != count {
 		t.Errorf("of %d leases that were told of there are %d, %v", count, len(ls), err)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/controller/server/access"
 	sockets "github.com/hostler-project/hostler/controller/server/connect"
@@ -165,7 +166,7 @@ func (w *town) take(owner, project, source string) compute.Lease {
 // wait has ann wait in the queue, in project a, and returns the number of her request.
 func (w *town) wait() (number string, end func()) {
 	w.t.Helper()
-	if q, err := w.engine.Leases(context.Background(), compute.LeaseQuery{Source: "full"}); err != nil {
+	if q, err := w.engine.Leases(context.Background(), inventory.LeaseQuery{Source: "full"}); err != nil {
 		w.t.Fatal(err)
 	} else if len(q) == 0 {
 		w.take("bea", "a", "full")

@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/controller/server"
 )
 
@@ -462,7 +463,7 @@ func TestRevokedMidStream(t *testing.T) {
 	}()
 	watched := make(chan error, 1)
 	go func() {
-		watched <- c.Watch(t.Context(), compute.EventQuery{}, func(compute.Event) error { return nil })
+		watched <- c.Watch(t.Context(), inventory.EventQuery{}, func(compute.Event) error { return nil })
 	}()
 	t.Setenv("SHELL", "/bin/sh")
 	shell, status := openTerminal(t, w.url, "/v1/instances/"+string(l.Instance)+"/terminal", secret, w.url)

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
+	"github.com/hostler-project/hostler/director/plan"
 	"github.com/hostler-project/hostler/policy/fetch"
 )
 
@@ -81,7 +83,7 @@ func Kinds() []string {
 		string(compute.Failed), string(compute.Held), string(compute.Discarding), "gone", "discard-failed",
 		"hook-failed", "paused", "unreachable", "reachable", "elsewhere", "stray", "unqueued", "unserved", "clock",
 		"directive", "directive-done", "directive-failed", "directive-lost", "quarantined", "alarm", "alarm-over",
-		string(compute.VerbStart), string(compute.VerbStop),
+		string(plan.VerbStart), string(plan.VerbStop),
 	}
 }
 
@@ -141,7 +143,7 @@ func (p Position) due(now time.Time) time.Time {
 
 // Journal has the events, and keeps the positions.
 type Journal interface {
-	Events(ctx context.Context, q compute.EventQuery) ([]compute.Event, error)
+	Events(ctx context.Context, q inventory.EventQuery) ([]compute.Event, error)
 	// Position returns a hook's position; compute.ErrNotFound: there is none yet.
 	Position(ctx context.Context, hook string) (Position, error)
 	// Keep stores a position, unless the stored one is farther.
@@ -266,7 +268,7 @@ func (s *Sender) lead(ctx context.Context, h *Hook) error {
 		}
 	}()
 	for ctx.Err() == nil && s.opt.Leads() {
-		found, err := s.opt.Journal.Events(ctx, compute.EventQuery{After: w.p.After, Limit: some})
+		found, err := s.opt.Journal.Events(ctx, inventory.EventQuery{After: w.p.After, Limit: some})
 		if err != nil {
 			return err
 		}
@@ -303,7 +305,7 @@ func (s *Sender) begin(ctx context.Context, h *Hook) (Position, error) {
 	if !errors.Is(err, compute.ErrNotFound) {
 		return p, err
 	}
-	last, err := s.opt.Journal.Events(ctx, compute.EventQuery{Newest: 1})
+	last, err := s.opt.Journal.Events(ctx, inventory.EventQuery{Newest: 1})
 	if err != nil {
 		return p, err
 	}
@@ -430,7 +432,7 @@ func (s *Sender) Skip(ctx context.Context, hook string) error {
 	if err != nil && !errors.Is(err, compute.ErrNotFound) {
 		return err
 	}
-	last, err := s.opt.Journal.Events(ctx, compute.EventQuery{Newest: 1})
+	last, err := s.opt.Journal.Events(ctx, inventory.EventQuery{Newest: 1})
 	if err != nil || len(last) == 0 {
 		return err
 	}

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/controller/webhook"
 	"github.com/hostler-project/hostler/policy/fetch"
 )
@@ -50,7 +51,7 @@ func (j *journal) add(n int, kind, source string) {
 	}
 }
 
-func (j *journal) Events(_ context.Context, q compute.EventQuery) ([]compute.Event, error) {
+func (j *journal) Events(_ context.Context, q inventory.EventQuery) ([]compute.Event, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	out := slices.Clone(j.events[min(int(q.After), len(j.events)):])

@@ -8,8 +8,10 @@ import (
 	"strconv"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/director/imagecache/strategy"
 	"github.com/hostler-project/hostler/observe/gauge"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -42,7 +44,7 @@ func (r *round) demand(ctx context.Context) (out map[string]map[string]float64, 
 			return nil, false, err
 		}
 		before := a.After
-		events, err := tx.Events(compute.EventQuery{After: a.After, Newest: eventsAtOnce})
+		events, err := tx.Events(inventory.EventQuery{After: a.After, Newest: eventsAtOnce})
 		if err != nil {
 			return nil, false, err
 		}
@@ -52,7 +54,7 @@ func (r *round) demand(ctx context.Context) (out map[string]map[string]float64, 
 		for _, e := range events {
 			a.After = max(a.After, e.ID)
 			if e.Kind == "unserved" {
-				w := want{e.Owner, e.Source, r.imageName(e.Data[compute.FactImage])}
+				w := want{e.Owner, e.Source, r.imageName(e.Data[provider.FactImage])}
 				flavor := a.Sources[e.Source]
 				if flavor == "" && len(r.flavors) == 1 {
 					flavor = r.flavors[0]
@@ -67,7 +69,7 @@ func (r *round) demand(ctx context.Context) (out map[string]map[string]float64, 
 				}
 				continue
 			}
-			if flavor, image := flavors[e.Data[compute.FactNode]], e.Data[compute.FactImage]; e.Kind == "made" &&
+			if flavor, image := flavors[e.Data[provider.FactNode]], e.Data[provider.FactImage]; e.Kind == "made" &&
 				flavor != "" && image != "" {
 				a.Forecast.Add(e.Time, flavor, image)
 				if e.Source != "" && a.Sources[e.Source] != flavor {
@@ -114,7 +116,7 @@ func (r *round) imageName(said string) string {
 // flavorsByNode returns the flavors of the nodes in events, by their names and ids. It leaves out
 // nodes that are not in the fleet.
 func (r *round) flavorsByNode(events []*compute.Event) map[string]string {
-	if !slices.ContainsFunc(events, func(e *compute.Event) bool { return e.Data[compute.FactNode] != "" }) {
+	if !slices.ContainsFunc(events, func(e *compute.Event) bool { return e.Data[provider.FactNode] != "" }) {
 		return nil
 	}
 	out := make(map[string]string, 2*len(r.fleet.Nodes))

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/compute/metal"
 	"github.com/hostler-project/hostler/director/imagecache"
 	"github.com/hostler-project/hostler/director/imagecache/strategy"
@@ -95,7 +96,7 @@ func (s *stage) flights() map[string]*imagecache.NodeRecord {
 func (s *stage) alarms() (out []string) {
 	s.Helper()
 	err := s.st.View(s.Context(), func(tx store.Tx) error {
-		all, err := tx.Events(compute.EventQuery{})
+		all, err := tx.Events(inventory.EventQuery{})
 		for _, e := range all {
 			if e.Kind == "alarm" || e.Kind == "alarm-over" {
 				out = append(out, strings.Join([]string{e.Kind, e.Data["alarm"], e.Text}, " "))
@@ -112,7 +113,7 @@ func (s *stage) alarms() (out []string) {
 func (s *stage) events(kind string) (n int) {
 	s.Helper()
 	err := s.st.View(s.Context(), func(tx store.Tx) error {
-		all, err := tx.Events(compute.EventQuery{})
+		all, err := tx.Events(inventory.EventQuery{})
 		for _, e := range all {
 			if e.Kind == kind {
 				n++

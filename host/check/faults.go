@@ -10,10 +10,10 @@ import (
 	"path/filepath"
 
 	"github.com/hostler-project/hostler/api"
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/config"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 )
 
 // FaultOf returns what is wrong with a source, or nil: its file, the values of its type's keys, and
@@ -46,7 +46,7 @@ func imageOf(s *config.Source) error {
 		return nil
 	}
 	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-		return host.AtKey(compute.WrongKey("image", "", "image = %s: no such file", file), s.Name, s.Position)
+		return host.AtKey(provider.WrongKey("image", "", "image = %s: no such file", file), s.Name, s.Position)
 	}
 	return nil
 }
@@ -77,7 +77,7 @@ func ValuesOf(s *config.Source) error {
 }
 
 // siteOf returns what is known of a source's site before its provider is opened.
-func siteOf(s *config.Source) provider.Site {
+func siteOf(s *config.Source) catalog.Site {
 	site := host.UserSite()
 	site.Source, site.Type, site.Requested = s.Name, s.Type, s.Image != "" || !keepsReady(s)
 	return site

@@ -3,7 +3,7 @@
 package clouds
 
 import (
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 	"github.com/hostler-project/hostler/provider/ec2"
 	"github.com/hostler-project/hostler/provider/ironic"
 	"github.com/hostler-project/hostler/provider/kubernetes"
@@ -11,12 +11,12 @@ import (
 )
 
 // Kinds returns these kinds.
-func Kinds() provider.Table {
-	return provider.Table{deployable(openstack.Kind), deployable(ec2.Kind), ironic.Kind, kubernetes.Kind}
+func Kinds() catalog.Table {
+	return catalog.Table{deployable(openstack.Kind), deployable(ec2.Kind), ironic.Kind, kubernetes.Kind}
 }
 
 // deployable returns a kind whose sources take missing settings from their deployment.
-func deployable(k *provider.Kind) *provider.Kind {
+func deployable(k *catalog.Kind) *catalog.Kind {
 	out := *k
 	out.Complete = deployed
 	return &out

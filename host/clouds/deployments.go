@@ -9,7 +9,8 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
+
 	"github.com/hostler-project/hostler/provider/ec2"
 	"github.com/hostler-project/hostler/provider/openstack"
 	"github.com/hostler-project/hostler/provider/openstack/deployment"
@@ -94,7 +95,7 @@ func (d Deployments) change(ctx context.Context, f func(map[string]*deployment.R
 
 // deployed fills in the cloud, network, security groups and key of a source that names a
 // deployment, where its configuration does not set them.
-func deployed(ctx context.Context, s provider.Site, settings map[string]string) (map[string]string, error) {
+func deployed(ctx context.Context, s catalog.Site, settings map[string]string) (map[string]string, error) {
 	name, typ := settings["deployment"], s.Type
 	if name == "" {
 		return settings, nil

@@ -7,7 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host/version"
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 )
 
 // Finding returns a finding: result is ok, warn, skip or fail.
@@ -16,7 +16,7 @@ func Finding(result, what, detail, hint string) compute.Finding {
 }
 
 // Program says which program this is, and which types of sources it has.
-func Program(kinds provider.Table) []compute.Finding {
+func Program(kinds catalog.Table) []compute.Finding {
 	return []compute.Finding{
 		Finding("ok", "version", version.Line(), ""),
 		Finding("ok", "types", strings.Join(typeNames(kinds), " ")+", and each hostler-source-TYPE on PATH", ""),
@@ -30,8 +30,8 @@ const CheckTime = 10 * time.Second
 const engineTime = 30 * time.Second
 
 // typeNames lists the types of sources, sorted.
-func typeNames(kinds provider.Table) []string {
-	names := kinds.Names(func(*provider.Kind) bool { return true })
+func typeNames(kinds catalog.Table) []string {
+	names := kinds.Names(func(*catalog.Kind) bool { return true })
 	slices.Sort(names)
 	return names
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
+
 	"github.com/hostler-project/hostler/run/workspace"
 	"github.com/hostler-project/hostler/text/units"
 )
@@ -49,7 +51,7 @@ const (
 // Instance examines a computer through a connection, and reports what a run with a tree would find
 // there.
 func Instance(
-	ctx context.Context, what string, kind *provider.Kind, connect func(context.Context) (compute.Conn, error),
+	ctx context.Context, what string, kind *catalog.Kind, connect func(context.Context) (compute.Conn, error),
 ) (out []compute.Finding) {
 	// connecting, looking and starting the agent
 	ctx, cancel := context.WithTimeout(ctx, 3*CheckTime)
@@ -192,7 +194,7 @@ func probeStart(ctx context.Context, what string, conn compute.Conn) compute.Fin
 
 // probeAgent starts the computer's agent if needed, and checks that it keeps copies of trees.
 func probeAgent(ctx context.Context, conn compute.Conn) error {
-	far, ok := compute.As[compute.Workspacer](conn)
+	far, ok := provider.As[provider.Workspacer](conn)
 	if !ok {
 		return errors.New("this way into the computer keeps no copies")
 	}

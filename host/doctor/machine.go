@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/image"
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 )
 
 // SSH checks the keys for ssh.
@@ -72,7 +72,7 @@ func Git(ctx context.Context) compute.Finding {
 }
 
 // Engines tries all engines of this machine at once.
-func Engines(ctx context.Context, kinds provider.Table) []compute.Finding {
+func Engines(ctx context.Context, kinds catalog.Table) []compute.Finding {
 	ctx, cancel := context.WithTimeout(ctx, engineTime)
 	defer cancel()
 	examine := examiners(kinds)
@@ -86,7 +86,7 @@ func Engines(ctx context.Context, kinds provider.Table) []compute.Finding {
 }
 
 // examiners returns functions that try the engines of this machine as this user.
-func examiners(kinds provider.Table) []func(context.Context) []compute.Finding {
+func examiners(kinds catalog.Table) []func(context.Context) []compute.Finding {
 	all := []func(context.Context) []compute.Finding{
 		examineNetwork,
 		func(ctx context.Context) []compute.Finding {

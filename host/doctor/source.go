@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/host"
 	"github.com/hostler-project/hostler/host/check"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/text/visible"
 )
 
@@ -74,7 +75,7 @@ func checkSource(ctx context.Context, engine *pool.Pool, s *config.Source) compu
 	}
 	note := ""
 	// it knows everything that is denied
-	if prober, ok := compute.As[compute.Prober](p); ok && (err == nil || errors.Is(err, compute.ErrDenied)) {
+	if prober, ok := provider.As[provider.Prober](p); ok && (err == nil || errors.Is(err, compute.ErrDenied)) {
 		said, wrong := prober.Probe(ctx, compute.Spec{Source: s.Name, Image: s.Image, Flavor: s.Flavor})
 		if note = said; err == nil || wrong != nil {
 			err = wrong
@@ -121,7 +122,7 @@ func Source(
 	if err != nil {
 		return out // it was reported above
 	}
-	fixed, ok := compute.As[compute.Fixed](p)
+	fixed, ok := provider.As[provider.Static](p)
 	if !ok {
 		return append(
 			out,

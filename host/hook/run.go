@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/hostler-project/hostler/compute"
 )
 
@@ -239,7 +241,7 @@ func interpreter(path string) string {
 }
 
 func signalName(s syscall.Signal) string {
-	if name := compute.SignalName(int(s)); name != "" {
+	if name := strings.TrimPrefix(unix.SignalName(s), "SIG"); name != "" {
 		return name
 	}
 	return fmt.Sprint(int(s))

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
@@ -384,7 +385,7 @@ func (k *keeper) status() []byte {
 		Busy: k.busy || k.runs > 0, Ending: k.listener == nil,
 		Kept: []Kept{}}
 	if k.dueErr != nil {
-		st.Error = compute.Said(k.dueErr)
+		st.Error = fault.Message(k.dueErr)
 	}
 	for _, e := range k.kept {
 		st.Kept = append(st.Kept, Kept{Key: e.key, Users: e.users, Since: e.since, Used: e.used})

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/host/keeper"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
@@ -372,7 +373,7 @@ func TestForwarding(t *testing.T) {
 			nc.Close()
 		}
 	}()
-	d, ok := compute.As[compute.Dialer](c)
+	d, ok := provider.As[provider.Dialer](c)
 	if !ok {
 		t.Fatal("no Dialer")
 	}

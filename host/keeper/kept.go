@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // Key identifies a connection: an instance under one lease. A later lease's connection is another.
@@ -125,7 +126,7 @@ func stale(key Key) error {
 // healthy checks a connection that was unused for a while, so that a command does not fail over a
 // link that broke while the machine slept.
 func healthy(ctx context.Context, e *kept) bool {
-	h, ok := compute.As[interface {
+	h, ok := provider.As[interface {
 		Healthy(ctx context.Context) error
 	}](e.conn)
 	return !ok || h.Healthy(ctx) == nil || ctx.Err() != nil
@@ -138,7 +139,7 @@ func ended(e *kept) bool {
 	default:
 		return false
 	}
-	d, ok := compute.As[interface{ Done() <-chan struct{} }](e.conn)
+	d, ok := provider.As[interface{ Done() <-chan struct{} }](e.conn)
 	if !ok {
 		return false
 	}
@@ -186,7 +187,7 @@ func (k *keeper) removeLocked(e *kept) {
 // notice. Running commands end first, as their errors say more: they hold at. It also returns when
 // ctx ends.
 func (k *keeper) outlast(ctx context.Context, e *kept, at *sync.RWMutex, end context.CancelCauseFunc) {
-	d, ok := compute.As[interface{ Done() <-chan struct{} }](e.conn)
+	d, ok := provider.As[interface{ Done() <-chan struct{} }](e.conn)
 	if !ok {
 		return
 	}

@@ -8,7 +8,7 @@ package gauge
 import (
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/director/plan"
 )
 
 const (
@@ -63,14 +63,14 @@ func (g *Gauge) Held(d time.Duration) { g.held.add(d) }
 func (g *Gauge) Made(d time.Duration) { g.made.add(d) }
 
 // Demand is the demand as known at a time.
-func (g *Gauge) Demand(now time.Time) compute.Demand {
+func (g *Gauge) Demand(now time.Time) plan.Demand {
 	// the clock was set back: all that was counted lies ahead, where nothing would be counted until
 	// then
 	if bin := g.advance(now); g.at-bin >= bins {
 		g.count = [bins]int{}
 		g.at = bin
 	}
-	d := compute.Demand{Window: g.width * bins, Held: g.held.value(), Made: g.made.value()}
+	d := plan.Demand{Window: g.width * bins, Held: g.held.value(), Made: g.made.value()}
 	squares := 0.0
 	for back := range int64(bins) {
 		n := g.count[place(g.at-back)]

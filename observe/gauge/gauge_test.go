@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/director/plan"
 	"github.com/hostler-project/hostler/observe/gauge"
 )
 
@@ -12,7 +12,7 @@ func TestGauge(t *testing.T) {
 	start := time.Date(2031, 5, 14, 12, 0, 0, 0, time.UTC)
 	minute := func(n int) time.Time { return start.Add(time.Duration(n) * time.Minute) }
 	g := gauge.New(time.Hour)
-	if d := g.Demand(start); d != (compute.Demand{Window: time.Hour}) {
+	if d := g.Demand(start); d != (plan.Demand{Window: time.Hour}) {
 		t.Errorf("at first %+v", d)
 	}
 	for n := range 60 {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 const (
@@ -133,14 +134,14 @@ func (h *History) of(name string) *series {
 }
 
 // Query asks for the events that Take has not had yet.
-func (h *History) Query() compute.EventQuery {
+func (h *History) Query() inventory.EventQuery {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if !h.read {
-		return compute.EventQuery{Newest: atFirst}
+		return inventory.EventQuery{Newest: atFirst}
 	}
 	// the journal may have grown by millions while it could not be read
-	return compute.EventQuery{After: h.last, Limit: atFirst}
+	return inventory.EventQuery{After: h.last, Limit: atFirst}
 }
 
 // Take takes events of the journal, in their order.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -12,12 +13,12 @@ import (
 type Request struct {
 	compute.Request
 	Source  *Source
-	Waiter  *compute.Waiter // its place in the queue; nil: it has none yet
-	Skip    map[string]bool // sources that make nothing for it
-	Hooked  bool            // hooks run at each hand-out
-	Checked bool            // instances not found fit for some time are checked
-	ByHooks bool            // they are checked by hooks, too
-	Ended   func() error    // why it has ended, or nil; a nil func: it has not
+	Waiter  *inventory.Waiter // its place in the queue; nil: it has none yet
+	Skip    map[string]bool   // sources that make nothing for it
+	Hooked  bool              // hooks run at each hand-out
+	Checked bool              // instances not found fit for some time are checked
+	ByHooks bool              // they are checked by hooks, too
+	Ended   func() error      // why it has ended, or nil; a nil func: it has not
 }
 
 // made is what instances are made for; nil: the cache.

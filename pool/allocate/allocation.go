@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/demand"
 	"github.com/hostler-project/hostler/store"
 )
@@ -68,9 +69,9 @@ type allocation struct {
 	of      *Make         // only what is of it is picked; nil: anything
 	pools   []string      // the names of the pools that draw, the outermost first
 
-	later []*compute.Waiter // requests that wait for longer, and come after all the same
+	later []*inventory.Waiter // requests that wait for longer, and come after all the same
 	// requests that wait for longer and come before, but cannot use what this one takes
-	overtaken []*compute.Waiter
+	overtaken []*inventory.Waiter
 
 	expired    []compute.ID // ready instances that turned out not to be fit to be handed out again
 	passedOver bool         // it has passed over a ready instance that is elsewhere

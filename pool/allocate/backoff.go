@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/backoff"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/demand"
 	"github.com/hostler-project/hostler/store"
 )
@@ -22,18 +23,18 @@ var (
 
 // NoRoom counts an answer that there is no room. Of several answers to requests made at once one is
 // enough: then it reports false.
-func NoRoom(b *compute.Backoff, now time.Time, cause error) bool {
+func NoRoom(b *inventory.Backoff, now time.Time, cause error) bool {
 	if b.Paused.After(now) && (b.Failures != 0 || b.Full != 0) {
 		return false
 	}
-	b.LastError, b.Failures, b.Full = compute.Said(cause), 0, b.Full+1
+	b.LastError, b.Failures, b.Full = fault.Message(cause), 0, b.Full+1
 	b.Paused = now.Add(pauseFull.After(b.Full))
 	return true
 }
 
 // FailedOnce counts a failure to create, and returns for how long nothing is made.
-func FailedOnce(b *compute.Backoff, now time.Time, cause error) (pause time.Duration) {
-	b.LastError, b.Failures, b.Full = compute.Said(cause), b.Failures+1, 0
+func FailedOnce(b *inventory.Backoff, now time.Time, cause error) (pause time.Duration) {
+	b.LastError, b.Failures, b.Full = fault.Message(cause), b.Failures+1, 0
 	if pause = pauseBroken.After(b.Failures - BreakAt + 1); pause > 0 {
 		b.Paused = now.Add(pause)
 	}
@@ -55,7 +56,7 @@ const (
 // Backoff is why a want cannot be made of a source now. It is stored, in a note of the source.
 type Backoff struct {
 	Demand demand.Demand `json:"want"`
-	compute.Backoff
+	inventory.Backoff
 }
 
 func BackoffsNote(key int64) string { return fmt.Sprintf("hitches/%d", key) }

@@ -4,6 +4,8 @@ import (
 	"errors"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -30,7 +32,7 @@ func (d *allocation) pick(key int64, n int) ([]*compute.Instance, error) {
 	if d.of == nil {
 		return d.plan.Pick(key, n)
 	}
-	is, err := d.plan.Instances(compute.InstanceQuery{
+	is, err := d.plan.Instances(inventory.InstanceQuery{
 		SourceKey: key, States: []compute.State{compute.Ready}, After: max(0, d.of.First-newerRows-1),
 		Limit: n + 2*newerRows,
 	})
@@ -39,7 +41,7 @@ func (d *allocation) pick(key int64, n int) ([]*compute.Instance, error) {
 	}
 	var out []*compute.Instance
 	for _, i := range is {
-		if i.Facts[compute.FactTemplate] == d.of.Template && len(out) < n {
+		if i.Facts[provider.FactTemplate] == d.of.Template && len(out) < n {
 			out = append(out, i)
 		}
 	}
@@ -136,7 +138,7 @@ func (d *allocation) hidden(s *Source, i *compute.Instance) (bool, error) {
 // others are.
 func (d *allocation) existing(s *Source, i *compute.Instance, lend func(*compute.Instance) *compute.Lease) *Grant {
 	o := d.view.Provider(i.SourceKey)
-	if o == nil || o.Standing == nil || s.Has("provision") || d.asks.Amount() != (compute.Amount{}) || d.asks.Chosen() {
+	if o == nil || o.Standing == nil || s.Has("provision") || d.asks.Amount() != (compute.Resources{}) || d.asks.Chosen() {
 		return nil
 	}
 	known, ok := o.Standing.Standing(i.ID)

@@ -29,7 +29,7 @@ func (c *claims) isClaimed(key int64, asks demand.Demand) bool {
 
 // need is what a request that comes before asks of a ready instance.
 type need struct {
-	least compute.Amount
+	least compute.Resources
 	most  float64 // that it may cost for an hour; 0: anything
 }
 

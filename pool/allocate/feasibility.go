@@ -6,7 +6,9 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/demand"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -28,7 +30,7 @@ func DemandOf(req compute.Request) demand.Demand {
 }
 
 // DemandOfWaiter returns what a request in the queue asks for.
-func DemandOfWaiter(w *compute.Waiter) demand.Demand {
+func DemandOfWaiter(w *inventory.Waiter) demand.Demand {
 	if w.Asks != "" {
 		return demand.Read(w.Asks)
 	}
@@ -84,7 +86,7 @@ const (
 
 // feasibilities returns the sources, by the keys of their records, that cannot give a request
 // what it wants now while they serve others. The request does not keep the others back there.
-func (k *prospects) feasibilities(w *compute.Waiter) map[int64]feasibility {
+func (k *prospects) feasibilities(w *inventory.Waiter) map[int64]feasibility {
 	s := k.view.ByName[w.Source]
 	asked := DemandOfWaiter(w)
 	// room for a large part would never be free for long
@@ -139,7 +141,8 @@ func (k *prospects) isTrying(s *Source, r *store.SourceRecord, asks demand.Deman
 	}
 	is := false
 	if r.Counts.Creating+r.Counts.SettingUp > 0 {
-		all, err := k.plan.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Creating, compute.SettingUp}})
+		all, err := k.plan.Instances(inventory.InstanceQuery{SourceKey: r.Key,
+			States: []compute.State{compute.Creating, compute.SettingUp}})
 		if err != nil {
 			return false // the next look at the store tells
 		}
@@ -194,9 +197,9 @@ func (k *prospects) isProved(r *store.SourceRecord, asks demand.Demand) bool {
 	if r.Counts.Ready+r.Counts.Leased > Many {
 		return true // to read them all costs more than to try
 	}
-	all, err := k.plan.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready, compute.Leased}})
+	all, err := k.plan.Instances(inventory.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready, compute.Leased}})
 	chosen := asks.Choice()
 	return err != nil || slices.ContainsFunc(all, func(i *compute.Instance) bool {
-		return Lacks(asks.Amount(), i.Facts) == "" && (chosen == "" || chosen == i.Facts[compute.FactChosen])
+		return Lacks(asks.Amount(), i.Facts) == "" && (chosen == "" || chosen == i.Facts[provider.FactChosen])
 	})
 }

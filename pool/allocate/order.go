@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // patience is how many later requests may go before the one that has waited longest for something.
@@ -23,7 +24,7 @@ type projectShare struct {
 func capacityOf(c compute.Capacity) float64 { return max(c.Cores, float64(c.Count)) }
 
 // asks returns what a request will count between projects.
-func asks(w *compute.Waiter) float64 { return float64(w.Count) * max(1, w.Cores) }
+func asks(w *inventory.Waiter) float64 { return float64(w.Count) * max(1, w.Cores) }
 
 // order sorts requests by their turn:
 //
@@ -36,16 +37,16 @@ func asks(w *compute.Waiter) float64 { return float64(w.Count) * max(1, w.Cores)
 //
 // It is one order for all sources. So of several requests that block each other there is always a
 // first. It has no clock and changes nothing.
-func order(ws []*compute.Waiter, claims func(project string) projectShare) []*compute.Waiter {
+func order(ws []*inventory.Waiter, claims func(project string) projectShare) []*inventory.Waiter {
 	ws = slices.Clone(ws)
-	slices.SortFunc(ws, func(a, b *compute.Waiter) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(ws, func(a, b *inventory.Waiter) int { return cmp.Compare(a.ID, b.ID) })
 	due := passedOver(ws)
 	// by priority and project, in the order of their coming
-	lines := map[int]map[string][]*compute.Waiter{}
-	out := make([]*compute.Waiter, 0, len(ws))
+	lines := map[int]map[string][]*inventory.Waiter{}
+	out := make([]*inventory.Waiter, 0, len(ws))
 	var priorities []int
 	known := map[string]*projectShare{}
-	serve := func(w *compute.Waiter) {
+	serve := func(w *inventory.Waiter) {
 		out = append(out, w)
 		known[w.Project].held += asks(w)
 	}
@@ -67,7 +68,7 @@ func order(ws []*compute.Waiter, claims func(project string) projectShare) []*co
 			continue
 		}
 		if lines[w.Priority] == nil {
-			lines[w.Priority] = map[string][]*compute.Waiter{}
+			lines[w.Priority] = map[string][]*inventory.Waiter{}
 			priorities = append(priorities, w.Priority)
 		}
 		lines[w.Priority][w.Project] = append(lines[w.Priority][w.Project], w)
@@ -75,7 +76,7 @@ func order(ws []*compute.Waiter, claims func(project string) projectShare) []*co
 	slices.Sort(priorities)
 	for _, p := range slices.Backward(priorities) {
 		for projects := lines[p]; len(projects) > 0; {
-			var next *compute.Waiter
+			var next *inventory.Waiter
 			for name, line := range projects {
 				if next == nil {
 					next = line[0]
@@ -97,7 +98,7 @@ func order(ws []*compute.Waiter, claims func(project string) projectShare) []*co
 
 // passedOver returns, of requests in the order of their coming, those that have waited longest for
 // something and were passed often enough.
-func passedOver(ws []*compute.Waiter) map[int64]bool {
+func passedOver(ws []*inventory.Waiter) map[int64]bool {
 	due, seen := map[int64]bool{}, map[int64]bool{}
 	for _, w := range ws {
 		for _, key := range w.Wants {
@@ -112,13 +113,13 @@ func passedOver(ws []*compute.Waiter) map[int64]bool {
 
 // passedBy returns the requests that are passed when one of an order is served. Such a request has
 // waited longest of all for a source that the served one wants, and stands behind it.
-func passedBy(ordered []*compute.Waiter, served int64) (out []*compute.Waiter) {
-	at := slices.IndexFunc(ordered, func(w *compute.Waiter) bool { return w.ID == served })
+func passedBy(ordered []*inventory.Waiter, served int64) (out []*inventory.Waiter) {
+	at := slices.IndexFunc(ordered, func(w *inventory.Waiter) bool { return w.ID == served })
 	if at < 0 {
 		return nil
 	}
 	for _, key := range ordered[at].Wants {
-		var oldest *compute.Waiter
+		var oldest *inventory.Waiter
 		for _, w := range ordered {
 			if slices.Contains(w.Wants, key) && (oldest == nil || w.ID < oldest.ID) {
 				oldest = w

@@ -9,44 +9,45 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 func TestOrder(t *testing.T) {
-	w := func(id int64, project string, priority int) *compute.Waiter {
-		return &compute.Waiter{ID: id, Project: project, Priority: priority, Count: 1, Wants: []int64{1}}
+	w := func(id int64, project string, priority int) *inventory.Waiter {
+		return &inventory.Waiter{ID: id, Project: project, Priority: priority, Count: 1, Wants: []int64{1}}
 	}
-	big := func(w *compute.Waiter, count, cores int) *compute.Waiter {
+	big := func(w *inventory.Waiter, count, cores int) *inventory.Waiter {
 		w.Count, w.Cores = count, float64(cores)
 		return w
 	}
-	passed := func(w *compute.Waiter, n int) *compute.Waiter { w.Passed = n; return w }
-	wants := func(w *compute.Waiter, keys ...int64) *compute.Waiter { w.Wants = keys; return w }
+	passed := func(w *inventory.Waiter, n int) *inventory.Waiter { w.Passed = n; return w }
+	wants := func(w *inventory.Waiter, keys ...int64) *inventory.Waiter { w.Wants = keys; return w }
 	for _, c := range []struct {
 		name         string
-		ws           []*compute.Waiter
+		ws           []*inventory.Waiter
 		held, weight map[string]float64
 		want         string
 	}{
 		{"nobody", nil, nil, nil, ""},
-		{"first come", []*compute.Waiter{w(2, "", 0), w(1, "", 0), w(3, "", 0)}, nil, nil, "1 2 3"},
-		{"priority before time", []*compute.Waiter{w(1, "", 0), w(2, "", 10), w(3, "", -5), w(4, "", 10)}, nil, nil, "2 4 1 3"},
-		{"priority before fairness", []*compute.Waiter{w(1, "a", 0), w(2, "b", 1)}, map[string]float64{"b": 99}, nil, "2 1"},
-		{"who has least", []*compute.Waiter{w(1, "a", 0), w(2, "b", 0)}, map[string]float64{"a": 2, "b": 1}, nil, "2 1"},
-		{"as much: in turns", []*compute.Waiter{w(1, "a", 0), w(2, "a", 0), w(3, "b", 0), w(4, "b", 0)}, nil, nil, "1 3 2 4"},
+		{"first come", []*inventory.Waiter{w(2, "", 0), w(1, "", 0), w(3, "", 0)}, nil, nil, "1 2 3"},
+		{"priority before time", []*inventory.Waiter{w(1, "", 0), w(2, "", 10), w(3, "", -5), w(4, "", 10)}, nil, nil, "2 4 1 3"},
+		{"priority before fairness", []*inventory.Waiter{w(1, "a", 0), w(2, "b", 1)}, map[string]float64{"b": 99}, nil, "2 1"},
+		{"who has least", []*inventory.Waiter{w(1, "a", 0), w(2, "b", 0)}, map[string]float64{"a": 2, "b": 1}, nil, "2 1"},
+		{"as much: in turns", []*inventory.Waiter{w(1, "a", 0), w(2, "a", 0), w(3, "b", 0), w(4, "b", 0)}, nil, nil, "1 3 2 4"},
 		{
-			"by weight", []*compute.Waiter{w(1, "a", 0), w(2, "a", 0), w(3, "b", 0), w(4, "b", 0), w(5, "b", 0)}, nil,
+			"by weight", []*inventory.Waiter{w(1, "a", 0), w(2, "a", 0), w(3, "b", 0), w(4, "b", 0), w(5, "b", 0)}, nil,
 			map[string]float64{"a": 1, "b": 2}, "1 3 4 2 5",
 		},
 		{
 			"a large one counts as such",
-			[]*compute.Waiter{big(w(1, "a", 0), 4, 0), w(2, "a", 0), w(3, "b", 0), w(4, "b", 0)}, nil, nil, "1 3 4 2",
+			[]*inventory.Waiter{big(w(1, "a", 0), 4, 0), w(2, "a", 0), w(3, "b", 0), w(4, "b", 0)}, nil, nil, "1 3 4 2",
 		},
-		{"cores count", []*compute.Waiter{big(w(1, "a", 0), 1, 8), w(2, "a", 0), w(3, "b", 0), w(4, "b", 0)}, nil, nil, "1 3 4 2"},
-		{"passed too often", []*compute.Waiter{passed(w(1, "", -5), 7), w(2, "", 10)}, nil, nil, "1 2"},
-		{"passed often", []*compute.Waiter{passed(w(1, "", -5), 6), w(2, "", 10)}, nil, nil, "2 1"},
-		{"passed, and not the oldest", []*compute.Waiter{w(1, "", 0), passed(w(2, "", -5), 9), w(3, "", 0)}, nil, nil, "1 3 2"},
-		{"the oldest of another source", []*compute.Waiter{w(1, "", 0), passed(wants(w(2, "", -5), 2), 7), w(3, "", 0)}, nil, nil, "2 1 3"},
+		{"cores count", []*inventory.Waiter{big(w(1, "a", 0), 1, 8), w(2, "a", 0), w(3, "b", 0), w(4, "b", 0)}, nil, nil, "1 3 4 2"},
+		{"passed too often", []*inventory.Waiter{passed(w(1, "", -5), 7), w(2, "", 10)}, nil, nil, "1 2"},
+		{"passed often", []*inventory.Waiter{passed(w(1, "", -5), 6), w(2, "", 10)}, nil, nil, "2 1"},
+		{"passed, and not the oldest", []*inventory.Waiter{w(1, "", 0), passed(w(2, "", -5), 9), w(3, "", 0)}, nil, nil, "1 3 2"},
+		{"the oldest of another source", []*inventory.Waiter{w(1, "", 0), passed(wants(w(2, "", -5), 2), 7), w(3, "",
+			0)}, nil, nil, "2 1 3"},
 	} {
 		before := fmt.Sprint(values(c.ws))
 		var got []string
@@ -62,7 +63,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-func values(ws []*compute.Waiter) (out []compute.Waiter) {
+func values(ws []*inventory.Waiter) (out []inventory.Waiter) {
 	for _, w := range ws {
 		out = append(out, *w)
 	}
@@ -73,23 +74,23 @@ func values(ws []*compute.Waiter) (out []compute.Waiter) {
 // that end in any order.
 type queueModel struct {
 	next   int64
-	ws     []*compute.Waiter
+	ws     []*inventory.Waiter
 	held   map[string]float64
 	weight map[string]float64
 	out    []string // the projects that have what
 }
 
-func (m *queueModel) join(project string, priority int, wants ...int64) *compute.Waiter {
+func (m *queueModel) join(project string, priority int, wants ...int64) *inventory.Waiter {
 	m.next++
-	w := &compute.Waiter{ID: m.next, Project: project, Priority: priority, Count: 1, Wants: wants}
+	w := &inventory.Waiter{ID: m.next, Project: project, Priority: priority, Count: 1, Wants: wants}
 	m.ws = append(m.ws, w)
 	return w
 }
 
 // serve gives what came free at a source to the first who wants it, as the engine does.
-func (m *queueModel) serve(key int64) (served *compute.Waiter, before []*compute.Waiter) {
+func (m *queueModel) serve(key int64) (served *inventory.Waiter, before []*inventory.Waiter) {
 	line := orderOf(m.ws, m.held, m.weight)
-	n := slices.IndexFunc(line, func(w *compute.Waiter) bool { return slices.Contains(w.Wants, key) })
+	n := slices.IndexFunc(line, func(w *inventory.Waiter) bool { return slices.Contains(w.Wants, key) })
 	if n < 0 {
 		return nil, nil
 	}
@@ -98,7 +99,7 @@ func (m *queueModel) serve(key int64) (served *compute.Waiter, before []*compute
 		w.Passed++
 	}
 	before = m.ws
-	m.ws = slices.DeleteFunc(slices.Clone(m.ws), func(w *compute.Waiter) bool { return w == served })
+	m.ws = slices.DeleteFunc(slices.Clone(m.ws), func(w *inventory.Waiter) bool { return w == served })
 	m.held[served.Project]++
 	m.out = append(m.out, served.Project)
 	return served, before
@@ -200,6 +201,6 @@ func TestOrderFair(t *testing.T) {
 }
 
 // orderOf is order, with what projects have and their weights.
-func orderOf(ws []*compute.Waiter, held, weight map[string]float64) []*compute.Waiter {
+func orderOf(ws []*inventory.Waiter, held, weight map[string]float64) []*inventory.Waiter {
 	return order(ws, func(p string) projectShare { return projectShare{held: held[p], weight: weight[p]} })
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -23,7 +24,7 @@ const (
 // Change is one thing that a decision has done to the store.
 type Change struct {
 	Kind     ChangeKind
-	Waiter   *compute.Waiter
+	Waiter   *inventory.Waiter
 	Instance *compute.Instance
 	Why      Reason
 	Grant    *Grant
@@ -39,16 +40,16 @@ type plan struct {
 
 	made    []*compute.Instance          // new ones
 	states  map[compute.ID]compute.State // of ready ones that are taken
-	counts  map[int64]compute.Counts     // what the changes add, by source key
+	counts  map[int64]inventory.Counts   // what the changes add, by source key
 	numbers map[string]int64             // the last one used, by source name
 	used    int                          // numbers since the last new instance
 }
 
-func (p *plan) leave(w *compute.Waiter) {
+func (p *plan) leave(w *inventory.Waiter) {
 	p.changes = append(p.changes, Change{Kind: Leave, Waiter: w})
 }
 
-func (p *plan) pass(w *compute.Waiter) {
+func (p *plan) pass(w *inventory.Waiter) {
 	p.changes = append(p.changes, Change{Kind: PassOver, Waiter: w})
 }
 
@@ -126,7 +127,7 @@ func (p *plan) moved(i *compute.Instance, to compute.State) {
 
 func (p *plan) count(key int64, s compute.State, n int) {
 	if p.counts == nil {
-		p.counts = map[int64]compute.Counts{}
+		p.counts = map[int64]inventory.Counts{}
 	}
 	c := p.counts[key]
 	c.Add(s, n)
@@ -153,7 +154,7 @@ func (p *plan) Pick(key int64, n int) ([]*compute.Instance, error) {
 }
 
 // Instances is the reader's with the new states.
-func (p *plan) Instances(q compute.InstanceQuery) ([]*compute.Instance, error) {
+func (p *plan) Instances(q inventory.InstanceQuery) ([]*compute.Instance, error) {
 	if len(p.states) == 0 {
 		return p.Reader.Instances(q)
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // Affords reports whether a source may make an instance for at most a price; 0: any. A provider
@@ -35,7 +36,7 @@ func (k *prospects) tooExpensive(i *compute.Instance, most float64) (bool, error
 		}
 		i = child
 	}
-	price, err := strconv.ParseFloat(i.Facts[compute.FactPrice], 64)
+	price, err := strconv.ParseFloat(i.Facts[provider.FactPrice], 64)
 	if err != nil || !(price > 0) || math.IsInf(price, 0) {
 		price = 0
 		if s := k.view.ByName[i.Source]; s != nil {

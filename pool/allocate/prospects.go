@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/compute/share"
 	"github.com/hostler-project/hostler/pool/demand"
 	"github.com/hostler-project/hostler/store"
@@ -47,7 +48,7 @@ func (k *prospects) isTried(s *Source, r *store.SourceRecord, since time.Time, a
 	}
 	tried := false
 	if r.Counts.Creating+r.Counts.SettingUp > 0 {
-		is, err := k.plan.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Creating, compute.SettingUp}})
+		is, err := k.plan.Instances(inventory.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Creating, compute.SettingUp}})
 		if err != nil {
 			return false, err
 		}
@@ -140,7 +141,7 @@ func (k *prospects) mayFitOn(s *Source, i *compute.Instance, asks demand.Demand)
 	if i.State == compute.Creating || i.State == compute.SettingUp {
 		return true // its size is not known yet
 	}
-	has, known := compute.AmountOf(i.Facts)
+	has, known := share.SizeOf(i.Facts)
 	return known && share.Of(has).Has(asks.Amount())
 }
 

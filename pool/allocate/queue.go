@@ -6,11 +6,12 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/demand"
 )
 
 // living drops requests whose process has ended, or in which nothing waits for them any more.
-func (d *allocation) living(ws []*compute.Waiter, leave bool) []*compute.Waiter {
+func (d *allocation) living(ws []*inventory.Waiter, leave bool) []*inventory.Waiter {
 	others := map[int64]bool{} // processes that live
 	out := ws[:0]
 	for _, w := range ws {
@@ -32,20 +33,20 @@ func (d *allocation) living(ws []*compute.Waiter, leave bool) []*compute.Waiter 
 // along it.
 type queueView struct {
 	d       *allocation
-	ordered []*compute.Waiter
+	ordered []*inventory.Waiter
 	// projects, and their users, whose quota earlier requests have used up
 	full   map[string]error
 	chosen int64 // the request that is known to have a choice of its own, if any
 }
 
-func (d *allocation) queueView(ws []*compute.Waiter) (*queueView, error) {
+func (d *allocation) queueView(ws []*inventory.Waiter) (*queueView, error) {
 	l := &queueView{d: d, ordered: order(ws, d.quotas.weigh), full: map[string]error{}}
 	return l, d.quotas.failed
 }
 
 // overQuota returns why quotas keep a request from being served, or nil. Then they keep back later
 // requests of its project, or of its user, too: else its turn would never come.
-func (l *queueView) overQuota(w *compute.Waiter) error {
+func (l *queueView) overQuota(w *inventory.Waiter) error {
 	pr := l.d.view.Project(w.Project)
 	if !pr.limited() {
 		return nil
@@ -65,7 +66,7 @@ func (l *queueView) overQuota(w *compute.Waiter) error {
 
 // reserve notes that later requests must leave what w wants, unless it will not do for w. They must
 // also leave what a source can make, unless it cannot make what w wants.
-func (l *queueView) reserve(w *compute.Waiter) {
+func (l *queueView) reserve(w *inventory.Waiter) {
 	d := l.d
 	if d.claims.wanted == nil {
 		d.claims.wanted, d.claims.claimed, d.claims.trying = map[int64][]need{}, map[int64]bool{}, map[int64][]demand.Demand{}
@@ -91,7 +92,7 @@ func (l *queueView) reserve(w *compute.Waiter) {
 
 // admit returns *ShortError if it is not a request's turn: others come before, or its quota is used
 // up. waiter is its place in the queue, nil where it has none yet.
-func (d *allocation) admit(s *Source, req compute.Request, waiter *compute.Waiter) error {
+func (d *allocation) admit(s *Source, req compute.Request, waiter *inventory.Waiter) error {
 	ws, err := d.plan.Waiters()
 	if err != nil {
 		return err
@@ -103,7 +104,7 @@ func (d *allocation) admit(s *Source, req compute.Request, waiter *compute.Waite
 	ws = d.living(ws, true)
 	self := waiter
 	if self == nil {
-		self = &compute.Waiter{ID: 1<<63 - 1, Source: s.Name, Count: req.Count, Owner: req.Owner, Project: req.Project,
+		self = &inventory.Waiter{ID: 1<<63 - 1, Source: s.Name, Count: req.Count, Owner: req.Owner, Project: req.Project,
 			Priority: d.view.Project(req.Project).Priority(req.Priority), Cores: req.Cores, Memory: req.Memory, Disk: req.Disk}
 		for _, c := range s.All() {
 			r, err := d.known.record(c)
@@ -159,8 +160,8 @@ func (d *allocation) admit(s *Source, req compute.Request, waiter *compute.Waite
 
 // passedBy returns the jumped request that has waited longest for a source of which a ready
 // instance was taken, and for which that instance would have made room.
-func (d *allocation) passedBy(units []*Grant) []*compute.Waiter {
-	slices.SortFunc(d.overtaken, func(a, b *compute.Waiter) int { return cmp.Compare(a.ID, b.ID) })
+func (d *allocation) passedBy(units []*Grant) []*inventory.Waiter {
+	slices.SortFunc(d.overtaken, func(a, b *inventory.Waiter) int { return cmp.Compare(a.ID, b.ID) })
 	for _, w := range d.overtaken {
 		if !slices.ContainsFunc(units, func(u *Grant) bool { return !u.Fresh && slices.Contains(w.Wants, u.Instance.SourceKey) }) {
 			continue
@@ -170,7 +171,7 @@ func (d *allocation) passedBy(units []*Grant) []*compute.Waiter {
 			return stuck[u.Instance.SourceKey] == feasible && d.known.replaceable(u.Instance.SourceKey)
 		}) &&
 			w.Passed < patience {
-			return []*compute.Waiter{w}
+			return []*inventory.Waiter{w}
 		}
 	}
 	return nil

@@ -7,6 +7,8 @@ import (
 	"strconv"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
+	"github.com/hostler-project/hostler/text/units"
 )
 
 // quotaError says that a request is beyond a quota now. Leases that end make room.
@@ -105,7 +107,7 @@ func (d *allocation) book(u *Grant) {
 		if l.Share != nil && cores == 0 {
 			cores = -1 // none, instead of the default of one
 		}
-		u.Instance.Booked = compute.Booking{
+		u.Instance.Booked = compute.Reservation{
 			Project: l.Project, Owner: l.Owner,
 			Holds: d.view.asked(u.Source.Name, 1, cores, d.asks.Memory, d.asks.Chosen()),
 		}
@@ -144,7 +146,7 @@ func (q *quotas) bookings() error {
 		if len(states) == 0 {
 			continue
 		}
-		is, err := q.plan.Instances(compute.InstanceQuery{SourceKey: r.Key, States: states})
+		is, err := q.plan.Instances(inventory.InstanceQuery{SourceKey: r.Key, States: states})
 		if err != nil {
 			return err
 		}
@@ -256,7 +258,7 @@ func plain(what string, c compute.Capacity) string {
 	case "cores":
 		return strconv.FormatFloat(c.Cores, 'f', -1, 64)
 	case "memory":
-		return compute.Bytes(c.Memory)
+		return units.RoundSize(c.Memory)
 	}
 	return strconv.FormatFloat(c.Cost, 'f', -1, 64)
 }

@@ -5,7 +5,9 @@ import (
 	"fmt"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/compute/share"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -20,8 +22,8 @@ import (
 // and after the last.
 
 // part returns what a lease books for a request: one core, unless the request says more.
-func part(req compute.Request) compute.Amount {
-	p := compute.Amount(sizeOf(req))
+func part(req compute.Request) compute.Resources {
+	p := compute.Resources(sizeOf(req))
 	if req.Cores == 0 {
 		p.Cores = 1
 	}
@@ -110,7 +112,7 @@ func (d *allocation) vouched(i *compute.Instance) (fit, told bool) {
 	if o == nil || o.Witness == nil {
 		return false, false
 	}
-	return o.Witness.Fit(i.ID, i.Facts[compute.FactIdentity]), true
+	return o.Witness.Fit(i.ID, i.Facts[provider.FactIdentity]), true
 }
 
 // glances is how many instances with room are looked at before all are. The index of free room
@@ -118,7 +120,7 @@ func (d *allocation) vouched(i *compute.Instance) (fit, told bool) {
 const glances = 16
 
 // partsBeside chooses among shared instances in use.
-func (d *allocation) partsBeside(s *Source, r *store.SourceRecord, p compute.Amount, n int) (out []chosenPart, left int, err error) {
+func (d *allocation) partsBeside(s *Source, r *store.SourceRecord, p compute.Resources, n int) (out []chosenPart, left int, err error) {
 	left = n
 	for _, most := range []int{glances, 0} {
 		is, err := d.plan.Rooms(r.Key, p, most)
@@ -151,7 +153,7 @@ func (d *allocation) partsBeside(s *Source, r *store.SourceRecord, p compute.Amo
 }
 
 // books books up to n parts and returns how many fit.
-func books(space *share.Space, p compute.Amount, n int) (k int) {
+func books(space *share.Space, p compute.Resources, n int) (k int) {
 	for k < n && space.Book(p) {
 		k++
 	}
@@ -160,7 +162,7 @@ func books(space *share.Space, p compute.Amount, n int) (k int) {
 
 // partsReady chooses among ready instances, the oldest first, running ones before cold ones. Those
 // too old or too often used are retired.
-func (d *allocation) partsReady(s *Source, r *store.SourceRecord, p compute.Amount, n int) (out []chosenPart, left int, err error) {
+func (d *allocation) partsReady(s *Source, r *store.SourceRecord, p compute.Resources, n int) (out []chosenPart, left int, err error) {
 	if n == 0 {
 		return nil, 0, nil
 	}
@@ -236,7 +238,7 @@ func (d *allocation) handParts(s *Source, c chosenPart, give func(*compute.Insta
 // partsNew records new instances for the leases that found no room, each for as many as those
 // before it had room for.
 func (d *allocation) partsNew(
-	s *Source, req compute.Request, p compute.Amount, left int, give func(*compute.Instance) *compute.Lease,
+	s *Source, req compute.Request, p compute.Resources, left int, give func(*compute.Instance) *compute.Lease,
 ) ([]*Grant, error) {
 	usual, err := d.usual(s, p, left)
 	if err != nil {
@@ -314,7 +316,7 @@ func (d *allocation) partsNew(
 
 // mayFit reports, cheaply and without changes, whether a waiting request may find room now. The
 // attempt decides.
-func (d *allocation) mayFit(s *Source, w *compute.Waiter) (bool, error) {
+func (d *allocation) mayFit(s *Source, w *inventory.Waiter) (bool, error) {
 	n, err := d.available(s)
 	if err != nil || n > 0 {
 		return true, err
@@ -329,7 +331,7 @@ func (d *allocation) mayFit(s *Source, w *compute.Waiter) (bool, error) {
 
 // usual returns how many of up to n parts of a size fit on an instance of a source, judging by
 // those that it has; 0 if it has none that tells.
-func (d *allocation) usual(s *Source, p compute.Amount, n int) (int, error) {
+func (d *allocation) usual(s *Source, p compute.Resources, n int) (int, error) {
 	if n == 1 {
 		return 1, nil
 	}
@@ -338,7 +340,7 @@ func (d *allocation) usual(s *Source, p compute.Amount, n int) (int, error) {
 		if err != nil {
 			return 0, err
 		}
-		is, err := d.plan.Instances(compute.InstanceQuery{SourceKey: r.Key, Limit: glances})
+		is, err := d.plan.Instances(inventory.InstanceQuery{SourceKey: r.Key, Limit: glances})
 		if err != nil {
 			return 0, err
 		}
@@ -359,7 +361,7 @@ func (d *allocation) usual(s *Source, p compute.Amount, n int) (int, error) {
 
 // AmountOf returns the size of an instance, or of the real one behind it. known is false if its
 // cores are not known.
-func AmountOf(r Reader, i *compute.Instance) (has compute.Amount, known bool, err error) {
+func AmountOf(r Reader, i *compute.Instance) (has compute.Resources, known bool, err error) {
 	for i.Child != "" {
 		child, err := r.Instance(i.Child)
 		if errors.Is(err, compute.ErrNotFound) {
@@ -369,14 +371,14 @@ func AmountOf(r Reader, i *compute.Instance) (has compute.Amount, known bool, er
 		}
 		i = child
 	}
-	has, known = compute.AmountOf(i.Facts)
+	has, known = share.SizeOf(i.Facts)
 	return has, known, nil
 }
 
 // SpaceOf returns the leases on an instance, and what they have booked of it. The space is nil
 // where no part can be given: the size is not known, or one lease has all of it.
 func SpaceOf(r Reader, i *compute.Instance) ([]*compute.Lease, *share.Space, error) {
-	ls, err := r.Leases(compute.LeaseQuery{Instance: i.ID})
+	ls, err := r.Leases(inventory.LeaseQuery{Instance: i.ID})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -395,7 +397,7 @@ func SpaceOf(r Reader, i *compute.Instance) ([]*compute.Lease, *share.Space, err
 }
 
 // SmallerThan says that an instance is smaller than a part that was to be booked of it.
-func SmallerThan(id compute.ID, has, part compute.Amount) error {
+func SmallerThan(id compute.ID, has, part compute.Resources) error {
 	return &compute.Error{
 		ID: id, Kind: compute.ErrNoCapacity, Err: &TooSmallError{fmt.Sprintf("it has %v, and %v is asked for", has, part)},
 		Hint: "ask for less, or another source",

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 // ShortError says that nothing is free now, but may be later. A request that does not wait gets
@@ -19,7 +20,7 @@ type ShortError struct {
 func (e *ShortError) Error() string {
 	text := e.Source.Name + ": no capacity: " + e.Text
 	for _, c := range e.Causes {
-		text += "; " + compute.Said(c)
+		text += "; " + fault.Message(c)
 	}
 	return text
 }
@@ -50,9 +51,9 @@ func (d *allocation) short(s *Source, asked, can int) error {
 		e.Text = fmt.Sprintf("%d can be given now, and %d asked for", can, asked)
 	}
 	switch {
-	case d.asks.Amount() != (compute.Amount{}) && d.tooSmall == 1:
+	case d.asks.Amount() != (compute.Resources{}) && d.tooSmall == 1:
 		e.Text += "; one that stands ready is too small"
-	case d.asks.Amount() != (compute.Amount{}) && d.tooSmall > 1:
+	case d.asks.Amount() != (compute.Resources{}) && d.tooSmall > 1:
 		e.Text += fmt.Sprintf("; %d that stand ready are too small", d.tooSmall)
 	case d.asks.Chosen() && c.Ready > 0 && s.Type != PoolType:
 		e.Text += "; what stands ready is made otherwise"

@@ -6,17 +6,19 @@ import (
 	"strconv"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
+	"github.com/hostler-project/hostler/compute/share"
 )
 
 // sizeOf returns the least that an instance must have for a request; zeros ask for nothing.
-func sizeOf(req compute.Request) compute.Amount {
-	return compute.Amount{Cores: max(0, req.Cores), Memory: req.Memory, Disk: req.Disk, GPUs: req.GPUs}
+func sizeOf(req compute.Request) compute.Resources {
+	return compute.Resources{Cores: max(0, req.Cores), Memory: req.Memory, Disk: req.Disk, GPUs: req.GPUs}
 }
 
 // Lacks returns of what an instance is known to have too little, or "". What a provider does not
 // tell may be enough.
-func Lacks(z compute.Amount, facts map[string]string) string {
-	if has, ok := compute.AmountOf(facts); ok && has.Micro() < z.Micro() {
+func Lacks(z compute.Resources, facts map[string]string) string {
+	if has, ok := share.SizeOf(facts); ok && has.Micro() < z.Micro() {
 		return fmt.Sprintf("it has %v cores, and %v are asked for", has.Cores, z.Cores)
 	}
 	for _, part := range []struct {
@@ -36,8 +38,8 @@ func Lacks(z compute.Amount, facts map[string]string) string {
 }
 
 // lackedBy reports whether an instance, or the real one behind it, is known to be too small.
-func lackedBy(r Reader, z compute.Amount, i *compute.Instance) (bool, error) {
-	if z == (compute.Amount{}) {
+func lackedBy(r Reader, z compute.Resources, i *compute.Instance) (bool, error) {
+	if z == (compute.Resources{}) {
 		return false, nil
 	}
 	for i.Child != "" {
@@ -81,7 +83,7 @@ func NeverFits(errs ...error) error {
 // instances, all that it has are known to be too small, and none will be replaced: they stay, or
 // are shared.
 func (d *allocation) neverFits(s *Source) error {
-	if d.asks.Amount() == (compute.Amount{}) && !s.Share {
+	if d.asks.Amount() == (compute.Resources{}) && !s.Share {
 		return nil
 	}
 	seen := 0
@@ -99,7 +101,7 @@ func (d *allocation) neverFits(s *Source) error {
 		if m := d.view.Maximum(c); m == 0 || r.Counts.Present() < m {
 			return nil
 		}
-		is, err := d.plan.Instances(compute.InstanceQuery{SourceKey: r.Key})
+		is, err := d.plan.Instances(inventory.InstanceQuery{SourceKey: r.Key})
 		if err != nil {
 			return err
 		}
@@ -119,7 +121,7 @@ func (d *allocation) neverFits(s *Source) error {
 
 // likely returns the least size of a new instance of a source, by what it made last or its
 // configuration.
-func (v *View) likely(s *Source) (z compute.Amount) {
+func (v *View) likely(s *Source) (z compute.Resources) {
 	if s.Type != PoolType {
 		if has, known := v.MadeLast(v.KeyOf(s)); known {
 			return has

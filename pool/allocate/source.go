@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/policy"
 	"github.com/hostler-project/hostler/pool/demand"
 )
@@ -57,7 +58,7 @@ type Source struct {
 	Price float64 // of an instance for an hour; 0: none
 	// Size is what an instance has by the configuration; zeros: not known. It counts under quotas
 	// until an instance was made.
-	Size compute.Amount
+	Size compute.Resources
 
 	// Policy is what requests may choose, as package policy has it; its name is the source's.
 	Policy policy.Source
@@ -206,7 +207,7 @@ func (p Project) Priority(asked int) int {
 	if p.Highest != nil {
 		asked = min(asked, *p.Highest)
 	}
-	return max(compute.MinPriority, min(compute.MaxPriority, asked))
+	return max(inventory.MinPriority, min(inventory.MaxPriority, asked))
 }
 
 func limited(what string, c compute.Capacity) string {

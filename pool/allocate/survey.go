@@ -2,13 +2,14 @@ package allocate
 
 import (
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/demand"
 )
 
 // Position is the result of a look at the queue for one request.
 type Position struct {
 	ID        int64
-	Waiter    *compute.Waiter
+	Waiter    *inventory.Waiter
 	MayTake   bool
 	Counted   bool // what it takes is known
 	OverQuota bool // it waits for a quota

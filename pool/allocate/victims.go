@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/demand"
 )
 
@@ -27,13 +28,13 @@ type Victim struct {
 }
 
 // makesRoom is the reason to discard such an instance.
-func makesRoom(w *compute.Waiter) Reason {
-	return Reason{compute.CauseRoom, "it makes room for somebody who waits for " + DemandOfWaiter(w).String()}
+func makesRoom(w *inventory.Waiter) Reason {
+	return Reason{inventory.CauseRoom, "it makes room for somebody who waits for " + DemandOfWaiter(w).String()}
 }
 
 // needy is a request that lacks instances, and may be given room.
 type needy struct {
-	w    *compute.Waiter
+	w    *inventory.Waiter
 	s    *Source
 	n    int
 	keys []int64 // the sources that may give it room
@@ -134,7 +135,7 @@ func (st *supply) idle(s *Source) ([]*compute.Instance, error) {
 	if known || r.Counts.Ready == 0 || r.Counts.Ready > Many || UnreachableNow(r, d.view.Now) {
 		return is, nil
 	}
-	all, err := d.plan.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready}})
+	all, err := d.plan.Instances(inventory.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready}})
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +151,7 @@ func (st *supply) idle(s *Source) ([]*compute.Instance, error) {
 }
 
 // take gives a request up to n ready instances that do for it.
-func (st *supply) take(s *Source, w *compute.Waiter, asked demand.Demand, n int) (got int, err error) {
+func (st *supply) take(s *Source, w *inventory.Waiter, asked demand.Demand, n int) (got int, err error) {
 	for _, c := range s.All() {
 		key := st.d.view.KeyOf(c)
 		if key == 0 || st.closed[key] || !slices.Contains(w.Wants, key) {
@@ -195,7 +196,7 @@ func (st *supply) room(s *Source, n int) (int, error) {
 	has, known := st.coming[r.Key]
 	if !known {
 		if has = d.known.below(s, r); has < unlimited && r.Counts.Discarding > 0 {
-			is, err := d.plan.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Discarding}})
+			is, err := d.plan.Instances(inventory.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Discarding}})
 			if err != nil {
 				return 0, err
 			}
@@ -227,12 +228,12 @@ func (st *supply) jammed(s *Source) (bool, error) {
 		if r.Counts.Discarding == 0 {
 			continue
 		}
-		is, err := st.d.plan.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Discarding}})
+		is, err := st.d.plan.Instances(inventory.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Discarding}})
 		if err != nil {
 			return false, err
 		}
 		for _, i := range is {
-			if i.Attempts > 0 && i.Cause == compute.CauseRoom {
+			if i.Attempts > 0 && i.Cause == inventory.CauseRoom {
 				n++
 			}
 		}
@@ -300,7 +301,7 @@ func Victims(v *View) ([]Victim, error) {
 	}
 	d := newAllocation(v)
 	ws = d.living(ws, false)
-	if !slices.ContainsFunc(ws, func(w *compute.Waiter) bool { return DemandOfWaiter(w) != demand.Demand{} }) {
+	if !slices.ContainsFunc(ws, func(w *inventory.Waiter) bool { return DemandOfWaiter(w) != demand.Demand{} }) {
 		return nil, nil
 	}
 	l, err := d.queueView(ws)

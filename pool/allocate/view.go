@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -25,16 +27,16 @@ type Reader interface {
 // instances is what is read of instances and leases.
 type instances interface {
 	Instance(id compute.ID) (*compute.Instance, error)
-	Instances(q compute.InstanceQuery) ([]*compute.Instance, error)
+	Instances(q inventory.InstanceQuery) ([]*compute.Instance, error)
 	Pick(sourceKey int64, n int) ([]*compute.Instance, error)
-	Rooms(sourceKey int64, least compute.Amount, n int) ([]*compute.Instance, error)
-	Leases(q compute.LeaseQuery) ([]*compute.Lease, error)
+	Rooms(sourceKey int64, least compute.Resources, n int) ([]*compute.Instance, error)
+	Leases(q inventory.LeaseQuery) ([]*compute.Lease, error)
 	Held(project, owner string) (compute.Capacity, error)
 }
 
 // queues is what is read of the queue, and of what is known of sources.
 type queues interface {
-	Waiters() ([]*compute.Waiter, error)
+	Waiters() ([]*inventory.Waiter, error)
 	Note(name string) (string, error)
 }
 
@@ -45,13 +47,13 @@ type Surroundings interface {
 	// Provider returns what is known of the provider of a source's record; nil: it is not open.
 	Provider(key int64) *Provider
 	// MadeLast returns the size of the last instance that a source made as it is configured.
-	MadeLast(key int64) (has compute.Amount, known bool)
+	MadeLast(key int64) (has compute.Resources, known bool)
 	// Newest returns the make that hand-outs prefer; false: all ready instances are alike.
 	Newest(s *Source) (Make, bool)
 	// Project returns a project's limits and weight.
 	Project(name string) Project
 	// Waits reports whether a process still waits for a request in the queue.
-	Waits(w *compute.Waiter) bool
+	Waits(w *inventory.Waiter) bool
 	// Durations returns how long a source's leases last and its instances take to be made; 0: not
 	// known.
 	Durations(source string, now time.Time) (lease, making time.Duration)
@@ -59,11 +61,11 @@ type Surroundings interface {
 
 // Provider is what a decision must know of an open provider.
 type Provider struct {
-	Failed   bool             // it could not be opened
-	Names    []string         // of its computers, where it makes none
-	Prices   bool             // it keeps to a price limit itself
-	Standing compute.Standing // its computers need no making; nil: they do
-	Witness  compute.Witness  // it may know the result of a check at once; nil: it does not
+	Failed   bool                 // it could not be opened
+	Names    []string             // of its computers, where it makes none
+	Prices   bool                 // it keeps to a price limit itself
+	Standing provider.Standing    // its computers need no making; nil: they do
+	Witness  provider.HealthCache // it may know the result of a check at once; nil: it does not
 }
 
 // Make says of what instances are made.

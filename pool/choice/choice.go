@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/demand"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // Choice is what a request wants other than its source's own; "": the source's.
@@ -43,7 +44,7 @@ func (c Choice) Resolve(ctx context.Context, source string, p compute.Provider) 
 	for _, part := range []struct {
 		kind string
 		name *string
-	}{{compute.Images, &c.Image}, {compute.Flavors, &c.Flavor}, {compute.Locations, &c.Location}} {
+	}{{provider.Images, &c.Image}, {provider.Flavors, &c.Flavor}, {provider.Locations, &c.Location}} {
 		if *part.name == "" {
 			continue
 		}
@@ -67,7 +68,7 @@ func (c *Choice) fit(p compute.Provider) error {
 		return nil
 	}
 	limit := -1
-	if t, ok := compute.As[compute.UserDataTaker](p); ok {
+	if t, ok := provider.As[provider.UserDataTaker](p); ok {
 		limit = t.UserDataLimit()
 	}
 	switch {
@@ -92,7 +93,7 @@ func (c *Choice) fit(p compute.Provider) error {
 // Pick returns the id that a name means, or the name where any may be tried. exact: the name must
 // be whole, or the id.
 func Pick(ctx context.Context, p compute.Provider, kind, name string, exact bool) (string, error) {
-	chooser, ok := compute.As[compute.Chooser](p)
+	chooser, ok := provider.As[provider.Chooser](p)
 	if !ok {
 		return "", &compute.Error{
 			Kind: compute.ErrInvalid, Err: fmt.Errorf("it has no %s to choose from", kind),
@@ -104,14 +105,14 @@ func Pick(ctx context.Context, p compute.Provider, kind, name string, exact bool
 		return "", err
 	}
 	if exact {
-		all = slices.DeleteFunc(slices.Clone(all), func(n compute.Named) bool { return n.ID != name && n.Name != name })
+		all = slices.DeleteFunc(slices.Clone(all), func(n provider.Named) bool { return n.ID != name && n.Name != name })
 	}
-	choose := func() (int, error) { return compute.Choose(all, kind, name) }
-	if kind == compute.Images {
-		choose = func() (int, error) { return compute.ChooseImage(all, name) }
+	choose := func() (int, error) { return provider.Choose(all, kind, name) }
+	if kind == provider.Images {
+		choose = func() (int, error) { return provider.ChooseImage(all, name) }
 	}
 	i, err := choose()
-	if n, e := strconv.Atoi(name); err != nil && e == nil && kind != compute.Images && n >= 0 && n < len(all) {
+	if n, e := strconv.Atoi(name); err != nil && e == nil && kind != provider.Images && n >= 0 && n < len(all) {
 		i, err = n, nil // its number in the list
 	}
 	switch {
@@ -137,6 +138,6 @@ func (c Choice) Record(i *compute.Instance) {
 		}
 	}
 	maps.Copy(facts, i.Facts) // the provider knows better
-	facts[compute.FactChosen] = c.String()
+	facts[provider.FactChosen] = c.String()
 	i.Facts = facts
 }

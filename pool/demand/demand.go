@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/text/units"
 )
 
 // Demand is what a request asks of a computer. The zero value asks for nothing. It can be compared.
@@ -87,8 +88,8 @@ func (d Demand) Within(o Demand) bool {
 }
 
 // Amount is the size that it asks for.
-func (d Demand) Amount() compute.Amount {
-	return compute.Amount{Cores: d.Cores, Memory: d.Memory, Disk: d.Disk, GPUs: d.GPUs}
+func (d Demand) Amount() compute.Resources {
+	return compute.Resources{Cores: d.Cores, Memory: d.Memory, Disk: d.Disk, GPUs: d.GPUs}
 }
 
 // Chosen reports whether no ready instance will do for it.
@@ -112,13 +113,13 @@ func (d Demand) Choice() string {
 func (d Demand) String() string {
 	var parts []string
 	if d.Cores != 0 {
-		parts = append(parts, compute.Amount{Cores: d.Cores}.String())
+		parts = append(parts, compute.Resources{Cores: d.Cores}.String())
 	}
 	if d.Memory != 0 {
-		parts = append(parts, compute.Bytes(d.Memory)+" of memory")
+		parts = append(parts, units.RoundSize(d.Memory)+" of memory")
 	}
 	if d.Disk != 0 {
-		parts = append(parts, compute.Bytes(d.Disk)+" of disk")
+		parts = append(parts, units.RoundSize(d.Disk)+" of disk")
 	}
 	if d.GPUs != 0 {
 		word := "GPUs"

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
+	"github.com/hostler-project/hostler/director/plan"
 	"github.com/hostler-project/hostler/observe/gauge"
 )
 
@@ -79,18 +81,18 @@ func (r *Recent) Read(windows map[string]time.Duration, events []*compute.Event)
 }
 
 // Query returns the query for the new events.
-func (r *Recent) Query() compute.EventQuery {
+func (r *Recent) Query() inventory.EventQuery {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return compute.EventQuery{After: r.last, Newest: recentEvents}
+	return inventory.EventQuery{After: r.last, Newest: recentEvents}
 }
 
 // Demand returns the demand of a source.
-func (r *Recent) Demand(name string, window time.Duration, now time.Time) compute.Demand {
+func (r *Recent) Demand(name string, window time.Duration, now time.Time) plan.Demand {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if of := r.sources[name]; of != nil {
 		return of.Demand(now)
 	}
-	return compute.Demand{Window: window}
+	return plan.Demand{Window: window}
 }

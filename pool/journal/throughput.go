@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 const (
@@ -36,10 +37,10 @@ type sourceThroughput struct {
 }
 
 // Query returns the query for the events that were not read yet.
-func (pc *Throughput) Query() compute.EventQuery {
+func (pc *Throughput) Query() inventory.EventQuery {
 	pc.mu.Lock()
 	defer pc.mu.Unlock()
-	return compute.EventQuery{After: pc.last, Newest: throughputEvents}
+	return inventory.EventQuery{After: pc.last, Newest: throughputEvents}
 }
 
 func (pc *Throughput) of(source string) *sourceThroughput {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/demand"
 	"github.com/hostler-project/hostler/pool/sources"
@@ -185,7 +186,7 @@ func (p *Records) InVainFor(tx store.Tx, key int64, u *allocate.Grant) error {
 	}
 	now := time.Now()
 	all = slices.DeleteFunc(all, func(h allocate.Backoff) bool { return h.Demand == u.Beyond })
-	h := allocate.Backoff{Demand: u.Beyond, Backoff: compute.Backoff{Full: allocate.BreakAt, Paused: now,
+	h := allocate.Backoff{Demand: u.Beyond, Backoff: inventory.Backoff{Full: allocate.BreakAt, Paused: now,
 		LastError: sources.CauseOf(u.Err)}}
 	return sources.SaveBackoffs(tx, key, append(all, h), now)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/state"
 	"github.com/hostler-project/hostler/pool/steps"
@@ -76,7 +77,7 @@ func (p *Leases) unknown(name string, other error) error {
 // leaseNamed finds a living lease by its name or id; nil: there is none. Each project may have one
 // of a name: meant chooses.
 func leaseNamed(tx store.Tx, who compute.Who, name string) (*compute.Lease, error) {
-	ls, err := tx.Leases(compute.LeaseQuery{Name: name})
+	ls, err := tx.Leases(inventory.LeaseQuery{Name: name})
 	if err != nil {
 		return nil, err
 	}
@@ -243,8 +244,8 @@ func (p *Leases) isReportedEnded(tx store.Tx, who compute.Who, id compute.ID, er
 	if had, e := p.HadLease(tx, who, id); e != nil || !had {
 		return err
 	}
-	ls, e := tx.Leases(compute.LeaseQuery{Instance: id, Ended: true, Limit: 1})
-	if e != nil || len(ls) == 0 || ls[0].Cause != compute.CauseEnded {
+	ls, e := tx.Leases(inventory.LeaseQuery{Instance: id, Ended: true, Limit: 1})
+	if e != nil || len(ls) == 0 || ls[0].Cause != inventory.CauseEnded {
 		return err
 	}
 	return &compute.Error{
@@ -255,7 +256,7 @@ func (p *Leases) isReportedEnded(tx store.Tx, who compute.Who, id compute.ID, er
 
 // HadLease reports whether the instance's newest lease was the caller's, and has ended.
 func (p *Leases) HadLease(tx store.Tx, who compute.Who, id compute.ID) (bool, error) {
-	ls, err := tx.Leases(compute.LeaseQuery{Instance: id, Ended: true, Limit: 1})
+	ls, err := tx.Leases(inventory.LeaseQuery{Instance: id, Ended: true, Limit: 1})
 	if err != nil || len(ls) == 0 {
 		return false, err
 	}
@@ -311,7 +312,7 @@ func (p *Records) Awaits(tx store.Tx, key int64) (n int, err error) {
 // InVain reports whether an instance was cleaned for a waiting request, and nothing wants it any
 // more.
 func (p *Records) InVain(tx store.Tx, i *compute.Instance) (bool, error) {
-	if i.Cause != compute.CauseWaiter {
+	if i.Cause != inventory.CauseWaiter {
 		return false, nil
 	}
 	rec, err := tx.SourceByKey(i.SourceKey)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/sources"
 	"github.com/hostler-project/hostler/pool/state"
@@ -153,7 +154,7 @@ func (p *Records) ToDiscarding(tx store.Tx, i *compute.Instance, why allocate.Re
 // unfront removes the pools' instances before one that was never finished. Their own part was not
 // begun, and a machine that stays may soon be made again under the same name.
 func (p *Records) unfront(tx store.Tx, i *compute.Instance, why string) error {
-	fronts, err := tx.Instances(compute.InstanceQuery{Child: i.ID})
+	fronts, err := tx.Instances(inventory.InstanceQuery{Child: i.ID})
 	if err != nil {
 		return err
 	}
@@ -199,7 +200,7 @@ func (o surroundings) Provider(key int64) *allocate.Provider {
 	return &allocate.Provider{Failed: is.Err != nil, Names: is.Names, Prices: is.Prices, Standing: is.Standing, Witness: is.Witness}
 }
 
-func (o surroundings) MadeLast(key int64) (compute.Amount, bool) { return o.p.providers.Learnt(key) }
+func (o surroundings) MadeLast(key int64) (compute.Resources, bool) { return o.p.providers.Learnt(key) }
 
 func (o surroundings) Newest(s *allocate.Source) (allocate.Make, bool) {
 	m, ok := o.p.templates.Newer(s)
@@ -208,7 +209,7 @@ func (o surroundings) Newest(s *allocate.Source) (allocate.Make, bool) {
 
 func (o surroundings) Project(name string) allocate.Project { return o.p.core.Project(name) }
 
-func (o surroundings) Waits(w *compute.Waiter) bool { return o.p.core.Waits(w) }
+func (o surroundings) Waits(w *inventory.Waiter) bool { return o.p.core.Waits(w) }
 
 func (o surroundings) Durations(source string, now time.Time) (lease, making time.Duration) {
 	return o.p.core.Throughput.Durations(source, now)
@@ -220,8 +221,8 @@ func (p *Records) Maximum(s *allocate.Source) int { return p.View(nil).Maximum(s
 // are in use: as configured, or as the director aims.
 func (p *Records) Wanted(s *allocate.Source, rec *store.SourceRecord, inUse int) int {
 	w := max(s.Reserve, inUse+s.Spare)
-	if rec != nil && rec.Aim.Until.After(time.Now()) {
-		w = max(rec.Aim.Reserve, inUse+rec.Aim.Spare)
+	if rec != nil && rec.Target.Until.After(time.Now()) {
+		w = max(rec.Target.Reserve, inUse+rec.Target.Spare)
 	}
 	if m := p.Maximum(s); m > 0 {
 		w = min(w, m)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/compute/share"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/journal"
@@ -123,7 +124,7 @@ func (p *Leases) EndShares(tx store.Tx, back []Taken, why allocate.Reason, force
 			continue // it was handled with the first of its leases
 		}
 		delete(mine, t.Instance.ID)
-		all, err := tx.Leases(compute.LeaseQuery{Instance: t.Instance.ID})
+		all, err := tx.Leases(inventory.LeaseQuery{Instance: t.Instance.ID})
 		if err != nil {
 			return nil, err
 		}
@@ -212,7 +213,7 @@ func (p *Leases) EndAll(tx store.Tx, i *compute.Instance, why allocate.Reason) e
 	} else if !errors.Is(err, compute.ErrNotFound) {
 		return err
 	}
-	ls, err := tx.Leases(compute.LeaseQuery{Instance: i.ID})
+	ls, err := tx.Leases(inventory.LeaseQuery{Instance: i.ID})
 	if err != nil || len(ls) == 0 {
 		return err
 	}
@@ -227,7 +228,7 @@ func (p *Leases) EndAll(tx store.Tx, i *compute.Instance, why allocate.Reason) e
 // shareOf returns the lease that a caller means by the name of a shared instance, as meant does. It
 // returns nil if the instance has no lease.
 func (p *Leases) shareOf(tx store.Tx, who compute.Who, i *compute.Instance) (*compute.Lease, error) {
-	ls, err := tx.Leases(compute.LeaseQuery{Instance: i.ID})
+	ls, err := tx.Leases(inventory.LeaseQuery{Instance: i.ID})
 	if err != nil || len(ls) == 0 {
 		return nil, err
 	}
@@ -278,7 +279,7 @@ func (p *Leases) HadShare(tx store.Tx, who compute.Who, id compute.ID) (bool, er
 		}
 		return err == nil && l.Instance == id && !l.Ended.IsZero(), err
 	}
-	ls, err := tx.Leases(compute.LeaseQuery{Instance: id, Owner: who.Owner, Ended: true, Limit: 1})
+	ls, err := tx.Leases(inventory.LeaseQuery{Instance: id, Owner: who.Owner, Ended: true, Limit: 1})
 	return len(ls) > 0, err
 }
 
@@ -287,7 +288,7 @@ func (p *Leases) Alone(tx store.Tx, i *compute.Instance, l *compute.Lease) error
 	if l.Share == nil {
 		return nil
 	}
-	all, err := tx.Leases(compute.LeaseQuery{Instance: i.ID})
+	all, err := tx.Leases(inventory.LeaseQuery{Instance: i.ID})
 	if err != nil {
 		return err
 	}

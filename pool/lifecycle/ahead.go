@@ -8,10 +8,13 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
+	"github.com/hostler-project/hostler/director/plan"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/leasing"
 	"github.com/hostler-project/hostler/pool/sources"
 	"github.com/hostler-project/hostler/pool/state"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -83,17 +86,17 @@ func saveAhead(tx store.Tx, all map[int64]aheadRecord) error {
 
 // Reserver returns the provider of a source's record and its configuration, if it keeps computers
 // ahead; nil: it does not, or is not open.
-func (p *Ahead) Reserver(key int64) (compute.Reserver, compute.Ahead) {
+func (p *Ahead) Reserver(key int64) (provider.Prewarmer, provider.Prewarming) {
 	if o := p.providers.Ready(key); o != nil && o.Reserver != nil {
 		if a, ok := o.Reserver.Reserves(); ok {
 			return o.Reserver, a
 		}
 	}
-	return nil, compute.Ahead{}
+	return nil, provider.Prewarming{}
 }
 
 // AheadOf returns the state for a source's record.
-func (p *Ahead) AheadOf(key int64, noted map[int64]aheadRecord) *compute.AheadState {
+func (p *Ahead) AheadOf(key int64, noted map[int64]aheadRecord) *plan.AheadState {
 	r, a := p.Reserver(key)
 	if r == nil {
 		return nil
@@ -101,12 +104,12 @@ func (p *Ahead) AheadOf(key int64, noted map[int64]aheadRecord) *compute.AheadSt
 	p.core.Mu.Lock()
 	defer p.core.Mu.Unlock()
 	said := p.said[key]
-	return &compute.AheadState{Ahead: a, Count: noted[key].Count, Said: said.at, Busy: said.busy, Failed: said.failed}
+	return &plan.AheadState{Prewarming: a, Count: noted[key].Count, Said: said.at, Busy: said.busy, Failed: said.failed}
 }
 
 // Left lists definitions that are not in force and whose computers are to go now. Where the
 // definition in force keeps computers in the same place, Reserve for that one removes the others.
-func (p *Ahead) Left(recs []*store.SourceRecord, noted map[int64]aheadRecord, now time.Time) (out []compute.Left) {
+func (p *Ahead) Left(recs []*store.SourceRecord, noted map[int64]aheadRecord, now time.Time) (out []plan.Left) {
 	for _, r := range recs {
 		n, there := noted[r.Key]
 		if s := p.core.Configured(r); !there || s != nil && s.Err != nil {
@@ -127,15 +130,15 @@ func (p *Ahead) Left(recs []*store.SourceRecord, noted map[int64]aheadRecord, no
 		p.core.Mu.Lock()
 		said := p.said[r.Key]
 		p.core.Mu.Unlock()
-		if !said.busy && (now.Sub(said.at) >= aheadAgain || n.Count == 0 && r.Counts == (compute.Counts{})) {
-			out = append(out, compute.Left{Key: r.Key, Source: r.Name})
+		if !said.busy && (now.Sub(said.at) >= aheadAgain || n.Count == 0 && r.Counts == (inventory.Counts{})) {
+			out = append(out, plan.Left{Key: r.Key, Source: r.Name})
 		}
 	}
 	return out
 }
 
 // DoAhead notes how many computers are to stand ahead of a source, and tells its provider.
-func (p *Ahead) DoAhead(ctx context.Context, s *allocate.Source, d compute.Directive) (func(context.Context) error, error) {
+func (p *Ahead) DoAhead(ctx context.Context, s *allocate.Source, d plan.Directive) (func(context.Context) error, error) {
 	key := p.core.KeyOf(s)
 	r, a := p.Reserver(key)
 	if r == nil {
@@ -201,7 +204,7 @@ func (p *Ahead) FillAhead(ctx context.Context, s *allocate.Source) error {
 	}
 	finish, err := p.DoAhead(
 		ctx, s,
-		compute.Directive{Verb: compute.VerbAhead, Source: s.Name, Count: n, Reason: fmt.Sprintf("%d at least", a.Least)},
+		plan.Directive{Verb: plan.VerbAhead, Source: s.Name, Count: n, Reason: fmt.Sprintf("%d at least", a.Least)},
 	)
 	if err != nil {
 		return err
@@ -210,7 +213,7 @@ func (p *Ahead) FillAhead(ctx context.Context, s *allocate.Source) error {
 }
 
 // DoLeft removes computers that stand ahead of a definition that is not in force any more.
-func (p *Ahead) DoLeft(ctx context.Context, d compute.Directive) (func(context.Context) error, error) {
+func (p *Ahead) DoLeft(ctx context.Context, d plan.Directive) (func(context.Context) error, error) {
 	rec, err := p.core.RecordOf(ctx, d.Key)
 	if err != nil {
 		return nil, err
@@ -246,7 +249,7 @@ func (p *Ahead) DoLeft(ctx context.Context, d compute.Directive) (func(context.C
 		}
 		return p.core.Store.Update(ctx, func(tx store.Tx) error {
 			now, err := tx.SourceByKey(d.Key)
-			if err != nil || now.Counts != (compute.Counts{}) {
+			if err != nil || now.Counts != (inventory.Counts{}) {
 				return err // they may need it, and it is asked to go again
 			}
 			all, err := ReadAhead(tx)

@@ -19,6 +19,7 @@ import (
 	"github.com/hostler-project/hostler/pool/sources"
 	"github.com/hostler-project/hostler/pool/state"
 	"github.com/hostler-project/hostler/pool/steps"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -140,7 +141,7 @@ func (p *Creation) create(ctx context.Context, u *allocate.Grant, tell func(phas
 		return &compute.Error{ID: u.Instance.ID, Kind: compute.ErrUnavailable, Err: errors.New("its provider is not open")}
 	}
 	if u.Source.Reuse == "rebuild" && !o.Rebuilds() {
-		return compute.Unasked(&compute.Error{ID: u.Instance.ID, Kind: compute.ErrInvalid,
+		return provider.Unasked(&compute.Error{ID: u.Instance.ID, Kind: compute.ErrInvalid,
 			Err:  fmt.Errorf("reuse = rebuild, and type %s cannot make a used computer anew in place", u.Source.Type),
 			Hint: "say reuse = no: it is discarded, and another one made"})
 	}
@@ -150,20 +151,20 @@ func (p *Creation) create(ctx context.Context, u *allocate.Grant, tell func(phas
 	}
 	what, err := what.Resolve(ctx, u.Source.Name, o.Provider)
 	if err != nil {
-		return compute.Unasked(err)
+		return provider.Unasked(err)
 	}
 	image := what.Image
 	if image == "" && len(o.Names) == 0 {
 		if image, err = p.templates.ImageFor(ctx, u.Source); err != nil {
-			return compute.Unasked(err)
+			return provider.Unasked(err)
 		}
 		u.Image = image
 	}
 	if err := p.providers.Identify(ctx, o, u.Instance); err != nil {
 		err = p.providers.Reaches(ctx, o, u.Instance.SourceKey, err)
-		return compute.Unasked(&compute.Error{Op: "create", ID: u.Instance.ID, Kind: fault.KindOf(err), Err: err})
+		return provider.Unasked(&compute.Error{Op: "create", ID: u.Instance.ID, Kind: fault.KindOf(err), Err: err})
 	}
-	identity := u.Instance.Facts[compute.FactIdentity]
+	identity := u.Instance.Facts[provider.FactIdentity]
 	u.Template = p.templates.NoticeTemplate(ctx, u.Source)
 	tell("create", "")
 	p.core.Step("create:before")
@@ -440,7 +441,7 @@ func (p *Creation) dropUnmade(tx store.Tx, i *compute.Instance, why string) erro
 // markFailed records that making or checking an instance failed, and counts failures to create
 // against its source.
 func (p *Creation) markFailed(tx store.Tx, u *allocate.Grant, i *compute.Instance) error {
-	why := compute.Said(u.Err)
+	why := fault.Message(u.Err)
 	if i.State == compute.Leased {
 		if err := p.leases.EndAll(tx, i, allocate.Because("not given: "+why)); err != nil {
 			return err
@@ -461,7 +462,7 @@ func (p *Creation) markFailed(tx store.Tx, u *allocate.Grant, i *compute.Instanc
 			return err
 		}
 	}
-	if u.Fresh && u.Child == nil && i.ProviderID == "" && compute.WasUnasked(u.Err) {
+	if u.Fresh && u.Child == nil && i.ProviderID == "" && provider.WasUnasked(u.Err) {
 		return p.dropUnmade(tx, i, why) // the provider was never asked, so nothing was made
 	}
 	failed := allocate.Because(why)
@@ -493,10 +494,10 @@ func (p *Creation) toReadyOrGone(tx store.Tx, i *compute.Instance, u *allocate.G
 // where an image may have stood ready for it, what came of that.
 func madeData(i *compute.Instance) map[string]string {
 	data := state.PhaseData(i.Phases)
-	if i.Facts[compute.FactCached] == "" {
+	if i.Facts[provider.FactCached] == "" {
 		return data
 	}
-	for _, fact := range []string{compute.FactCached, compute.FactImage, compute.FactNode} {
+	for _, fact := range []string{provider.FactCached, provider.FactImage, provider.FactNode} {
 		if v := i.Facts[fact]; v != "" {
 			data[fact] = v
 		}

@@ -8,10 +8,13 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/compute/inventory"
+	"github.com/hostler-project/hostler/director/plan"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/sources"
 	"github.com/hostler-project/hostler/pool/state"
 	"github.com/hostler-project/hostler/pool/steps"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -19,13 +22,13 @@ import (
 const stopGrace = time.Minute
 
 // Note writes a directive into the journal.
-func Note(tx store.Tx, d compute.Directive) error {
+func Note(tx store.Tx, d plan.Directive) error {
 	data := map[string]string{"do": string(d.Verb)}
 	switch d.Verb {
-	case compute.VerbCreate, compute.VerbAhead:
+	case plan.VerbCreate, plan.VerbAhead:
 		data["count"] = strconv.Itoa(d.Count)
-	case compute.VerbAim:
-		data["reserve"], data["spare"] = strconv.Itoa(d.Aim.Reserve), strconv.Itoa(d.Aim.Spare)
+	case plan.VerbTarget:
+		data["reserve"], data["spare"] = strconv.Itoa(d.Target.Reserve), strconv.Itoa(d.Target.Spare)
 	}
 	_, err := tx.Append(&compute.Event{
 		Time: time.Now(), Kind: "directive", Source: d.Source, Instance: d.Instance, Text: d.Reason, Data: data,
@@ -34,16 +37,16 @@ func Note(tx store.Tx, d compute.Directive) error {
 }
 
 // DoCreate records the instances of a create directive. The function that it returns makes them.
-func (p *Background) DoCreate(ctx context.Context, s *allocate.Source, d compute.Directive) (func(context.Context) error, error) {
+func (p *Background) DoCreate(ctx context.Context, s *allocate.Source, d plan.Directive) (func(context.Context) error, error) {
 	units, leave, err := p.handouts.recordMissing(ctx, s, func(tx store.Tx, r *store.SourceRecord) (int, error) {
 		there := r.Counts.Cached() + r.Counts.InUse()
 		if s.Cold > 0 {
-			is, err := tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready, compute.Cleaning}})
+			is, err := tx.Instances(inventory.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready, compute.Cleaning}})
 			if err != nil {
 				return 0, err
 			}
 			for _, i := range is {
-				if i.Cold && i.Cause != compute.CauseStart {
+				if i.Cold && i.Cause != inventory.CauseStart {
 					there--
 				}
 			}
@@ -72,7 +75,7 @@ func (p *Background) DoCreate(ctx context.Context, s *allocate.Source, d compute
 // DoReady starts, stops or discards an instance that is ready. One that is stopped or started
 // passes through the state of those being cleaned: the process that takes up a dead process's work
 // cleans it, or discards it where it cannot be cleaned.
-func (p *Background) DoReady(ctx context.Context, s *allocate.Source, d compute.Directive) (func(context.Context) error, error) {
+func (p *Background) DoReady(ctx context.Context, s *allocate.Source, d plan.Directive) (func(context.Context) error, error) {
 	var j Job
 	var taken []string
 	err := p.core.Store.Update(ctx, func(tx store.Tx) error {
@@ -82,15 +85,15 @@ func (p *Background) DoReady(ctx context.Context, s *allocate.Source, d compute.
 		if errors.Is(err, compute.ErrNotFound) {
 			return nil
 		} else if err != nil || i.State != compute.Ready || i.Source != s.Name ||
-			i.Cold != (d.Verb == compute.VerbStart) && d.Verb != compute.VerbDiscard {
+			i.Cold != (d.Verb == plan.VerbStart) && d.Verb != plan.VerbDiscard {
 			return err
 		}
 		now, err := p.clock.InOrder(tx, time.Now())
-		if err != nil || d.Verb != compute.VerbStart && !i.Cold && now.Sub(i.Since) < s.Idle {
+		if err != nil || d.Verb != plan.VerbStart && !i.Cold && now.Sub(i.Since) < s.Idle {
 			return err // it was used meanwhile
 		}
 		// a roll-out, or another director, may have taken one away since this was decided
-		if d.Least > 0 && d.Verb != compute.VerbStart {
+		if d.Least > 0 && d.Verb != plan.VerbStart {
 			if rec, err := tx.SourceByKey(i.SourceKey); err != nil || rec.Counts.Ready+rec.Counts.InUse() <= d.Least {
 				return err
 			}
@@ -98,15 +101,15 @@ func (p *Background) DoReady(ctx context.Context, s *allocate.Source, d compute.
 		if err := Note(tx, d); err != nil {
 			return err
 		}
-		if d.Verb == compute.VerbDiscard {
+		if d.Verb == plan.VerbDiscard {
 			if err = p.records.ToDiscarding(tx, i, allocate.Because(d.Reason)); err == nil {
 				j.Instance, j.Record, err = p.disposal.Claim(tx, i.ID)
 			}
 		} else {
 			step := steps.Stop
-			i.Worker, i.Cold, i.Reason, i.Cause = p.core.Store.Worker(), true, "it is being stopped", compute.CauseStop
-			if d.Verb == compute.VerbStart {
-				step, i.Reason, i.Cause = steps.Start, "it is being started", compute.CauseStart
+			i.Worker, i.Cold, i.Reason, i.Cause = p.core.Store.Worker(), true, "it is being stopped", inventory.CauseStop
+			if d.Verb == plan.VerbStart {
+				step, i.Reason, i.Cause = steps.Start, "it is being started", inventory.CauseStart
 			}
 			if _, err = p.core.Set(tx, i, step, compute.Event{Kind: string(d.Verb), Text: d.Reason}); err == nil {
 				j.Instance = i
@@ -127,7 +130,7 @@ func (p *Background) DoReady(ctx context.Context, s *allocate.Source, d compute.
 	return func(ctx context.Context) error {
 		defer p.core.Inflight.Leave(taken...)
 		defer p.core.Wake()
-		if d.Verb == compute.VerbDiscard {
+		if d.Verb == plan.VerbDiscard {
 			return p.disposal.carryOne(ctx, j)
 		}
 		return p.creation.change(ctx, j, d.Verb)
@@ -135,13 +138,13 @@ func (p *Background) DoReady(ctx context.Context, s *allocate.Source, d compute.
 }
 
 // change stops or starts an instance that it has claimed.
-func (p *Creation) change(ctx context.Context, j Job, verb compute.Verb) error {
+func (p *Creation) change(ctx context.Context, j Job, verb plan.Verb) error {
 	var err error
-	if verb == compute.VerbStart {
+	if verb == plan.VerbStart {
 		err = p.startStopped(ctx, j.Instance)
 	} else if o := p.providers.Open(ctx, j.Record); o.Err != nil {
 		err = o.Err
-	} else if c, ok := compute.As[compute.Stopper](o.Provider); !ok {
+	} else if c, ok := provider.As[provider.Stopper](o.Provider); !ok {
 		err = &compute.Error{ID: j.Instance.ID, Kind: compute.ErrInvalid, Err: errors.New("its type cannot stop")}
 	} else {
 		err = c.Stop(ctx, j.Instance.ID, stopGrace)
@@ -158,10 +161,10 @@ func (p *Creation) change(ctx context.Context, j Job, verb compute.Verb) error {
 		}
 		i := *j.Instance
 		if err != nil {
-			return p.core.ToFailed(tx, &i, p.core.SourceOf(j.Record), allocate.Because(string(verb)+": "+compute.Said(err)))
+			return p.core.ToFailed(tx, &i, p.core.SourceOf(j.Record), allocate.Because(string(verb)+": "+fault.Message(err)))
 		}
 		step := steps.Started
-		if i.Cold = verb == compute.VerbStop; i.Cold {
+		if i.Cold = verb == plan.VerbStop; i.Cold {
 			step = steps.Stopped
 		}
 		i.Worker, i.Reason, i.Cause = 0, "", ""
@@ -185,7 +188,7 @@ func (p *Creation) startStopped(ctx context.Context, i *compute.Instance) error 
 	if o.Err != nil {
 		return o.Err
 	}
-	c, ok := compute.As[compute.Stopper](o.Provider)
+	c, ok := provider.As[provider.Stopper](o.Provider)
 	if !ok {
 		return &compute.Error{Op: "start", ID: i.ID, Kind: compute.ErrInvalid, Err: errors.New("its type cannot start what is stopped")}
 	}

@@ -10,11 +10,14 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/leasing"
 	"github.com/hostler-project/hostler/pool/sources"
 	"github.com/hostler-project/hostler/pool/state"
 	"github.com/hostler-project/hostler/pool/steps"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -207,7 +210,7 @@ func (p *Disposal) unwanted(tx store.Tx, rec *store.SourceRecord, i *compute.Ins
 // begun returns the pool's instance before one that was never finished, if the pool had begun its
 // own part, or nil.
 func begun(tx store.Tx, i *compute.Instance) (*compute.Instance, error) {
-	fronts, err := tx.Instances(compute.InstanceQuery{Child: i.ID})
+	fronts, err := tx.Instances(inventory.InstanceQuery{Child: i.ID})
 	if err != nil {
 		return nil, err
 	}
@@ -279,7 +282,7 @@ func (p *Disposal) clean(ctx context.Context, i *compute.Instance, rec *store.So
 		}
 		j := *i
 		if err != nil {
-			return p.core.ToFailed(tx, &j, p.core.SourceOf(rec), allocate.Because("cleaning: "+compute.Said(err)))
+			return p.core.ToFailed(tx, &j, p.core.SourceOf(rec), allocate.Because("cleaning: "+fault.Message(err)))
 		}
 		if unwanted, e = p.records.InVain(tx, &j); e != nil {
 			return e
@@ -308,7 +311,7 @@ func (p *Disposal) cleanLeaf(ctx context.Context, leaf *compute.Instance) (strin
 	if s := p.core.Configured(rec); s != nil && s.Reuse == "as-is" || o.Reuse == "as-is" {
 		return "as-is", nil
 	}
-	c, ok := compute.As[compute.Cleaner](o.Provider)
+	c, ok := provider.As[provider.Cleaner](o.Provider)
 	if !ok {
 		return "", &compute.Error{ID: leaf.ID, Kind: compute.ErrInvalid, Err: errors.New("its type cannot clean")}
 	}
@@ -368,12 +371,12 @@ func (p *Disposal) discard(ctx context.Context, i *compute.Instance, rec *store.
 		j.Retry = time.Now().Add(min(state.RetryMost, retryFirst<<min(j.Attempts-1, 20)))
 		j.Worker = 0
 		if !sources.Lost(&j) {
-			j.Failure = compute.Said(err)
+			j.Failure = fault.Message(err)
 		}
 		if e := tx.SaveInstance(&j); e != nil {
 			return e
 		}
-		_, e := tx.Append(&compute.Event{Kind: "discard-failed", Source: j.Source, Instance: j.ID, Text: compute.Said(err),
+		_, e := tx.Append(&compute.Event{Kind: "discard-failed", Source: j.Source, Instance: j.ID, Text: fault.Message(err),
 			Data: map[string]string{"attempt": fmt.Sprint(j.Attempts), "again": j.Retry.Format(time.RFC3339)}})
 		return e
 	})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/leasing"
 	"github.com/hostler-project/hostler/pool/state"
@@ -27,7 +28,7 @@ func (p *Background) expire(ctx context.Context, now time.Time) ([]compute.ID, e
 	any := false
 	err = p.core.Store.View(ctx, func(tx store.Tx) error {
 		any = false
-		ls, err := tx.Leases(compute.LeaseQuery{Due: now})
+		ls, err := tx.Leases(inventory.LeaseQuery{Due: now})
 		for _, l := range ls {
 			any = any || p.clock.Over(l, now) != ""
 		}
@@ -39,7 +40,7 @@ func (p *Background) expire(ctx context.Context, now time.Time) ([]compute.ID, e
 	var due []compute.ID
 	err = p.disposal.WithOpen(ctx, func(tx store.Tx) error {
 		due = nil
-		ls, err := tx.Leases(compute.LeaseQuery{Due: now})
+		ls, err := tx.Leases(inventory.LeaseQuery{Due: now})
 		if err != nil {
 			return err
 		}
@@ -119,11 +120,11 @@ func (p *Background) due(ctx context.Context, key int64) (out []*compute.Instanc
 		if err != nil {
 			return err
 		}
-		is, err := tx.Instances(compute.InstanceQuery{SourceKey: key, Busy: true})
+		is, err := tx.Instances(inventory.InstanceQuery{SourceKey: key, Busy: true})
 		if err != nil {
 			return err
 		}
-		failed, err := tx.Instances(compute.InstanceQuery{SourceKey: key, States: steps.Idle()})
+		failed, err := tx.Instances(inventory.InstanceQuery{SourceKey: key, States: steps.Idle()})
 		if err != nil {
 			return err
 		}
@@ -176,7 +177,7 @@ func readyOf(tx store.Tx, recs []*store.SourceRecord, some func(*store.SourceRec
 		if r.Counts.Ready == 0 || !some(r) {
 			continue
 		}
-		ready, err := tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready}})
+		ready, err := tx.Instances(inventory.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready}})
 		if err != nil {
 			return nil, err
 		}
@@ -242,7 +243,7 @@ func (p *Disposal) surplus(tx store.Tx, key int64, now time.Time, seldom bool) (
 				continue
 			}
 		}
-		ready, err := tx.Instances(compute.InstanceQuery{SourceKey: k, States: []compute.State{compute.Ready}})
+		ready, err := tx.Instances(inventory.InstanceQuery{SourceKey: k, States: []compute.State{compute.Ready}})
 		if err != nil {
 			return nil, time.Time{}, err
 		}
@@ -284,8 +285,8 @@ func (p *Disposal) idleTooLong(s *allocate.Source, rec *store.SourceRecord, read
 	}
 	slices.SortFunc(at, time.Time.Compare)
 	spare := s.Spare
-	if rec.Aim.Until.After(time.Now()) {
-		spare = rec.Aim.Spare
+	if rec.Target.Until.After(time.Now()) {
+		spare = rec.Target.Spare
 	}
 	if m := p.records.Maximum(s); m > 0 {
 		spare = min(spare, max(0, m-rec.Counts.InUse()))
@@ -304,7 +305,7 @@ func (p *Background) UnderWay(tx store.Tx, recs []*store.SourceRecord) (m *alloc
 		if r.Counts.Creating+r.Counts.SettingUp+r.Counts.Cleaning == 0 {
 			continue
 		}
-		is, err := tx.Instances(compute.InstanceQuery{SourceKey: r.Key, Busy: true})
+		is, err := tx.Instances(inventory.InstanceQuery{SourceKey: r.Key, Busy: true})
 		if err != nil {
 			return nil, nil, nil, err
 		}
@@ -315,7 +316,7 @@ func (p *Background) UnderWay(tx store.Tx, recs []*store.SourceRecord) (m *alloc
 					booked[r.Key]++
 				}
 			case compute.Cleaning:
-				if i.Cause == compute.CauseStop {
+				if i.Cause == inventory.CauseStop {
 					stirring[r.Key]++
 				}
 			}

@@ -52,7 +52,7 @@ func (p *Handouts) recordMissing(
 	ctx context.Context, s *allocate.Source, missing func(store.Tx, *store.SourceRecord) (int, error),
 ) (units []*allocate.Grant, leave func(), err error) {
 	var taken []string
-	err = p.core.Store.Update(compute.Growing(ctx), func(tx store.Tx) error {
+	err = p.core.Store.Update(store.Growing(ctx), func(tx store.Tx) error {
 		p.core.Inflight.Leave(taken...)
 		units, taken = nil, nil
 		r, err := tx.Source(s.Name, s.Digest)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/leasing"
 	"github.com/hostler-project/hostler/pool/sources"
@@ -52,7 +53,7 @@ func (p *Background) CatchUp(ctx context.Context, s *allocate.Source) error {
 // attempt passes over a pool's child that cannot make its part. waiter is the request's place in
 // the queue, which it leaves in the same transaction.
 func (p *Handouts) Attempt(
-	ctx context.Context, s *allocate.Source, req compute.Request, waiter *compute.Waiter, waited time.Duration,
+	ctx context.Context, s *allocate.Source, req compute.Request, waiter *inventory.Waiter, waited time.Duration,
 ) ([]compute.Lease, error) {
 	skip, err := p.records.BarredSources(s, req)
 	if err != nil {
@@ -92,7 +93,7 @@ func (p *Handouts) Attempt(
 			return nil, allocate.NeverFits(err)
 		case !again && ctx.Err() == nil && (errors.Is(err, compute.ErrNoCapacity) || sources.AsUnreachable(err) != nil):
 			// full now, but maybe not later
-			return nil, &allocate.ShortError{Source: s, Text: compute.Said(errors.Join(append(failures, err)...))}
+			return nil, &allocate.ShortError{Source: s, Text: fault.Message(errors.Join(append(failures, err)...))}
 		case !again || ctx.Err() != nil:
 			return nil, errors.Join(append(failures, err)...)
 		case len(skip)-barred > len(failures): // another child may do
@@ -118,13 +119,13 @@ func unfinished(units []*allocate.Grant) bool {
 
 // grab is the transaction of an acquire.
 func (p *Handouts) grab(
-	ctx context.Context, s *allocate.Source, req compute.Request, waiter *compute.Waiter, skip map[string]bool,
+	ctx context.Context, s *allocate.Source, req compute.Request, waiter *inventory.Waiter, skip map[string]bool,
 ) ([]*allocate.Grant, error) {
 	var got allocate.Result
 	var taken []string
 	want := allocate.Request{Request: req, Source: s, Waiter: waiter, Skip: skip, Ended: ctx.Err}
 	want.Hooked, want.Checked, want.ByHooks = p.providers.LooksAt(s)
-	err := p.core.Store.Update(compute.Growing(ctx), func(tx store.Tx) (err error) {
+	err := p.core.Store.Update(store.Growing(ctx), func(tx store.Tx) (err error) {
 		p.core.Inflight.Leave(taken...)
 		taken = nil
 		if got, err = allocate.Acquire(p.records.View(tx), want); err != nil {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
+	"github.com/hostler-project/hostler/director/plan"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/leasing"
 	"github.com/hostler-project/hostler/pool/sources"
@@ -54,7 +56,7 @@ func (p *Disposal) unhand(tx store.Tx, i *compute.Instance, cause error) error {
 			return err
 		}
 	}
-	ls, err := tx.Leases(compute.LeaseQuery{Instance: i.ID})
+	ls, err := tx.Leases(inventory.LeaseQuery{Instance: i.ID})
 	if err != nil {
 		return err
 	}
@@ -207,7 +209,7 @@ func (p *Health) oversee(ctx context.Context, rec *store.SourceRecord, o *source
 
 // EndedWith is the reason that a computer is no more.
 func EndedWith(why string) allocate.Reason {
-	return allocate.Reason{Cause: compute.CauseEnded, Text: "its computer has ended: " + why}
+	return allocate.Reason{Cause: inventory.CauseEnded, Text: "its computer has ended: " + why}
 }
 
 // recordEnded ends the use of an instance whose computer is no more. The request that is being
@@ -238,7 +240,7 @@ func (p *Health) recordEnded(tx store.Tx, id compute.ID, why allocate.Reason) er
 	}
 	switch i.State {
 	case compute.Leased:
-		ls, err := tx.Leases(compute.LeaseQuery{Instance: id})
+		ls, err := tx.Leases(inventory.LeaseQuery{Instance: id})
 		if err != nil {
 			return err
 		}
@@ -273,7 +275,7 @@ const (
 // sweep is a look at the ready instances of a source, over several rounds if there are many.
 type sweep struct {
 	after   int64 // the row that was read last
-	idlers  []compute.Idler
+	idlers  []plan.Idler
 	tired   int
 	touched time.Time
 }
@@ -282,14 +284,14 @@ type sweep struct {
 func (w *sweep) take(is []*compute.Instance, idle time.Duration, now time.Time) {
 	for _, i := range is {
 		w.after = i.Row
-		w.idlers = append(w.idlers, compute.Idler{ID: i.ID, Since: i.Since, Cold: i.Cold})
+		w.idlers = append(w.idlers, plan.Idler{ID: i.ID, Since: i.Since, Cold: i.Cold})
 		if !i.Cold && now.Sub(i.Since) >= idle {
 			w.tired++
 		}
 	}
-	slices.SortStableFunc(w.idlers, func(a, b compute.Idler) int { return a.Since.Compare(b.Since) })
+	slices.SortStableFunc(w.idlers, func(a, b plan.Idler) int { return a.Since.Compare(b.Since) })
 	warm := 0
-	w.idlers = slices.DeleteFunc(w.idlers, func(i compute.Idler) bool {
+	w.idlers = slices.DeleteFunc(w.idlers, func(i plan.Idler) bool {
 		if !i.Cold {
 			warm++
 		}
@@ -298,11 +300,11 @@ func (w *sweep) take(is []*compute.Instance, idle time.Duration, now time.Time) 
 }
 
 // tell puts the result of a sweep into a source's state.
-func (w *sweep) tell(st *compute.SourceState) { st.Idlers, st.Tired = w.idlers, w.tired }
+func (w *sweep) tell(st *plan.SourceState) { st.Idlers, st.Tired = w.idlers, w.tired }
 
 // SeeAll reads all ready instances of a source, and counts the cold ones.
-func (p *Health) SeeAll(tx store.Tx, r *store.SourceRecord, st *compute.SourceState, now time.Time) error {
-	is, err := tx.Instances(compute.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready}})
+func (p *Health) SeeAll(tx store.Tx, r *store.SourceRecord, st *plan.SourceState, now time.Time) error {
+	is, err := tx.Instances(inventory.InstanceQuery{SourceKey: r.Key, States: []compute.State{compute.Ready}})
 	if err != nil {
 		return err
 	}
@@ -320,7 +322,7 @@ func (p *Health) SeeAll(tx store.Tx, r *store.SourceRecord, st *compute.SourceSt
 // See reads ready instances of the sources for which idlers returns true, first of those that were
 // read the longest ago.
 func (p *Health) See(
-	tx store.Tx, own map[string]*store.SourceRecord, snap compute.Snapshot, idlers func(compute.SourceState) bool,
+	tx store.Tx, own map[string]*store.SourceRecord, snap plan.Snapshot, idlers func(plan.SourceState) bool,
 ) error {
 	p.core.Mu.Lock()
 	if p.sweeps == nil {
@@ -331,13 +333,13 @@ func (p *Health) See(
 		turn[key] = w.touched
 	}
 	p.core.Mu.Unlock()
-	var ask []*compute.SourceState
+	var ask []*plan.SourceState
 	for n := range snap.Sources {
 		if st := &snap.Sources[n]; own[st.Name] != nil && st.ColdMost == 0 && idlers(*st) {
 			ask = append(ask, st)
 		}
 	}
-	slices.SortStableFunc(ask, func(a, b *compute.SourceState) int { return turn[own[a.Name].Key].Compare(turn[own[b.Name].Key]) })
+	slices.SortStableFunc(ask, func(a, b *plan.SourceState) int { return turn[own[a.Name].Key].Compare(turn[own[b.Name].Key]) })
 	left := sweepRows
 	for _, st := range ask {
 		if left <= 0 {
@@ -350,7 +352,7 @@ func (p *Health) See(
 			w.after, w.tired, w.idlers = old.after, old.tired, slices.Clone(old.idlers)
 		}
 		p.core.Mu.Unlock()
-		is, err := tx.Instances(compute.InstanceQuery{
+		is, err := tx.Instances(inventory.InstanceQuery{
 			SourceKey: r.Key, States: []compute.State{compute.Ready}, After: w.after, Limit: left,
 		})
 		if err != nil {

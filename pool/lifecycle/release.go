@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/leasing"
 	"github.com/hostler-project/hostler/pool/sources"
 	"github.com/hostler-project/hostler/pool/state"
 	"github.com/hostler-project/hostler/pool/steps"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -162,7 +164,7 @@ func (p *Disposal) DiscardNow(tx store.Tx, i *compute.Instance) error {
 // GiveBack ends the leases of instances in use. Of each source as many are kept as are wanted, the
 // first ones first. Instances that then wait for work are added to due.
 func (p *Disposal) GiveBack(tx store.Tx, back []leasing.Taken, why allocate.Reason, force bool, due *[]compute.ID) error {
-	back, err := p.leases.EndShares(tx, back, why, force && why.Cause != compute.CauseEnded)
+	back, err := p.leases.EndShares(tx, back, why, force && why.Cause != inventory.CauseEnded)
 	if err != nil {
 		return err
 	}
@@ -211,7 +213,7 @@ func (p *Disposal) GiveBack(tx store.Tx, back []leasing.Taken, why allocate.Reas
 			err = p.cleanOrCache(tx, i, e, why, due)
 		default:
 			lend[i.SourceKey]--
-			i.Reason, i.Cause = "somebody waits for it", compute.CauseWaiter
+			i.Reason, i.Cause = "somebody waits for it", inventory.CauseWaiter
 			err = p.cleanOrCache(tx, i, e, why, due)
 		}
 		if err != nil {
@@ -279,7 +281,7 @@ func (p *Disposal) toReadyAsIs(tx store.Tx, i *compute.Instance, e compute.Event
 // cleaning returns what has to happen before an instance can be used again: "clean", "as-is", or
 // "no" if it cannot be.
 func (p *Disposal) cleaning(tx store.Tx, i *compute.Instance) (string, error) {
-	if i.Facts[compute.FactChosen] != "" {
+	if i.Facts[provider.FactChosen] != "" {
 		return "no", nil // the source makes other instances now
 	}
 	rec, err := tx.SourceByKey(i.SourceKey)
@@ -364,8 +366,8 @@ func (p *Disposal) endPoolInstance(tx store.Tx, i *compute.Instance, due *[]comp
 	} else if err != nil {
 		return err
 	}
-	child.Uses += i.Uses - 1           // uses by the pool's users; the pool's own lease was no use
-	if i.Cause == compute.CauseEnded { // then the child is the one that has
+	child.Uses += i.Uses - 1             // by the pool's users; the pool's own lease was no use
+	if i.Cause == inventory.CauseEnded { // then the child is the one that has
 		return p.GiveBack(tx, []leasing.Taken{{Instance: child, Lease: l}}, allocate.Reason{Cause: i.Cause, Text: i.Reason}, true, due)
 	}
 	return p.GiveBack(tx, []leasing.Taken{{Instance: child, Lease: l}}, allocate.Because("given back by the pool"), false, due)

@@ -9,10 +9,12 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/leasing"
 	"github.com/hostler-project/hostler/pool/sources"
 	"github.com/hostler-project/hostler/pool/state"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -120,9 +122,9 @@ func (p *Rollouts) Others(ctx context.Context, s *allocate.Source) (old []*compu
 		} else if err != nil || rec.Counts.Ready == 0 {
 			return err
 		}
-		ready, err := tx.Instances(compute.InstanceQuery{SourceKey: rec.Key, States: []compute.State{compute.Ready}})
+		ready, err := tx.Instances(inventory.InstanceQuery{SourceKey: rec.Key, States: []compute.State{compute.Ready}})
 		for _, i := range ready {
-			if by.Source != "" && i.Facts[FactPromoted] != by.Image || template != "" && i.Facts[compute.FactTemplate] != template {
+			if by.Source != "" && i.Facts[FactPromoted] != by.Image || template != "" && i.Facts[provider.FactTemplate] != template {
 				old = append(old, i)
 			}
 		}

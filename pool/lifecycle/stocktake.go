@@ -8,6 +8,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/sources"
 	"github.com/hostler-project/hostler/pool/steps"
@@ -127,7 +128,7 @@ func (p *Health) absent(ctx context.Context, rec *store.SourceRecord) (found boo
 	// read before the list, as an instance made meanwhile is not on it
 	var ours []*compute.Instance
 	err = p.core.Store.View(ctx, func(tx store.Tx) (err error) {
-		ours, err = tx.Instances(compute.InstanceQuery{SourceKey: rec.Key, States: []compute.State{compute.Ready, compute.Leased}})
+		ours, err = tx.Instances(inventory.InstanceQuery{SourceKey: rec.Key, States: []compute.State{compute.Ready, compute.Leased}})
 		return err
 	})
 	if err != nil || len(ours) == 0 {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/leasing"
 	"github.com/hostler-project/hostler/pool/lifecycle"
@@ -69,7 +70,7 @@ func (p *Queue) Enqueue(
 		return nil, &compute.Error{Kind: compute.ErrNoCapacity, Err: short,
 			Hint: p.wayOut(ctx, s, len(short.Causes) > 0, true)}
 	}
-	w := &compute.Waiter{Source: s.Name, Count: req.Count, Owner: req.Owner, Worker: p.core.Store.Worker(), Since: start,
+	w := &inventory.Waiter{Source: s.Name, Count: req.Count, Owner: req.Owner, Worker: p.core.Store.Worker(), Since: start,
 		Project: req.Project, Priority: p.core.Project(req.Project).Priority(req.Priority), Purpose: req.Purpose,
 		Cores: req.Cores, Memory: req.Memory, Disk: req.Disk, Asks: allocate.DemandText(req)}
 	if w.Wants, err = p.records.Wants(ctx, s, req); err != nil {
@@ -103,7 +104,7 @@ func (p *Queue) mayReconcile(s *allocate.Source) bool {
 
 // wait tries whenever the request's turn may have come. short is why it waits, if that is known.
 func (p *Queue) wait(
-	ctx context.Context, s *allocate.Source, req compute.Request, w *compute.Waiter, short *allocate.ShortError, start time.Time,
+	ctx context.Context, s *allocate.Source, req compute.Request, w *inventory.Waiter, short *allocate.ShortError, start time.Time,
 ) ([]compute.Lease, error) {
 	var over <-chan time.Time
 	if req.Wait > 0 {
@@ -246,7 +247,7 @@ func (p *Queue) successor() *Queue {
 }
 
 // takeOver goes on with a request that waited in another engine.
-func (p *Queue) takeOver(ctx context.Context, req compute.Request, w *compute.Waiter, start time.Time) ([]compute.Lease, error) {
+func (p *Queue) takeOver(ctx context.Context, req compute.Request, w *inventory.Waiter, start time.Time) ([]compute.Lease, error) {
 	s, err := p.core.Find(req.Source)
 	if err != nil {
 		return nil, err
@@ -276,7 +277,7 @@ func (p *Queue) takeOver(ctx context.Context, req compute.Request, w *compute.Wa
 		err := p.core.Store.Update(ctx, func(tx store.Tx) error {
 			ws, err := tx.Waiters()
 			// else its next look finds it
-			if n := slices.IndexFunc(ws, func(o *compute.Waiter) bool { return o.ID == w.ID }); err == nil && n >= 0 {
+			if n := slices.IndexFunc(ws, func(o *inventory.Waiter) bool { return o.ID == w.ID }); err == nil && n >= 0 {
 				ws[n].Wants = wants
 				err = tx.SaveWaiter(ws[n])
 			}
@@ -296,8 +297,8 @@ const Canceled = "unqueued"
 // backIn handles a request that is not in the queue any more. If it was canceled, that is its end.
 // If this process was taken for dead, as its connection to the store was cut for a moment, it waits
 // anew.
-func (p *Queue) backIn(ctx context.Context, s *allocate.Source, st *waiter, w *compute.Waiter) error {
-	events, err := p.core.Events(ctx, compute.EventQuery{Source: s.Name, Newest: 200})
+func (p *Queue) backIn(ctx context.Context, s *allocate.Source, st *waiter, w *inventory.Waiter) error {
+	events, err := p.core.Events(ctx, inventory.EventQuery{Source: s.Name, Newest: 200})
 	if err != nil {
 		return err
 	}

@@ -7,14 +7,16 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
 // A place may not answer for a while: a cluster's API server is being replaced, or the network to
 // it is down. Then nothing is known of its computers, so none is given up. Leases live on, ready
 // instances there are given to nobody until it answers, and other sources of a pool serve. A
-// compute.Overseer can tell; a controller asks all of them now and then.
+// provider.HealthWatcher can tell; a controller asks all of them now and then.
 
 const (
 	// OverseePatience is for an answer, and for a check of one of its computers.
@@ -59,7 +61,7 @@ func (p *Providers) Reaches(ctx context.Context, o *Opened, key int64, err error
 
 // Healthy returns the provider's error if a computer is not fit to be handed out.
 func (p *Providers) Healthy(ctx context.Context, o *Opened, i *compute.Instance) error {
-	c, ok := compute.As[compute.Checker](o.Provider)
+	c, ok := provider.As[provider.Checker](o.Provider)
 	if !ok {
 		return nil
 	}
@@ -104,11 +106,11 @@ func (p *Providers) SetUnreachable(tx store.Tx, key int64, cause error) error {
 	if !was {
 		rec.Unreachable = now
 	}
-	rec.Backoff = compute.Backoff{Paused: now.Add(awayPause), LastError: compute.Said(cause)}
+	rec.Backoff = inventory.Backoff{Paused: now.Add(awayPause), LastError: fault.Message(cause)}
 	if err := tx.SaveSource(rec); err != nil || was {
 		return err
 	}
-	_, err = tx.Append(&compute.Event{Time: now, Kind: "unreachable", Source: rec.Name, Text: compute.Said(cause)})
+	_, err = tx.Append(&compute.Event{Time: now, Kind: "unreachable", Source: rec.Name, Text: fault.Message(cause)})
 	return err
 }
 
@@ -119,11 +121,11 @@ func (p *Providers) SetReached(tx store.Tx, key int64) error {
 	if err != nil || !allocate.Unreachable(rec) {
 		return err
 	}
-	rec.Backoff, rec.Unreachable = compute.Backoff{}, time.Time{}
+	rec.Backoff, rec.Unreachable = inventory.Backoff{}, time.Time{}
 	if err := tx.SaveSource(rec); err != nil {
 		return err
 	}
-	is, err := tx.Instances(compute.InstanceQuery{SourceKey: key, States: []compute.State{compute.Discarding, compute.Cleaning}})
+	is, err := tx.Instances(inventory.InstanceQuery{SourceKey: key, States: []compute.State{compute.Discarding, compute.Cleaning}})
 	if err != nil {
 		return err
 	}
@@ -185,5 +187,5 @@ func CauseOf(err error) string {
 	if _, only := err.(*compute.Kind); err == nil || only {
 		return ""
 	}
-	return compute.Said(err)
+	return fault.Message(err)
 }

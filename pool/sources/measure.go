@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/compute/share"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/state"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // Measure completes the size of a new instance of a source with `share`, by asking the computer
@@ -20,7 +21,7 @@ func (p *Providers) Measure(ctx context.Context, u *allocate.Grant) error {
 	if o := p.Ready(u.Instance.SourceKey); o != nil && (facts["cores"] == "" || facts["memory"] == "" || facts["disk"] == "") {
 		err = p.ask(ctx, o, u.Instance)
 	}
-	has, known := compute.AmountOf(u.Instance.Facts)
+	has, known := share.SizeOf(u.Instance.Facts)
 	if !known {
 		return errors.Join(allocate.SizeUnknown(u.Instance.ID), err)
 	}
@@ -39,7 +40,7 @@ func (p *Providers) ask(ctx context.Context, o *Opened, i *compute.Instance) err
 			return err
 		}
 		defer c.Close()
-		inf, ok := compute.As[compute.Informer](c)
+		inf, ok := provider.As[provider.FactReader](c)
 		if !ok {
 			return nil
 		}

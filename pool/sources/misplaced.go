@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -36,7 +38,7 @@ func (p *Providers) SetMisplaced(tx store.Tx, i *compute.Instance, cause error) 
 	told := i.Reason == why
 	i.Reason, i.Cause, i.Retry = why, "", time.Now().Add(allocate.ElsewherePause)
 	if !told {
-		is, err := tx.Instances(compute.InstanceQuery{
+		is, err := tx.Instances(inventory.InstanceQuery{
 			SourceKey: i.SourceKey, States: []compute.State{compute.Ready}, Limit: misplacedBatch,
 		})
 		if err != nil {
@@ -55,7 +57,7 @@ func (p *Providers) SetMisplaced(tx store.Tx, i *compute.Instance, cause error) 
 // marked. It marks a few in each transaction, so that hand-outs of other sources do not wait for
 // all of them.
 func (p *Providers) SpreadMisplaced(ctx context.Context, from *compute.Instance) error {
-	identity := from.Facts[compute.FactIdentity]
+	identity := from.Facts[provider.FactIdentity]
 	if identity == "" {
 		return nil
 	}
@@ -63,7 +65,7 @@ func (p *Providers) SpreadMisplaced(ctx context.Context, from *compute.Instance)
 		last := int64(0)
 		err := p.core.Store.Update(ctx, func(tx store.Tx) error {
 			last = 0
-			is, err := tx.Instances(compute.InstanceQuery{
+			is, err := tx.Instances(inventory.InstanceQuery{
 				SourceKey: from.SourceKey, States: []compute.State{compute.Ready}, After: after, Limit: misplacedBatch,
 			})
 			if err != nil {
@@ -71,7 +73,7 @@ func (p *Providers) SpreadMisplaced(ctx context.Context, from *compute.Instance)
 			}
 			for _, o := range is {
 				// else another process has recorded it
-				if o.Facts[compute.FactIdentity] == identity && o.Retry.Before(from.Retry.Add(-allocate.ElsewherePause/2)) {
+				if o.Facts[provider.FactIdentity] == identity && o.Retry.Before(from.Retry.Add(-allocate.ElsewherePause/2)) {
 					o.Reason, o.Cause, o.Retry = from.Reason, "", from.Retry
 					if err := tx.SaveInstance(o); err != nil {
 						return err
@@ -95,17 +97,17 @@ func (p *Providers) SpreadMisplaced(ctx context.Context, from *compute.Instance)
 // computer is made it is saved at once. It tells a later worker, under another configuration, that
 // it does not look where the instance is.
 func (p *Providers) Identify(ctx context.Context, o *Opened, i *compute.Instance) error {
-	r, ok := compute.As[compute.Recognizer](o.Provider)
+	r, ok := provider.As[provider.Identifier](o.Provider)
 	if !ok {
 		return nil
 	}
-	if was := i.Facts[compute.FactIdentity]; was != "" {
+	if was := i.Facts[provider.FactIdentity]; was != "" {
 		if err := r.Leads(ctx, was); err != nil {
 			return err
 		}
 	}
 	identity, err := r.Identity(ctx, i.ID)
-	if err != nil || identity == i.Facts[compute.FactIdentity] {
+	if err != nil || identity == i.Facts[provider.FactIdentity] {
 		return err
 	}
 	j := *i
@@ -129,7 +131,7 @@ func Known(i *compute.Instance, identity string) {
 	if identity != "" {
 		facts := map[string]string{}
 		maps.Copy(facts, i.Facts)
-		facts[compute.FactIdentity] = identity
+		facts[provider.FactIdentity] = identity
 		i.Facts = facts
 	}
 }
@@ -137,8 +139,8 @@ func Known(i *compute.Instance, identity string) {
 // Leads returns an error if an instance's provider does not look where its computer is; nil: it
 // does, or that is not known.
 func (o *Opened) Leads(ctx context.Context, i *compute.Instance) error {
-	r, ok := compute.As[compute.Recognizer](o.Provider)
-	if identity := i.Facts[compute.FactIdentity]; ok && identity != "" {
+	r, ok := provider.As[provider.Identifier](o.Provider)
+	if identity := i.Facts[provider.FactIdentity]; ok && identity != "" {
 		return r.Leads(ctx, identity)
 	}
 	return nil
@@ -147,8 +149,8 @@ func (o *Opened) Leads(ctx context.Context, i *compute.Instance) error {
 // Same returns an error if another computer has an instance's name; nil: it is the same, or not
 // known.
 func (o *Opened) Same(ctx context.Context, i *compute.Instance) error {
-	r, ok := compute.As[compute.Recognizer](o.Provider)
-	if identity := i.Facts[compute.FactIdentity]; ok && identity != "" {
+	r, ok := provider.As[provider.Identifier](o.Provider)
+	if identity := i.Facts[provider.FactIdentity]; ok && identity != "" {
 		return r.Same(ctx, i.ID, identity)
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/choice"
 	"github.com/hostler-project/hostler/pool/state"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -158,16 +159,16 @@ func (p *Templates) Promotable(ctx context.Context, name, image string) (s *allo
 			Hint: "promote it for its sources",
 		}
 	}
-	provider, err := p.providers.ProviderOf(ctx, name)
+	opened, err := p.providers.ProviderOf(ctx, name)
 	if err != nil {
 		return nil, "", err
 	}
-	if snap, ok := compute.As[compute.Snapshotter](provider); ok {
+	if snap, ok := provider.As[provider.Snapshotter](opened); ok {
 		if id, err = snap.ImageDigest(ctx, image, true); err == nil && !strings.HasPrefix(id, "sha256:") {
 			id = image // a file of this machine's, which no digest asks for
 		}
 	} else {
-		id, err = choice.Pick(ctx, provider, compute.Images, image, false)
+		id, err = choice.Pick(ctx, opened, provider.Images, image, false)
 	}
 	if err != nil {
 		return nil, "", &compute.Error{ID: compute.ID(name), Kind: fault.KindOf(err), Err: err}
@@ -201,10 +202,11 @@ func (p *Templates) RevertPromotion(tx store.Tx, s *allocate.Source, image strin
 		return nil
 	}
 	next := now.Back()
-	next.Failed, next.Why = now.Name, compute.Said(cause)
+	next.Failed, next.Why = now.Name, fault.Message(cause)
 	_, err = tx.Append(&compute.Event{
 		Time: time.Now(), Kind: "promotion failed", Source: s.Name,
-		Text: fmt.Sprintf("an instance of %s did not become ready, so it goes back to %s: %v", now.Name, next.Title(), compute.Said(cause)),
+		Text: fmt.Sprintf("an instance of %s did not become ready, so it goes back to %s: %v", now.Name, next.Title(),
+			fault.Message(cause)),
 	})
 	if err != nil {
 		return err
@@ -250,7 +252,7 @@ func (p *Templates) Hopeless(ctx context.Context, s *allocate.Source, by Renewal
 	if o == nil || o.Provider == nil {
 		return true, nil
 	}
-	prober, ok := compute.As[compute.Prober](o.Provider)
+	prober, ok := provider.As[provider.Prober](o.Provider)
 	if !ok {
 		return false, nil
 	}

@@ -8,8 +8,11 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
+	"github.com/hostler-project/hostler/compute/share"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/state"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -23,7 +26,7 @@ type Providers struct {
 	Opened map[int64]*Opened // by source key
 	// how many transactions under way found that a provider does not open, by source key
 	Shut  map[int64]int
-	sizes map[int64]compute.Amount // of the last instance made without a choice, by source key
+	sizes map[int64]compute.Resources // of the last instance made without a choice, by source key
 }
 
 // Opened is an open provider, with what the engine must know of it inside of transactions.
@@ -37,12 +40,12 @@ type Opened struct {
 	// more
 	Stays    bool
 	Checks   bool
-	Witness  compute.Witness  // may know the result of a check at once; nil: it is none
-	Overseer compute.Overseer // nil: it is none
-	Standing compute.Standing // its machines need no making; nil: they do
-	Reserver compute.Reserver // can keep computers standing ahead of need; nil: it cannot
-	Prices   bool             // it keeps to a price limit itself
-	lingers  time.Duration    // how long after the call a Create may still take effect
+	Witness  provider.HealthCache   // may know the result of a check at once; nil: it is none
+	Overseer provider.HealthWatcher // nil: it is none
+	Standing provider.Standing      // its machines need no making; nil: they do
+	Reserver provider.Prewarmer     // can keep computers standing ahead of need; nil: it cannot
+	Prices   bool                   // it keeps to a price limit itself
+	lingers  time.Duration          // how long after the call a Create may still take effect
 }
 
 // Rebuilds reports whether its Clean makes a computer as if newly made, in the same place: reuse =
@@ -61,13 +64,13 @@ func (p *Providers) Open(ctx context.Context, rec *store.SourceRecord) *Opened {
 	if rec.Type == allocate.PoolType {
 		o.Err = &compute.Error{ID: compute.ID(rec.Name), Kind: compute.ErrInvalid, Err: errors.New("a pool has no provider of its own")}
 	} else if o.Provider, o.Err = p.core.Opt.Open(ctx, rec.Name, rec.Type, rec.Definition); o.Err == nil {
-		if f, ok := compute.As[compute.Fixed](o.Provider); ok {
+		if f, ok := provider.As[provider.Static](o.Provider); ok {
 			o.Names = f.Names()
 		}
-		priced, ok := compute.As[compute.Pricer](o.Provider)
+		priced, ok := provider.As[provider.Pricer](o.Provider)
 		o.Prices = ok && priced.Prices()
-		_, cleans := compute.As[compute.Cleaner](o.Provider)
-		asIs, ok := compute.As[compute.AsIs](o.Provider)
+		_, cleans := provider.As[provider.Cleaner](o.Provider)
+		asIs, ok := provider.As[provider.AsIs](o.Provider)
 		o.Stays = ok && asIs.AsIs()
 		switch {
 		case cleans:
@@ -75,14 +78,14 @@ func (p *Providers) Open(ctx context.Context, rec *store.SourceRecord) *Opened {
 		case o.Stays:
 			o.Reuse = "as-is"
 		}
-		_, o.Checks = compute.As[compute.Checker](o.Provider)
-		o.Witness, _ = compute.As[compute.Witness](o.Provider)
-		o.Overseer, _ = compute.As[compute.Overseer](o.Provider)
-		_, stops := compute.As[compute.Stopper](o.Provider)
+		_, o.Checks = provider.As[provider.Checker](o.Provider)
+		o.Witness, _ = provider.As[provider.HealthCache](o.Provider)
+		o.Overseer, _ = provider.As[provider.HealthWatcher](o.Provider)
+		_, stops := provider.As[provider.Stopper](o.Provider)
 		o.Stops = stops && len(o.Names) == 0 // machines that stay are not ours to switch off
-		o.Standing, _ = compute.As[compute.Standing](o.Provider)
-		o.Reserver, _ = compute.As[compute.Reserver](o.Provider)
-		if l, ok := compute.As[compute.Lingerer](o.Provider); ok {
+		o.Standing, _ = provider.As[provider.Standing](o.Provider)
+		o.Reserver, _ = provider.As[provider.Prewarmer](o.Provider)
+		if l, ok := provider.As[provider.CreateLag](o.Provider); ok {
 			o.lingers = l.Lingers()
 		}
 	}
@@ -93,7 +96,7 @@ func (p *Providers) Open(ctx context.Context, rec *store.SourceRecord) *Opened {
 	}
 	if o.Err == nil { // a failure is tried again by the next caller
 		p.Opened[rec.Key] = o
-		if h, ok := compute.As[compute.Herald](o.Provider); ok {
+		if h, ok := provider.As[provider.HealthNotifier](o.Provider); ok {
 			l, key := &p.core.Inflight.Workers, rec.Key
 			h.Heed(func() { l.Heard(key) })
 		}
@@ -218,7 +221,7 @@ func (p *Providers) OpenAll(ctx context.Context, failed map[string]error) error 
 			return err
 		}
 		for _, r := range recs {
-			busy[r.Name] = busy[r.Name] || r.Counts != (compute.Counts{})
+			busy[r.Name] = busy[r.Name] || r.Counts != (inventory.Counts{})
 		}
 		ws, err := tx.Waiters()
 		for _, w := range ws {
@@ -267,11 +270,11 @@ func (p *Providers) Allowed(ctx context.Context, s *allocate.Source) error {
 	if s.Type == allocate.PoolType {
 		return nil
 	}
-	provider, err := p.ProviderOf(ctx, s.Name)
+	opened, err := p.ProviderOf(ctx, s.Name)
 	if err != nil {
 		return nil // the next acquire reports it
 	}
-	if prober, ok := compute.As[compute.Prober](provider); ok {
+	if prober, ok := provider.As[provider.Prober](opened); ok {
 		if _, err := prober.Probe(ctx, compute.Spec{Source: s.Name, Image: s.Image, Flavor: s.Flavor}); errors.Is(err, compute.ErrDenied) {
 			return err
 		}
@@ -298,21 +301,21 @@ func (p *Providers) ProviderOf(ctx context.Context, name string) (compute.Provid
 // LearnSize notes the size of an instance that was made as its source says. The next one is assumed
 // to have it until it tells its own.
 func (p *Providers) LearnSize(u *allocate.Grant) {
-	has, known := compute.AmountOf(u.Instance.Facts)
+	has, known := share.SizeOf(u.Instance.Facts)
 	if !known || u.Demand.Chosen() {
 		return
 	}
 	p.core.Mu.Lock()
 	defer p.core.Mu.Unlock()
 	if p.sizes == nil {
-		p.sizes = map[int64]compute.Amount{}
+		p.sizes = map[int64]compute.Resources{}
 	}
 	p.sizes[u.Instance.SourceKey] = has
 }
 
 // Learnt returns the size of what a source made last; known is false if no instance has told its
 // size.
-func (p *Providers) Learnt(key int64) (has compute.Amount, known bool) {
+func (p *Providers) Learnt(key int64) (has compute.Resources, known bool) {
 	p.core.Mu.Lock()
 	defer p.core.Mu.Unlock()
 	has, known = p.sizes[key]
@@ -372,7 +375,7 @@ func HookView(outer, inner *compute.Instance) *compute.Instance {
 	return &v
 }
 
-func Lost(i *compute.Instance) bool { return i.Cause == compute.CauseUnanswered }
+func Lost(i *compute.Instance) bool { return i.Cause == inventory.CauseUnanswered }
 
 // Lingering returns how long to keep looking for an instance that is not there, because its
 // creation may still be on its way.
@@ -385,5 +388,5 @@ func (p *Providers) Lingering(i *compute.Instance) time.Duration {
 }
 
 func NewProviders(c *state.Core) *Providers {
-	return &Providers{core: c, Opened: map[int64]*Opened{}, Shut: map[int64]int{}, sizes: map[int64]compute.Amount{}}
+	return &Providers{core: c, Opened: map[int64]*Opened{}, Shut: map[int64]int{}, sizes: map[int64]compute.Resources{}}
 }

@@ -8,9 +8,12 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/demand"
 	"github.com/hostler-project/hostler/pool/state"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -88,9 +91,9 @@ func (p *Templates) recordMake(ctx context.Context, s *allocate.Source, key int6
 			switch {
 			case was.Template == "":
 			case was.Keys != m.Keys:
-				m.Changed = compute.ChangedKeys
+				m.Changed = inventory.ChangedKeys
 			default:
-				m.Changed = compute.ChangedTemplate
+				m.Changed = inventory.ChangedTemplate
 			}
 			if m.Changed != "" {
 				if err := p.forgive(tx, rec); err != nil {
@@ -145,7 +148,7 @@ func (p *Templates) forgive(tx store.Tx, rec *store.SourceRecord) error {
 	case rec.Full > 0:
 		rec.Full, rec.Paused = 1, now
 	default:
-		rec.Backoff = compute.Backoff{}
+		rec.Backoff = inventory.Backoff{}
 	}
 	return tx.SaveSource(rec)
 }
@@ -177,7 +180,7 @@ func (p *Templates) RecordMakeFailure(tx store.Tx, key int64, template string, w
 		return err
 	}
 	m.Failed++
-	m.Why = compute.Said(cause)
+	m.Why = fault.Message(cause)
 	return saveMakeNote(tx, key, m)
 }
 
@@ -185,7 +188,7 @@ func (p *Templates) RecordMakeFailure(tx store.Tx, key int64, template string, w
 // anything: no instance has failed by that.
 func (p *Templates) recordUnmakeable(tx store.Tx, key int64, template string, cause error) error {
 	m, err := ReadMakeNote(tx, key)
-	why := compute.Said(cause)
+	why := fault.Message(cause)
 	if err != nil || template == "" || m.Template != template || m.First != 0 || m.Why == why {
 		return err
 	}
@@ -195,7 +198,7 @@ func (p *Templates) recordUnmakeable(tx store.Tx, key int64, template string, ca
 
 // RecordProof notes that an instance as the source makes them now became ready.
 func (p *Templates) RecordProof(tx store.Tx, i *compute.Instance, w demand.Demand) error {
-	template := i.Facts[compute.FactTemplate]
+	template := i.Facts[provider.FactTemplate]
 	if template == "" || w.Chosen() {
 		return nil
 	}

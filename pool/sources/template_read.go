@@ -7,6 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool/allocate"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -33,12 +34,12 @@ type TemplateReading struct {
 }
 
 // templated returns a source's provider if it is Templated; nil: it is not, or not open.
-func (p *Providers) templated(s *allocate.Source) compute.Templated {
+func (p *Providers) templated(s *allocate.Source) provider.Versioned {
 	o := p.Ready(p.core.KeyOf(s))
 	if o == nil || o.Err != nil {
 		return nil
 	}
-	t, _ := compute.As[compute.Templated](o.Provider)
+	t, _ := provider.As[provider.Versioned](o.Provider)
 	return t
 }
 
@@ -160,7 +161,7 @@ func (p *Templates) OfOldTemplate(tx store.Tx, i *compute.Instance) (bool, error
 					}
 					now = m.Template
 				}
-				if now != "" && i.Facts[compute.FactTemplate] != now {
+				if now != "" && i.Facts[provider.FactTemplate] != now {
 					return true, nil
 				}
 			}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/linux/proc"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
@@ -163,7 +164,7 @@ func (p *Clock) keepTime(ctx context.Context) error {
 // giveTime moves recorded times after the clock was set. No lease and no instance ends early by it,
 // and nothing waits for much longer than it was to.
 func (p *Clock) giveTime(tx store.Tx, by time.Duration, now time.Time) error {
-	ls, err := tx.Leases(compute.LeaseQuery{})
+	ls, err := tx.Leases(inventory.LeaseQuery{})
 	if err != nil {
 		return err
 	}
@@ -208,7 +209,7 @@ func (p *Clock) giveTime(tx store.Tx, by time.Duration, now time.Time) error {
 // ageAnew keeps how long instances have been in their state, after a clock was set. The time of
 // recording stays: an instance that is too old by the new clock is replaced.
 func (p *Clock) ageAnew(tx store.Tx, by time.Duration, now time.Time) error {
-	is, err := tx.Instances(compute.InstanceQuery{})
+	is, err := tx.Instances(inventory.InstanceQuery{})
 	if err != nil {
 		return err
 	}
@@ -260,7 +261,7 @@ func (p *Clock) hasten(tx store.Tx, now time.Time) error {
 			}
 		}
 	}
-	is, err := tx.Instances(compute.InstanceQuery{Busy: true})
+	is, err := tx.Instances(inventory.InstanceQuery{Busy: true})
 	if err != nil {
 		return err
 	}
@@ -319,7 +320,7 @@ func Sooner(a, b time.Time) time.Time {
 func (p *Clock) Soonest(ctx context.Context) (next time.Time, err error) {
 	err = p.core.Store.View(ctx, func(tx store.Tx) error {
 		next = time.Time{}
-		ls, err := tx.Leases(compute.LeaseQuery{Soonest: true})
+		ls, err := tx.Leases(inventory.LeaseQuery{Soonest: true})
 		for _, l := range ls {
 			next = Sooner(next, l.Deadline())
 			if l.For.PID > 0 || l.Worker != 0 {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/pool/journal"
 	"github.com/hostler-project/hostler/pool/steps"
@@ -236,7 +238,7 @@ func (p *Core) HooksDone(ctx context.Context, i *compute.Instance, failed error)
 		j.Resume = -1
 		if failed != nil {
 			if _, err := tx.Append(&compute.Event{
-				Kind: "hook-failed", Source: j.Source, Instance: j.ID, Text: compute.Said(failed),
+				Kind: "hook-failed", Source: j.Source, Instance: j.ID, Text: fault.Message(failed),
 			}); err != nil {
 				return err
 			}
@@ -294,7 +296,7 @@ func NoComputer(id compute.ID) error {
 }
 
 // Events returns the events that a query selects.
-func (p *Core) Events(ctx context.Context, q compute.EventQuery) (out []compute.Event, err error) {
+func (p *Core) Events(ctx context.Context, q inventory.EventQuery) (out []compute.Event, err error) {
 	err = p.Store.View(ctx, func(tx store.Tx) error {
 		es, err := tx.Events(q)
 		out = Copies(es)

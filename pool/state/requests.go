@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/allocate"
 	"github.com/hostler-project/hostler/store"
 )
@@ -14,9 +15,9 @@ func RequestKey(id int64) string { return fmt.Sprintf("request %d", id) }
 
 // Join puts a request into the queue. If the store fails it may be there or not: then it is a
 // stale requests.
-func (p *Core) Join(ctx context.Context, w *compute.Waiter) error {
+func (p *Core) Join(ctx context.Context, w *inventory.Waiter) error {
 	var taken []string
-	err := p.Store.Update(compute.Growing(ctx), func(tx store.Tx) error {
+	err := p.Store.Update(store.Growing(ctx), func(tx store.Tx) error {
 		p.Inflight.Leave(taken...)
 		taken = nil
 		if err := tx.Join(w); err != nil {
@@ -86,7 +87,7 @@ func (p *Core) RemoveStaleRequests(ctx context.Context) error {
 }
 
 // Waits reports whether a goroutine or process still waits for a request in the queue.
-func (p *Core) Waits(w *compute.Waiter) bool { return p.AtWork(w.Worker, RequestKey(w.ID)) }
+func (p *Core) Waits(w *inventory.Waiter) bool { return p.AtWork(w.Worker, RequestKey(w.ID)) }
 
 // Version returns the store's version, or 0 when it cannot be read: the next transaction will fail.
 func (p *Core) Version(ctx context.Context) int64 {
@@ -104,7 +105,7 @@ func (p *Core) Moving(ctx context.Context, s *allocate.Source) bool {
 	err := p.Store.View(ctx, func(tx store.Tx) error {
 		moving = false
 		for _, c := range s.All() {
-			is, err := tx.Instances(compute.InstanceQuery{
+			is, err := tx.Instances(inventory.InstanceQuery{
 				SourceKey: p.KeyOf(c), States: []compute.State{compute.Cleaning, compute.Discarding},
 			})
 			if err != nil {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // State is what holds of the instances in a state.
@@ -88,7 +89,7 @@ func Idle() (out []compute.State) {
 
 // Unanswered is the reason to discard an instance of which it is not known whether it was made.
 func Unanswered(why string) (compute.Cause, string) {
-	return compute.CauseUnanswered, "the answer to its creation was lost: " + why
+	return inventory.CauseUnanswered, "the answer to its creation was lost: " + why
 }
 
 func orphan(*compute.Instance) (compute.Cause, string) {

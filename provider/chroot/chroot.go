@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/instancedirs"
 	"github.com/hostler-project/hostler/remote/process"
 	"github.com/hostler-project/hostler/run/workspace/receive"
@@ -35,9 +36,9 @@ type Provider struct {
 }
 
 var (
-	_ compute.Provider    = (*Provider)(nil)
-	_ compute.Cleaner     = (*Provider)(nil)
-	_ compute.Snapshotter = (*Provider)(nil)
+	_ compute.Provider     = (*Provider)(nil)
+	_ provider.Cleaner     = (*Provider)(nil)
+	_ provider.Snapshotter = (*Provider)(nil)
 )
 
 // open returns the provider for one source. ErrDenied: the caller is not root. ErrInvalid: the

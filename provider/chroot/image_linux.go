@@ -15,6 +15,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // imageName is the image that an instance is made from; "": the base.
@@ -67,7 +68,7 @@ func (p *Provider) chooseImage(ctx context.Context, own *instanceRecord) error {
 // Snapshot makes an image of a chroot. If the chroot is made from an image by overlay, the new
 // image has that one's layers and its writes as one more. Else it has the whole tree as one layer.
 // All processes of the chroot are ended first.
-func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
+func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec provider.ImageSpec) (string, error) {
 	l, own, err := p.homes.Lock(ctx, id)
 	if err != nil {
 		return "", fault("Snapshot", id, err)
@@ -79,7 +80,7 @@ func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 
 // snapshot ends the instance's processes and removes its mounts before it commits. ErrNotReady
 // says that the instance was not made completely.
-func (p *Provider) snapshot(ctx context.Context, id compute.ID, own instanceRecord, spec compute.ImageSpec) (string, error) {
+func (p *Provider) snapshot(ctx context.Context, id compute.ID, own instanceRecord, spec provider.ImageSpec) (string, error) {
 	var st unix.Stat_t
 	if err := unix.Lstat(filepath.Join(p.home(id), "done"), &st); err != nil {
 		return "", &compute.Error{Kind: compute.ErrNotReady, Err: errors.New("it is not made yet")}
@@ -94,7 +95,7 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, own instanceReco
 	if err := p.at("commit"); err != nil {
 		return "", err
 	}
-	c := image.Change{Owners: true, Skip: compute.MachineOwn, Labels: spec.Labels}
+	c := image.Change{Owners: true, Skip: provider.MachineOwn, Labels: spec.Labels}
 	switch {
 	case own.Layer == "copy":
 		c.Dir = p.root(id)

@@ -7,22 +7,22 @@ import (
 	"runtime"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 )
 
 // Kind is the kind of source whose instances are directories of this machine as a root.
-var Kind = provider.New(provider.Kind{
+var Kind = catalog.New(catalog.Kind{
 	Name:       "chroot",
-	Traits:     provider.Traits{Slow: true, Here: true, Linux: true, ShowsNone: "a chroot shows no directory of this machine"},
-	Tree:       provider.Waits("runs programs of a directory on this machine as root", "*"),
-	Others:     provider.OwnUser,
-	LeadsTo:    provider.LeadsTo("a directory of this machine, as root"),
-	Examine:    func(context.Context, provider.Site) []compute.Finding { return []compute.Finding{examine()} },
+	Traits:     catalog.Traits{Slow: true, Here: true, Linux: true, ShowsNone: "a chroot shows no directory of this machine"},
+	Tree:       catalog.Waits("runs programs of a directory on this machine as root", "*"),
+	Others:     catalog.OwnUser,
+	LeadsTo:    catalog.LeadsTo("a directory of this machine, as root"),
+	Examine:    func(context.Context, catalog.Site) []compute.Finding { return []compute.Finding{examine()} },
 	LocalImage: func(string) bool { return true },
 }, open, takeSite)
 
 // takeSite puts the site into the options.
-func takeSite(o *options, s provider.Site) {
+func takeSite(o *options, s catalog.Site) {
 	o.Source, o.Installation, o.Dir = s.Source, s.Installation, s.Dir
 	o.Home, o.Images, o.ImageLimits, o.Others, o.Registry = s.Home, s.Images, s.ImageLimits, s.Others, s.Registry
 }

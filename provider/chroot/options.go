@@ -5,8 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // options are the options of a source of type chroot.
@@ -34,14 +34,14 @@ type options struct {
 func (o options) Check() error {
 	switch {
 	case o.Base != "" && o.Image != "":
-		return compute.WrongKey("base", "leave one of them out", "base = %s and image = %s: both", o.Base, o.Image)
+		return provider.WrongKey("base", "leave one of them out", "base = %s and image = %s: both", o.Base, o.Image)
 	case o.Image == "" && !filepath.IsAbs(o.Base):
-		return compute.WrongKey(
+		return provider.WrongKey(
 			"base", "set base to the absolute path of a directory or tarball with a root file system",
 			"base = %s: no absolute path", o.Base,
 		)
 	case !slices.Contains([]string{"auto", "overlay", "copy"}, cmp.Or(o.Layer, "auto")):
-		return compute.WrongKey("layer", "", "layer = %s: not auto, overlay or copy", o.Layer)
+		return provider.WrongKey("layer", "", "layer = %s: not auto, overlay or copy", o.Layer)
 	}
 	return nil
 }

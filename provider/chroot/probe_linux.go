@@ -6,9 +6,10 @@ import (
 	"os"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
-var _ compute.Prober = (*Provider)(nil)
+var _ provider.Prober = (*Provider)(nil)
 
 // Probe checks the base. An image is pulled when it is needed.
 func (p *Provider) Probe(_ context.Context, spec compute.Spec) (note string, err error) {

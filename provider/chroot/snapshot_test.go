@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/chroot"
 )
 
@@ -44,12 +45,12 @@ func TestSnapshot(t *testing.T) {
 			socket(t, filepath.Join(root, "deep", "socket"))
 			conn.Close()
 			if got, err := p.Snapshot(
-				t.Context(), "suite-1", compute.ImageSpec{Name: built, Labels: map[string]string{"k": "v"}},
+				t.Context(), "suite-1", provider.ImageSpec{Name: built, Labels: map[string]string{"k": "v"}},
 			); err != nil || got != built {
 				t.Fatalf("the image: %q, %v", got, err)
 			}
 			// as after a death before it was told
-			if _, err := p.Snapshot(t.Context(), "suite-1", compute.ImageSpec{Name: built}); err != nil {
+			if _, err := p.Snapshot(t.Context(), "suite-1", provider.ImageSpec{Name: built}); err != nil {
 				t.Fatalf("once more: %v", err)
 			}
 			destroy(t, p, "suite-1")
@@ -72,7 +73,7 @@ func TestSnapshot(t *testing.T) {
 			}
 			sh(t, conn, `set -e; rm -r /deep; mkdir /deep; echo again >/deep/again; rm /etc/linked; echo second >>/etc/made`)
 			conn.Close()
-			if _, err := p.Snapshot(t.Context(), "suite-2", compute.ImageSpec{Name: "localhost/built:2"}); err != nil {
+			if _, err := p.Snapshot(t.Context(), "suite-2", provider.ImageSpec{Name: "localhost/built:2"}); err != nil {
 				t.Fatal(err)
 			}
 			// both see the same in several layers
@@ -125,7 +126,7 @@ func TestSnapshotKilled(t *testing.T) {
 			}
 			return nil
 		})
-		_, err := p.Snapshot(t.Context(), id, compute.ImageSpec{Name: built})
+		_, err := p.Snapshot(t.Context(), id, provider.ImageSpec{Name: built})
 		p.SetStep(nil)
 		if died == "" {
 			if err != nil || n < 3 {
@@ -136,7 +137,7 @@ func TestSnapshotKilled(t *testing.T) {
 		if !errors.Is(err, errKilled) {
 			t.Fatalf("killed at %s: %v", died, err)
 		}
-		if _, err := open(t, o).Snapshot(t.Context(), id, compute.ImageSpec{Name: built}); err != nil {
+		if _, err := open(t, o).Snapshot(t.Context(), id, provider.ImageSpec{Name: built}); err != nil {
 			t.Errorf("again, after it was killed at %s: %v", died, err)
 		}
 		destroy(t, p, id)
@@ -154,7 +155,7 @@ func TestSnapshotRefuses(t *testing.T) {
 	p := open(t, chroot.Options{Base: kv["rootfs"], Dir: tempDir(t), Images: filepath.Join(full, "images")})
 	conn := create(t, p, "suite-1")
 	if _, err := p.Snapshot(
-		t.Context(), "suite-1", compute.ImageSpec{Name: built},
+		t.Context(), "suite-1", provider.ImageSpec{Name: built},
 	); err == nil || !strings.Contains(err.Error(), "is full") {
 		t.Errorf("with a full disk: %v", err)
 	}
@@ -173,7 +174,7 @@ func TestSnapshotRefuses(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := p.Snapshot(ctx, "suite-1", compute.ImageSpec{Name: built}); !errors.Is(err, context.Canceled) {
+	if _, err := p.Snapshot(ctx, "suite-1", provider.ImageSpec{Name: built}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 	for name, c := range map[string]struct {
@@ -183,7 +184,7 @@ func TestSnapshotRefuses(t *testing.T) {
 		"none": {chroot.Options{Base: kv["rootfs"]}, compute.ErrNotFound}, "no store": {chroot.Options{Image: "x"}, compute.ErrUnavailable},
 	} {
 		c.o.Dir = tempDir(t)
-		_, err := open(t, c.o).Snapshot(t.Context(), "none", compute.ImageSpec{Name: built})
+		_, err := open(t, c.o).Snapshot(t.Context(), "none", provider.ImageSpec{Name: built})
 		if c.o.Image != "" {
 			_, err = open(t, c.o).ImageDigest(t.Context(), "", true)
 		}

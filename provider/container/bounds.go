@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/text/units"
 )
 
@@ -21,17 +21,17 @@ func (o *options) bounds() error {
 	cores := runtime.NumCPU()
 	switch have := installed(); {
 	case o.Cores < 0 || o.Cores > float64(cores):
-		return compute.WrongKey("cores", "", "cores = %v: more than 0, up to the %d that this machine has", o.Cores, cores)
+		return provider.WrongKey("cores", "", "cores = %v: more than 0, up to the %d that this machine has", o.Cores, cores)
 	case o.Memory != 0 && o.Memory < leastMemory:
-		return compute.WrongKey("memory", "", "memory = %s: at least %s", units.FormatSize(o.Memory), units.FormatSize(leastMemory))
+		return provider.WrongKey("memory", "", "memory = %s: at least %s", units.FormatSize(o.Memory), units.FormatSize(leastMemory))
 	case o.Memory > have:
-		return compute.WrongKey(
+		return provider.WrongKey(
 			"memory", "", "memory = %s: at most the %s that this machine has", units.FormatSize(o.Memory), units.FormatSize(have),
 		)
 	case o.Disk < 0:
-		return compute.WrongKey("disk", "", "disk = %s: it cannot be below 0", units.FormatSize(o.Disk))
+		return provider.WrongKey("disk", "", "disk = %s: it cannot be below 0", units.FormatSize(o.Disk))
 	case o.PIDs != 0 && o.PIDs < leastPIDs:
-		return compute.WrongKey(
+		return provider.WrongKey(
 			"pids", "", "pids = %d: at least %d, as the threads of hostler's own program in it are counted too", o.PIDs,
 			leastPIDs,
 		)

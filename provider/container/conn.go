@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
@@ -39,10 +40,10 @@ type entry struct {
 }
 
 var (
-	_ compute.Conn     = (*conn)(nil)
-	_ compute.Dialer   = (*conn)(nil)
-	_ compute.Listener = (*conn)(nil)
-	_ compute.Informer = (*conn)(nil)
+	_ compute.Conn        = (*conn)(nil)
+	_ provider.Dialer     = (*conn)(nil)
+	_ provider.Listener   = (*conn)(nil)
+	_ provider.FactReader = (*conn)(nil)
 )
 
 // enter starts our program in the container as a user; "": the container's own.

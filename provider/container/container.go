@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/text/units"
 )
 
@@ -59,14 +60,14 @@ type walls struct{ p *Provider }
 type maker struct{ p *Provider }
 
 var (
-	_ compute.Provider = (*Provider)(nil)
-	_ compute.Cleaner  = (*Provider)(nil)
-	_ compute.Checker  = (*Provider)(nil)
-	_ compute.Consoler = (*Provider)(nil)
-	_ compute.Lingerer = (*Provider)(nil)
+	_ compute.Provider   = (*Provider)(nil)
+	_ provider.Cleaner   = (*Provider)(nil)
+	_ provider.Checker   = (*Provider)(nil)
+	_ provider.Consoler  = (*Provider)(nil)
+	_ provider.CreateLag = (*Provider)(nil)
 
-	_ compute.Snapshotter = (*Provider)(nil)
-	_ compute.ImageTagger = (*Provider)(nil)
+	_ provider.Snapshotter = (*Provider)(nil)
+	_ provider.ImageTagger = (*Provider)(nil)
 )
 
 // open returns the provider for one source. ErrInvalid: the options are wrong. It does not ask the
@@ -164,7 +165,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 		)
 	}
 	if err := p.eng.meet(ctx); err != nil {
-		return compute.Instance{}, compute.Unasked(p.fault("Create", spec.ID, err))
+		return compute.Instance{}, provider.Unasked(p.fault("Create", spec.ID, err))
 	}
 	err := p.room(ctx, spec)
 	var c *inspection

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/egress"
 )
 
@@ -17,17 +18,17 @@ func (o *options) wall() error {
 	may, err := egress.Parse(o.Egress)
 	switch {
 	case err != nil:
-		return compute.WrongKey("egress", compute.Hint(err), "%w", err)
+		return provider.WrongKey("egress", compute.Hint(err), "%w", err)
 	case len(o.Egress) == 0:
 		return nil
 	case may.Named():
-		return compute.WrongKey("egress", "give addresses or ranges, or use a source of type sandbox",
+		return provider.WrongKey("egress", "give addresses or ranges, or use a source of type sandbox",
 			"egress = %s: names are for sandboxes", may)
 	case o.Network != "" && !(may.None() && o.Network == "none"):
-		return compute.WrongKey("egress", "leave one of them out",
+		return provider.WrongKey("egress", "leave one of them out",
 			"egress = %s, and network = %s", may, o.Network)
 	case may.None() && len(o.Ports) > 0:
-		return compute.WrongKey("egress", "leave one of them out",
+		return provider.WrongKey("egress", "leave one of them out",
 			"egress = none, and ports: a container without a network has none")
 	case may.None():
 		o.Network = "none"

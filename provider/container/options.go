@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
@@ -92,21 +93,21 @@ func (o options) Check() error {
 // read parses the options. Its errors name the key.
 func (o *options) read() (p plan, err error) {
 	if !slices.Contains([]string{"", "missing", "always", "never"}, o.Pull) {
-		return p, compute.WrongKey("pull", "", "pull = %s: not missing, always or never", o.Pull)
+		return p, provider.WrongKey("pull", "", "pull = %s: not missing, always or never", o.Pull)
 	}
 	if err := o.bounds(); err != nil {
 		return p, err
 	}
 	if o.Image != "" {
 		if err := reference(o.Image); err != nil {
-			return p, compute.WrongKey("image", compute.Hint(err), "%w", err)
+			return p, provider.WrongKey("image", compute.Hint(err), "%w", err)
 		}
 	}
 	if p.rights, err = o.rights(); err != nil {
 		return p, err
 	}
 	if strings.ContainsAny(o.Network, " \t/") {
-		return p, compute.WrongKey("network", "", "network = %s: not none, bridge, host or a network's name", o.Network)
+		return p, provider.WrongKey("network", "", "network = %s: not none, bridge, host or a network's name", o.Network)
 	}
 	if err := o.wall(); err != nil {
 		return p, err
@@ -114,27 +115,27 @@ func (o *options) read() (p plan, err error) {
 	for _, e := range o.Env {
 		if name, _, ok := strings.Cut(e, "="); !ok || name == "" {
 			// not the value, which may be a secret
-			return p, compute.WrongKey("env", "", "env: %q is not NAME=VALUE", name)
+			return p, provider.WrongKey("env", "", "env: %q is not NAME=VALUE", name)
 		}
 	}
 	for _, text := range o.Mounts {
 		m, err := readMount(text)
 		if err != nil {
-			return p, compute.WrongKey("mounts", "", "mounts: %w", err)
+			return p, provider.WrongKey("mounts", "", "mounts: %w", err)
 		}
 		p.mounts = append(p.mounts, m)
 	}
 	for _, text := range o.Ports {
 		one, err := readPort(text)
 		if err != nil {
-			return p, compute.WrongKey("ports", "", "ports: %w", err)
+			return p, provider.WrongKey("ports", "", "ports: %w", err)
 		}
 		p.ports = append(p.ports, one)
 	}
 	for _, text := range o.Ulimits {
 		u, err := readUlimit(text)
 		if err != nil {
-			return p, compute.WrongKey("ulimits", "", "ulimits: %w", err)
+			return p, provider.WrongKey("ulimits", "", "ulimits: %w", err)
 		}
 		p.ulimits = append(p.ulimits, u)
 	}

@@ -9,9 +9,10 @@ import (
 	"path/filepath"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
-var _ compute.Prober = (*Provider)(nil)
+var _ provider.Prober = (*Provider)(nil)
 
 // Probe asks the engine for the image, and checks that the directories to mount exist.
 func (p *Provider) Probe(ctx context.Context, spec compute.Spec) (note string, err error) {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // The profiles: the rights of a container where no other key says.
@@ -48,7 +48,7 @@ func (o *options) rights() (r rights, err error) {
 		r = rights{add: slices.Clone(base), drop: []string{"ALL"}, confined: !o.NewPrivileges, pids: mostPIDs}
 	case engineOwn:
 	default:
-		return r, compute.WrongKey("profile", "", "profile = %s: not restricted or default", o.Profile)
+		return r, provider.WrongKey("profile", "", "profile = %s: not restricted or default", o.Profile)
 	}
 	if o.PIDs != 0 {
 		r.pids = o.PIDs
@@ -58,11 +58,11 @@ func (o *options) rights() (r rights, err error) {
 	}
 	switch {
 	case o.Runtime != "" && !plainName().MatchString(o.Runtime):
-		return r, compute.WrongKey("runtime", "", "runtime = %s: no name of a runtime", o.Runtime)
+		return r, provider.WrongKey("runtime", "", "runtime = %s: no name of a runtime", o.Runtime)
 	case o.UserNS != "" && !userNamespace().MatchString(o.UserNS):
-		return r, compute.WrongKey("userns", "", "userns = %s: not host, auto, keep-id or nomap", o.UserNS)
+		return r, provider.WrongKey("userns", "", "userns = %s: not host, auto, keep-id or nomap", o.UserNS)
 	case o.ReadOnly && o.CopyAgent:
-		return r, compute.WrongKey(
+		return r, provider.WrongKey(
 			"read-only", "leave copy-agent out",
 			"read-only = yes: the guest program cannot be copied into a root that is read-only",
 		)
@@ -71,7 +71,7 @@ func (o *options) rights() (r rights, err error) {
 	for _, text := range o.Tmpfs {
 		dir, size, sized := strings.Cut(text, ":")
 		if !path.IsAbs(dir) || path.Clean(dir) == "/" || sized && !tmpfsSize().MatchString(size) {
-			return r, compute.WrongKey("tmpfs", "tmpfs = /tmp:64M, /run", "tmpfs: %q is not PATH or PATH:SIZE", text)
+			return r, provider.WrongKey("tmpfs", "tmpfs = /tmp:64M, /run", "tmpfs: %q is not PATH or PATH:SIZE", text)
 		}
 		r.tmpfs[path.Clean(dir)] = "rw,exec,nosuid,nodev,mode=1777"
 		if sized {
@@ -87,7 +87,7 @@ func (r *rights) capabilities(list []string) error {
 		name, less := strings.CutPrefix(strings.ToUpper(text), "-")
 		name = strings.TrimPrefix(name, "CAP_")
 		if !capabilityName().MatchString(name) {
-			return compute.WrongKey(
+			return provider.WrongKey(
 				"capabilities", "capabilities = SYS_PTRACE, -CHOWN", "capabilities: %q is not the name of a capability",
 				text,
 			)

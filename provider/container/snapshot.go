@@ -15,20 +15,21 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // Snapshot makes the engine commit a container as an image, which stays at the engine: the layers
 // of the container's own image, and its writes as one more. First the files that belong to this
 // container alone are removed, and then all its processes are ended. The image keeps the
 // configuration of its base, without any trace of how instances are made.
-func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
+func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec provider.ImageSpec) (string, error) {
 	made, err := p.snapshot(ctx, id, spec)
 	return made, p.fault("Snapshot", id, err)
 }
 
 // snapshot kills the container first, so it has ended also if the commit fails. It returns the
 // image's name as the caller gave it.
-func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
+func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec provider.ImageSpec) (string, error) {
 	as, err := p.tag(spec.Name)
 	if err != nil {
 		return "", err
@@ -178,7 +179,7 @@ func (p *Provider) ownFiles(ctx context.Context, container string) ([]string, er
 		case "/etc/hostname", "/etc/hosts", "/etc/resolv.conf":
 			continue
 		}
-		if c.Kind != 2 && compute.MachineOwn(c.Path) {
+		if c.Kind != 2 && provider.MachineOwn(c.Path) {
 			names = append(names, c.Path)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/container"
 )
 
@@ -32,12 +33,12 @@ func TestSnapshot(t *testing.T) {
 			mkdir -m 700 /deep; sleep 3985 >/dev/null 2>&1 &`)
 		conn.Close()
 		labels := map[string]string{"hostler.bundles": `["tool","other"]`, "hostler.source": "web", "odd": `a $HOME "b" \c`}
-		if got, err := p.Snapshot(t.Context(), "suite-1", compute.ImageSpec{Name: name, Labels: labels}); err != nil || got != name {
+		if got, err := p.Snapshot(t.Context(), "suite-1", provider.ImageSpec{Name: name, Labels: labels}); err != nil || got != name {
 			t.Fatalf("the image: %q, %v", got, err)
 		}
 		t.Cleanup(func() { _, _ = d.request(http.MethodDelete, "/images/localhost/built:1?force=1", nil) })
 		// as after a death before it was told
-		if _, err := p.Snapshot(t.Context(), "suite-1", compute.ImageSpec{Name: name, Labels: labels}); err != nil {
+		if _, err := p.Snapshot(t.Context(), "suite-1", provider.ImageSpec{Name: name, Labels: labels}); err != nil {
 			t.Fatalf("once more: %v", err)
 		}
 		destroy(t, p, "suite-1")
@@ -95,7 +96,7 @@ func TestSnapshot(t *testing.T) {
 			t.Errorf("of one that is gone: %v", err)
 		}
 		destroy(t, p, "suite-3")
-		if _, err := p.Snapshot(t.Context(), "none", compute.ImageSpec{Name: name}); !errors.Is(err, compute.ErrNotFound) {
+		if _, err := p.Snapshot(t.Context(), "none", provider.ImageSpec{Name: name}); !errors.Is(err, compute.ErrNotFound) {
 			t.Errorf("of none: %v", err)
 		}
 	})

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/container"
 )
 
@@ -94,8 +95,8 @@ func TestNobodyThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = p.Create(t.Context(), compute.Spec{ID: "one"})
-	if !errors.Is(err, compute.ErrUnavailable) || !compute.WasUnasked(err) {
-		t.Errorf("Create: %v, unasked: %v", err, compute.WasUnasked(err))
+	if !errors.Is(err, compute.ErrUnavailable) || !provider.WasUnasked(err) {
+		t.Errorf("Create: %v, unasked: %v", err, provider.WasUnasked(err))
 	}
 	if err := p.Destroy(t.Context(), "one"); !errors.Is(err, compute.ErrUnavailable) || errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("Destroy claims to know: %v", err) // of what was made earlier

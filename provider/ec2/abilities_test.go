@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/ec2"
 	"github.com/hostler-project/hostler/provider/ec2/ec2test"
 	"github.com/hostler-project/hostler/provider/ec2/session"
@@ -177,7 +178,7 @@ func TestUserData(t *testing.T) {
 	}
 	for _, data := range [][]byte{append([]byte("#!/bin/sh\n# "), noise...), []byte("what is this")} {
 		if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-2", UserData: data}); !errors.Is(err, compute.ErrInvalid) ||
-			!compute.WasUnasked(err) {
+			!provider.WasUnasked(err) {
 			t.Errorf("user data %.20q: %v", data, err)
 		}
 	}
@@ -192,7 +193,7 @@ func TestSnapshot(t *testing.T) {
 		id := compute.ID(fmt.Sprintf("suite-%d", i))
 		create(t, p, id)
 		connect(t, p, id).Close()
-		name, err := p.Snapshot(t.Context(), id, compute.ImageSpec{Name: "localhost/built:0123", Labels: map[string]string{"of": "test"}})
+		name, err := p.Snapshot(t.Context(), id, provider.ImageSpec{Name: "localhost/built:0123", Labels: map[string]string{"of": "test"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -216,13 +217,13 @@ func TestSnapshot(t *testing.T) {
 func TestChoicesAndProbe(t *testing.T) {
 	c, url := place(t, ec2test.Options{VCPUs: 4})
 	p := open(t, url, func(o *ec2.Options) { o.Types = []string{"m5.large"} })
-	for kind, want := range map[string]string{compute.Flavors: "c5.xlarge", compute.Locations: "xx-test-1b"} {
+	for kind, want := range map[string]string{provider.Flavors: "c5.xlarge", provider.Locations: "xx-test-1b"} {
 		all, _, err := p.Choices(t.Context(), kind)
-		if err != nil || !slices.ContainsFunc(all, func(n compute.Named) bool { return n.Name == want }) {
+		if err != nil || !slices.ContainsFunc(all, func(n provider.Named) bool { return n.Name == want }) {
 			t.Errorf("Choices(%s): %v, %v", kind, all, err)
 		}
 	}
-	if _, open, err := p.Choices(t.Context(), compute.Images); err != nil || !open {
+	if _, open, err := p.Choices(t.Context(), provider.Images); err != nil || !open {
 		t.Errorf("Choices of images: open %v, %v", open, err)
 	}
 	note, err := p.Probe(t.Context(), compute.Spec{})

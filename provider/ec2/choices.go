@@ -12,25 +12,26 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
 var (
-	_ compute.Chooser = (*Provider)(nil)
-	_ compute.Prober  = (*Provider)(nil)
+	_ provider.Chooser = (*Provider)(nil)
+	_ provider.Prober  = (*Provider)(nil)
 )
 
 // Choices lists the account's own images, the types of instances, and the zones, or the subnets
 // that the source names. Any other id or name of an image may be tried too.
-func (p *Provider) Choices(ctx context.Context, kind string) (all []compute.Named, open bool, err error) {
+func (p *Provider) Choices(ctx context.Context, kind string) (all []provider.Named, open bool, err error) {
 	all, open, err = p.choices(ctx, kind)
 	return all, open, session.Wrap(ctx, "Choices", compute.ID(p.o.Source), err)
 }
 
 // choices is Choices without the wrapping of errors.
-func (p *Provider) choices(ctx context.Context, kind string) (all []compute.Named, open bool, err error) {
+func (p *Provider) choices(ctx context.Context, kind string) (all []provider.Named, open bool, err error) {
 	switch kind {
-	case compute.Images:
+	case provider.Images:
 		own, err := p.images.describe(
 			ctx,
 			&ec2.DescribeImagesInput{Owners: []string{"self"}, Filters: []types.Filter{session.Filter("state", "available")}},
@@ -40,22 +41,22 @@ func (p *Provider) choices(ctx context.Context, kind string) (all []compute.Name
 		}
 		slices.Reverse(own) // the newest come last
 		for _, i := range own {
-			all = append(all, compute.Named{ID: i.id, Name: i.name})
+			all = append(all, provider.Named{ID: i.id, Name: i.name})
 		}
 		return all, true, nil
-	case compute.Flavors:
+	case provider.Flavors:
 		sizes, err := p.types.all(ctx, false)
 		if err != nil {
 			return nil, false, err
 		}
 		for _, s := range sizes {
-			all = append(all, compute.Named{ID: s.Name, Name: s.Name})
+			all = append(all, provider.Named{ID: s.Name, Name: s.Name})
 		}
 		return all, false, nil
-	case compute.Locations:
+	case provider.Locations:
 		if len(p.o.Subnets) > 0 {
 			for _, s := range p.o.Subnets {
-				all = append(all, compute.Named{ID: s, Name: s})
+				all = append(all, provider.Named{ID: s, Name: s})
 			}
 			return all, false, nil
 		}
@@ -69,7 +70,7 @@ func (p *Provider) choices(ctx context.Context, kind string) (all []compute.Name
 		}
 		for _, z := range out.AvailabilityZones {
 			if len(p.o.Zones) == 0 || slices.Contains(p.o.Zones, aws.ToString(z.ZoneName)) {
-				all = append(all, compute.Named{ID: aws.ToString(z.ZoneName), Name: aws.ToString(z.ZoneName)})
+				all = append(all, provider.Named{ID: aws.ToString(z.ZoneName), Name: aws.ToString(z.ZoneName)})
 			}
 		}
 		return all, false, nil

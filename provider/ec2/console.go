@@ -9,10 +9,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
-var _ compute.Consoler = (*Provider)(nil)
+var _ provider.Consoler = (*Provider)(nil)
 
 // Console returns the end of the output on an instance's serial console, at most 64 KiB. It may lag
 // some minutes, except for types whose output EC2 can read live.

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
@@ -22,8 +23,8 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 	m, err := p.create(ctx, spec)
 	if err != nil {
 		out := session.Wrap(ctx, "Create", spec.ID, err)
-		if compute.WasUnasked(err) {
-			out = compute.Unasked(out)
+		if provider.WasUnasked(err) {
+			out = provider.Unasked(out)
 		}
 		return compute.Instance{}, out
 	}
@@ -34,7 +35,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 // again.
 func (p *Provider) create(ctx context.Context, spec compute.Spec) (session.Machine, error) {
 	if !name().MatchString(string(spec.ID)) {
-		return session.Machine{}, compute.Unasked(&compute.Error{
+		return session.Machine{}, provider.Unasked(&compute.Error{
 			ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name that an instance may have"),
 		})
 	}
@@ -47,11 +48,11 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (session.Machi
 			ID: spec.ID, Kind: compute.ErrConflict, Err: errors.New("one of this name is being terminated"),
 		}
 	case !errors.Is(err, compute.ErrNotFound):
-		return session.Machine{}, compute.Unasked(err)
+		return session.Machine{}, provider.Unasked(err)
 	}
 	in, img, err := p.launcher.request(ctx, spec)
 	if err != nil {
-		return session.Machine{}, compute.Unasked(err)
+		return session.Machine{}, provider.Unasked(err)
 	}
 	m, err := p.launcher.launch(ctx, spec, img, in)
 	// it was deregistered since it was looked up

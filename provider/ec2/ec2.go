@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/ec2/deployment"
 	"github.com/hostler-project/hostler/provider/ec2/keys"
 	"github.com/hostler-project/hostler/provider/ec2/session"
@@ -33,8 +34,8 @@ type Provider struct {
 }
 
 var (
-	_ compute.Provider = (*Provider)(nil)
-	_ compute.Lingerer = (*Provider)(nil)
+	_ compute.Provider   = (*Provider)(nil)
+	_ provider.CreateLag = (*Provider)(nil)
 )
 
 // name matches the names of instances: what a tag can hold, and what means the same everywhere.
@@ -115,7 +116,7 @@ func (p *Provider) instanceOf(ctx context.Context, m session.Machine) compute.In
 		facts["cores"], facts["memory"] = strconv.Itoa(t.Cores), strconv.FormatInt(int64(t.RAM)<<20, 10)
 	}
 	if price, ok := p.o.onDemand[m.Type]; ok && m.Spot == "" {
-		facts[compute.FactPrice] = strconv.FormatFloat(price, 'g', -1, 64)
+		facts[provider.FactPrice] = strconv.FormatFloat(price, 'g', -1, 64)
 	}
 	return compute.Instance{ID: m.ID, Source: p.o.Source, ProviderID: m.Instance, Address: p.address(m), Facts: facts}
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/ec2"
 	"github.com/hostler-project/hostler/provider/ec2/ec2test"
 	"github.com/hostler-project/hostler/provider/ec2/session"
@@ -34,7 +35,7 @@ func TestFlavorSets(t *testing.T) {
 	c.Empty("c5.xlarge", "", "on-demand", -1)
 	c.Empty("t3.nano", "", "on-demand", -1)
 	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-6"}); !errors.Is(err, compute.ErrNoCapacity) ||
-		session.ReasonOf(err) != session.NoHardware || !compute.WasUnasked(err) {
+		session.ReasonOf(err) != session.NoHardware || !provider.WasUnasked(err) {
 		t.Errorf("nothing has room: %v", err)
 	}
 	c.Heal()

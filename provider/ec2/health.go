@@ -11,10 +11,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
-var _ compute.Checker = (*Provider)(nil)
+var _ provider.Checker = (*Provider)(nil)
 
 // health caches what the service reports about running instances.
 type health struct {

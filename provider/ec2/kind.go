@@ -1,14 +1,16 @@
 package ec2
 
-import "github.com/hostler-project/hostler/provider"
+import (
+	"github.com/hostler-project/hostler/provider/catalog"
+)
 
 // Kind is servers of EC2.
-var Kind = provider.New(provider.Kind{
+var Kind = catalog.New(catalog.Kind{
 	Name:    "ec2",
-	Traits:  provider.Traits{Slow: true, Dear: true, Grows: true, Costs: true, NoRebuild: "no"},
-	Tree:    provider.Waits("makes servers in a cloud with your credentials", "*"),
-	Others:  provider.Everybody,
-	LeadsTo: provider.LeadsTo("computers of your account (ec2)"),
+	Traits:  catalog.Traits{Slow: true, Dear: true, Grows: true, Costs: true, NoRebuild: "no"},
+	Tree:    catalog.Waits("makes servers in a cloud with your credentials", "*"),
+	Others:  catalog.Everybody,
+	LeadsTo: catalog.LeadsTo("computers of your account (ec2)"),
 	Remote: []string{
 		"region", "profile", "image", "image-owners", "types", "cores", "memory", "type-match", "flavor-sets",
 		"flavor-order", "spot", "max-price", "spot-price", "prices", "subnets", "zones", "security-groups", "public-ip",
@@ -18,7 +20,7 @@ var Kind = provider.New(provider.Kind{
 }, Open, takeSite)
 
 // takeSite puts the site into the options.
-func takeSite(o *Options, s provider.Site) {
+func takeSite(o *Options, s catalog.Site) {
 	o.Source, o.Installation, o.Dir = s.Source, s.Installation, s.Dir
 	o.Agent = s.Agent
 }

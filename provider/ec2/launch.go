@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/ec2/keys"
 	"github.com/hostler-project/hostler/provider/ec2/session"
 	"github.com/hostler-project/hostler/provider/flavor"
@@ -215,11 +216,11 @@ func (l *launcher) rich(all []spot, classes bool) []spot {
 func (l *launcher) launch(ctx context.Context, spec compute.Spec, img image, in *ec2.RunInstancesInput) (session.Machine, error) {
 	places, err := l.spots(ctx, spec, img)
 	if err != nil {
-		return session.Machine{}, compute.Unasked(err)
+		return session.Machine{}, provider.Unasked(err)
 	}
 	c, err := l.session.API(ctx)
 	if err != nil {
-		return session.Machine{}, compute.Unasked(err)
+		return session.Machine{}, provider.Unasked(err)
 	}
 	var said []error
 	sure := true // nothing was made, certainly
@@ -268,7 +269,7 @@ func (l *launcher) launch(ctx context.Context, spec compute.Spec, img image, in 
 	}
 	err = &compute.Error{Op: "ec2.Create", ID: spec.ID, Kind: session.Kinds[f.Reason], Err: all, Hint: session.Hints[f.Reason]}
 	if sure {
-		err = compute.Unasked(err)
+		err = provider.Unasked(err)
 	}
 	return session.Machine{}, err
 }

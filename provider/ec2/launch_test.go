@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/ec2"
 	"github.com/hostler-project/hostler/provider/ec2/ec2test"
 	"github.com/hostler-project/hostler/provider/ec2/session"
@@ -39,7 +40,7 @@ func TestLostAnswer(t *testing.T) {
 		if (err == nil) != (n < attempts) {
 			t.Errorf("Create: %v", err)
 		}
-		if err != nil && (session.ReasonOf(err) != session.Down || compute.WasUnasked(err)) {
+		if err != nil && (session.ReasonOf(err) != session.Down || provider.WasUnasked(err)) {
 			t.Errorf("Create: %v: reason %q; it may have made one", err, session.ReasonOf(err))
 		}
 		if _, err := open(t, url, nil).Create(t.Context(), compute.Spec{ID: "suite-1"}); err != nil {
@@ -96,9 +97,9 @@ func TestFallback(t *testing.T) {
 		c.Empty(typ, "", "on-demand", -1)
 	}
 	_, err := p.Create(t.Context(), compute.Spec{ID: "suite-5"})
-	if !errors.Is(err, compute.ErrNoCapacity) || session.ReasonOf(err) != session.NoHardware || !compute.WasUnasked(err) ||
+	if !errors.Is(err, compute.ErrNoCapacity) || session.ReasonOf(err) != session.NoHardware || !provider.WasUnasked(err) ||
 		compute.Hint(err) == "" {
-		t.Errorf("Create with no capacity anywhere: %v (%s), unasked %v", err, session.ReasonOf(err), compute.WasUnasked(err))
+		t.Errorf("Create with no capacity anywhere: %v (%s), unasked %v", err, session.ReasonOf(err), provider.WasUnasked(err))
 	}
 	for _, word := range []string{"8 places", "c5.xlarge", "xx-test-1b", "sufficient m5.large capacity"} {
 		if !strings.Contains(err.Error(), word) {
@@ -166,7 +167,7 @@ func TestImages(t *testing.T) {
 		p := open(t, url, func(o *ec2.Options) { o.Image = name })
 		in, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"})
 		if want == "" {
-			if err == nil || !compute.WasUnasked(err) {
+			if err == nil || !provider.WasUnasked(err) {
 				t.Errorf("image %q: %+v, %v", name, in, err)
 			}
 			continue

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/flavor"
 	"github.com/hostler-project/hostler/remote/agent"
 )
@@ -122,7 +122,7 @@ func (o Options) parse() (*settings, error) {
 		"address":      {o.Address, []string{"", "public", "private"}},
 	} {
 		if !slices.Contains(is.one, is.value) {
-			return nil, compute.WrongKey(
+			return nil, provider.WrongKey(
 				key, "", "%s = %s: it is one of %s", key, is.value,
 				strings.Join(slices.DeleteFunc(is.one, func(s string) bool { return s == "" }), ", "),
 			)
@@ -130,16 +130,16 @@ func (o Options) parse() (*settings, error) {
 	}
 	var err error
 	if s.match, err = regexp.Compile(o.Match); err != nil {
-		return nil, compute.WrongKey("type-match", "", "type-match = %s: %w", o.Match, err)
+		return nil, provider.WrongKey("type-match", "", "type-match = %s: %w", o.Match, err)
 	}
 	if s.sets, err = flavor.ParseSets(o.Sets); err != nil {
-		return nil, compute.WrongKey("flavor-sets", "", "flavor-sets: %w", err)
+		return nil, provider.WrongKey("flavor-sets", "", "flavor-sets: %w", err)
 	}
 	for _, line := range o.Prices {
 		typ, text, _ := strings.Cut(strings.TrimSpace(line), " ")
 		price, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
 		if err != nil || price <= 0 {
-			return nil, compute.WrongKey(
+			return nil, provider.WrongKey(
 				"prices", "prices = m5.large 0.096, c5.large 0.085",
 				"prices: %q is not a type and what it costs for an hour", line,
 			)
@@ -148,7 +148,7 @@ func (o Options) parse() (*settings, error) {
 	}
 	for _, tag := range o.Tags {
 		if key, _, ok := strings.Cut(tag, "="); !ok || key == "" || strings.HasPrefix(key, "hostler:") || strings.HasPrefix(key, "aws:") {
-			return nil, compute.WrongKey(
+			return nil, provider.WrongKey(
 				"tags", "tags = team=build, cost-center=7", "tags: %q is not NAME=VALUE with a name of your own", tag,
 			)
 		}
@@ -156,9 +156,9 @@ func (o Options) parse() (*settings, error) {
 	for key, text := range map[string]string{"max-price": o.MaxPrice, "spot-price": o.Ceiling} {
 		switch price, err := strconv.ParseFloat(cmp.Or(text, "1"), 64); {
 		case err != nil || !(price > 0) || math.IsInf(price, 0):
-			return nil, compute.WrongKey(key, "", "%s = %s: not a price for an hour", key, text)
+			return nil, provider.WrongKey(key, "", "%s = %s: not a price for an hour", key, text)
 		case text != "" && o.Spot == "no":
-			return nil, compute.WrongKey(key, "set spot = yes or spot = first", "%s is for spot instances", key)
+			return nil, provider.WrongKey(key, "set spot = yes or spot = first", "%s is for spot instances", key)
 		case key == "spot-price" && text != "":
 			s.ceiling = price
 		}
@@ -171,22 +171,23 @@ func (o Options) parse() (*settings, error) {
 		{"attempts", o.Attempts < 0}, {"poll", o.Poll < 0},
 	} {
 		if of.less {
-			return nil, compute.WrongKey(of.key, "", "%s: it cannot be less than nothing", of.key)
+			return nil, provider.WrongKey(of.key, "", "%s: it cannot be less than nothing", of.key)
 		}
 	}
 	switch {
 	case o.MaxPrice != "" && o.Ceiling != "":
-		return nil, compute.WrongKey("max-price", "leave max-price out", "spot-price is a max-price too")
+		return nil, provider.WrongKey("max-price", "leave max-price out", "spot-price is a max-price too")
 	case o.Endpoint != "" && !strings.HasPrefix(o.Endpoint, "https://") && !strings.HasPrefix(o.Endpoint, "http://"):
-		return nil, compute.WrongKey("endpoint", "", "endpoint = %s: not a URL", o.Endpoint)
+		return nil, provider.WrongKey("endpoint", "", "endpoint = %s: not a URL", o.Endpoint)
 	case len(o.Subnets) > 0 && len(o.Zones) > 0:
-		return nil, compute.WrongKey("zones", "leave zones out", "subnets and zones: a subnet is in a zone")
+		return nil, provider.WrongKey("zones", "leave zones out", "subnets and zones: a subnet is in a zone")
 	case o.Port < 1 || o.Port > 65535:
-		return nil, compute.WrongKey("ssh-port", "", "ssh-port = %d", o.Port)
+		return nil, provider.WrongKey("ssh-port", "", "ssh-port = %d", o.Port)
 	case len(o.Types) > 0 && (o.Cores > 0 || o.Memory > 0 || o.Match != "" || len(s.sets) > 0):
-		return nil, compute.WrongKey("types", "leave one of them out", "types name what cores, memory, type-match and flavor-sets look for")
+		return nil, provider.WrongKey("types", "leave one of them out",
+			"types name what cores, memory, type-match and flavor-sets look for")
 	case strings.ContainsFunc(o.User, func(r rune) bool { return r <= ' ' || strings.ContainsRune(`:"'{}[]#&*!|>%@\`, r) }):
-		return nil, compute.WrongKey("user", "", "user = %q: no name of a user", o.User)
+		return nil, provider.WrongKey("user", "", "user = %q: no name of a user", o.User)
 	}
 	return s, nil
 }

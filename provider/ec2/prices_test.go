@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/ec2"
 	"github.com/hostler-project/hostler/provider/ec2/ec2test"
 	"github.com/hostler-project/hostler/provider/ec2/session"
@@ -79,7 +80,7 @@ func TestSpotCeiling(t *testing.T) {
 		t.Errorf("%v, after %d calls", in.Facts, c.Calls("RunInstances"))
 	}
 	_, err := open(t, url, in("yes", "0.01")).Create(t.Context(), compute.Spec{ID: "suite-2"})
-	if !errors.Is(err, compute.ErrNoCapacity) || session.ReasonOf(err) != session.NoHardware || !compute.WasUnasked(err) ||
+	if !errors.Is(err, compute.ErrNoCapacity) || session.ReasonOf(err) != session.NoHardware || !provider.WasUnasked(err) ||
 		!strings.Contains(err.Error(), "at least 0.025") || compute.Hint(err) == "" || c.Calls("RunInstances") != 1 {
 		t.Errorf("all are too dear: %v", err)
 	}

@@ -13,13 +13,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
-var _ compute.Snapshotter = (*Provider)(nil)
+var _ provider.Snapshotter = (*Provider)(nil)
 
 // parting is the script that an instance runs before an image is made of it. It removes what
-// belongs to one machine alone (compute.MachineOwn), and resets cloud-init.
+// belongs to one machine alone (provider.MachineOwn), and resets cloud-init.
 const parting = `set -e
 rm -f /etc/ssh/ssh_host_* /var/lib/systemd/random-seed /root/.ssh/authorized_keys
 for f in /home/*/.ssh/authorized_keys; do rm -f "$f"; done
@@ -38,14 +39,14 @@ const stopWithin = 2 * time.Minute
 // Snapshot makes an image of an instance, which loses its identity and, unless it is a spot
 // instance, is stopped. It waits until the image is available. An older image of the name is
 // deleted, with its snapshots.
-func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
+func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec provider.ImageSpec) (string, error) {
 	name, err := p.snapshot(ctx, id, spec)
 	return name, session.Wrap(ctx, "Snapshot", id, err)
 }
 
 // snapshot stops the instance, makes the image, and deletes the older ones. Another call continues
 // what an interrupted one began.
-func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
+func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec provider.ImageSpec) (string, error) {
 	m, err := p.instances.find(ctx, id, time.Now())
 	if err != nil {
 		return "", err

@@ -10,10 +10,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/ec2/session"
 )
 
-var _ compute.Stopper = (*Provider)(nil)
+var _ provider.Stopper = (*Provider)(nil)
 
 // Stop shuts an instance down or hibernates it, and waits until it has stopped. After grace it is
 // stopped by force. A spot instance cannot be stopped.

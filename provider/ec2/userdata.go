@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // userDataMost is EC2's limit in bytes, before base64.
@@ -21,7 +22,7 @@ const userDataMost = 16 << 10
 // ownMost is the part of it that we need.
 const ownMost = 2 << 10
 
-var _ compute.UserDataTaker = (*Provider)(nil)
+var _ provider.UserDataTaker = (*Provider)(nil)
 
 // UserDataLimit returns EC2's limit without our part and the source's file.
 func (p *Provider) UserDataLimit() int {

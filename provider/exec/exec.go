@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 )
 
-// Provider speaks to one executable for one source. compute.As finds its further abilities through
+// Provider speaks to one executable for one source. provider.As finds its further abilities through
 // Unwrap. Any number of goroutines may use it.
 type Provider struct {
 	o    options
@@ -86,7 +86,7 @@ func open(ctx context.Context, log *slog.Logger, o options) (*Provider, error) {
 	return p, nil
 }
 
-// Unwrap leads compute.As to the abilities of the executable.
+// Unwrap leads provider.As to the abilities of the executable.
 func (p *Provider) Unwrap() compute.Provider { return p.chain }
 
 // link is one ability's place in the chain.

@@ -20,7 +20,8 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
-	provider "github.com/hostler-project/hostler/provider/exec"
+	"github.com/hostler-project/hostler/provider"
+	kind "github.com/hostler-project/hostler/provider/exec"
 	"github.com/hostler-project/hostler/provider/guard"
 )
 
@@ -43,9 +44,9 @@ func example(t *testing.T, name string) string {
 	return ""
 }
 
-func open(t *testing.T, o provider.Options) *provider.Provider {
+func open(t *testing.T, o kind.Options) *kind.Provider {
 	t.Helper()
-	p, err := provider.Open(t.Context(), slog.New(slog.DiscardHandler), o)
+	p, err := kind.Open(t.Context(), slog.New(slog.DiscardHandler), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +66,7 @@ func TestExamples(t *testing.T) {
 				dir := filepath.Join(t.TempDir(), `it's "a" dir \ $HOME`)
 				in := func(installation, dir, maximum string) func(*testing.T) compute.Provider {
 					return func(t *testing.T) compute.Provider {
-						p := open(t, provider.Options{
+						p := open(t, kind.Options{
 							Path: example(t, "hostler-source-"+c.name), Source: "suite", Installation: installation,
 							Settings: map[string]string{"dir": dir, "maximum": maximum, "other": "a < b & é\u2028\n"},
 						})
@@ -167,7 +168,7 @@ func TestAnswers(t *testing.T) {
 			path := script(t, c.script)
 			p := open(
 				t,
-				provider.Options{Path: path, Source: "s", Settings: map[string]string{"token": "s3cr3t"}, Secrets: []string{"", "s3cr3t"}},
+				kind.Options{Path: path, Source: "s", Settings: map[string]string{"token": "s3cr3t"}, Secrets: []string{"", "s3cr3t"}},
 			)
 			_, err := p.Create(t.Context(), compute.Spec{ID: "s-1"})
 			// what the script left on purpose
@@ -196,7 +197,7 @@ func TestAnswers(t *testing.T) {
 // TestRequest looks at what the executable is told, and where.
 func TestRequest(t *testing.T) {
 	path := script(t, `printf '%s' "$request" >"$0.request"; { printf '%s\n' "$@"; env; } >"$0.args"; echo '{"instances":[{"id":"s-1"}]}'`)
-	p := open(t, provider.Options{Path: path, Source: "s", Installation: "i", Dir: "/d", Settings: map[string]string{"token": "s3cr3t"}})
+	p := open(t, kind.Options{Path: path, Source: "s", Installation: "i", Dir: "/d", Settings: map[string]string{"token": "s3cr3t"}})
 	if _, err := p.Create(t.Context(), compute.Spec{ID: "s-1", Image: "debian", Memory: 1 << 30}); err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +232,7 @@ func TestTimeAndCancel(t *testing.T) {
 		}
 		t.Errorf("%s: what the executable started lives", what)
 	}
-	p := open(t, provider.Options{Path: path, Source: "s"})
+	p := open(t, kind.Options{Path: path, Source: "s"})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { // ends with what it waits for, or the test
 		for t.Context().Err() == nil {
@@ -250,7 +251,7 @@ func TestTimeAndCancel(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Only this call has little time, and not the one in which the executable describes itself.
-	if err := provider.SetTimeout(p, 2*time.Second).Destroy(t.Context(), "s-1"); !errors.Is(err, compute.ErrTimeout) {
+	if err := kind.SetTimeout(p, 2*time.Second).Destroy(t.Context(), "s-1"); !errors.Is(err, compute.ErrTimeout) {
 		t.Errorf("%v, want ErrTimeout", err)
 	}
 	// else it was too slow to begin
@@ -270,11 +271,11 @@ esac`)
 	for _, c := range [][]string{{}, {"clean"}, {"check", "names"}, {"names", "as-is", "check", "clean", "what-comes-later"}} {
 		b, _ := json.Marshal(c)
 		t.Setenv("ABILITIES", strings.Trim(string(b), "[]"))
-		p := guard.New(open(t, provider.Options{Path: path, Source: "s"}), guard.Options{})
-		cleaner, clean := compute.As[compute.Cleaner](p)
-		checker, check := compute.As[compute.Checker](p)
-		fixed, names := compute.As[compute.Fixed](p)
-		asIs, stays := compute.As[compute.AsIs](p)
+		p := guard.New(open(t, kind.Options{Path: path, Source: "s"}), guard.Options{})
+		cleaner, clean := provider.As[provider.Cleaner](p)
+		checker, check := provider.As[provider.Checker](p)
+		fixed, names := provider.As[provider.Static](p)
+		asIs, stays := provider.As[provider.AsIs](p)
 		for ability, has := range map[string]bool{"clean": clean, "check": check, "names": names, "as-is": stays} {
 			if has != slices.Contains(c, ability) {
 				t.Errorf("%v: %s is %v", c, ability, has)
@@ -308,7 +309,7 @@ func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	try := func(typ string) error {
-		_, err := provider.Open(t.Context(), slog.New(slog.DiscardHandler), provider.Options{Type: typ, Source: "s"})
+		_, err := kind.Open(t.Context(), slog.New(slog.DiscardHandler), kind.Options{Type: typ, Source: "s"})
 		return err
 	}
 	for _, typ := range []string{"", "nowhere", "../x", "a/b"} {
@@ -345,7 +346,7 @@ func TestConnectAnswers(t *testing.T) {
 		`{"ssh":{"host":"127.0.0.1","port":1,"known_hosts":"a\"b"}}`:                                       compute.ErrFailed,
 		`{"ssh":{"host":"127.0.0.1","port":1,"known_hosts":"/dev/null","user":"u","key_file":"/nowhere"}}`: compute.ErrUnavailable,
 	} {
-		p := open(t, provider.Options{Path: script(t, "cat <<'E'\n"+answer+"\nE\n"), Source: "s", Dir: t.TempDir()})
+		p := open(t, kind.Options{Path: script(t, "cat <<'E'\n"+answer+"\nE\n"), Source: "s", Dir: t.TempDir()})
 		conn, err := p.Connect(t.Context(), "s-1")
 		if !errors.Is(err, want) {
 			t.Errorf("%s: %v, want %v", answer, err, want)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // Provider makes fake computers in its Cloud or directory. Any number of goroutines may use it.
@@ -30,11 +31,11 @@ type Provider struct {
 }
 
 var (
-	_ compute.Provider = (*Provider)(nil)
-	_ compute.Cleaner  = (*Provider)(nil)
-	_ compute.Checker  = (*Provider)(nil)
-	_ compute.Witness  = (*Provider)(nil)
-	_ compute.Chooser  = (*Provider)(nil)
+	_ compute.Provider     = (*Provider)(nil)
+	_ provider.Cleaner     = (*Provider)(nil)
+	_ provider.Checker     = (*Provider)(nil)
+	_ provider.HealthCache = (*Provider)(nil)
+	_ provider.Chooser     = (*Provider)(nil)
 )
 
 // Open returns a Provider of fake computers. It starts nothing. ErrInvalid: a rate or the state is
@@ -192,13 +193,13 @@ func (p *Provider) UserDataLimit() int {
 }
 
 // Choices lists the configured choices.
-func (p *Provider) Choices(_ context.Context, kind string) (all []compute.Named, open bool, err error) {
-	names := map[string][]string{compute.Images: p.o.Images, compute.Flavors: p.o.Flavors, compute.Locations: p.o.Locations}[kind]
+func (p *Provider) Choices(_ context.Context, kind string) (all []provider.Named, open bool, err error) {
+	names := map[string][]string{provider.Images: p.o.Images, provider.Flavors: p.o.Flavors, provider.Locations: p.o.Locations}[kind]
 	if len(names) == 0 {
 		return nil, false, fault("choices", compute.ID(p.o.Source), compute.ErrInvalid, fmt.Errorf("it has no %s to choose from", kind))
 	}
 	for _, name := range names {
-		all = append(all, compute.Named{Name: name})
+		all = append(all, provider.Named{Name: name})
 	}
 	return all, false, nil
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // Options are the keys of a source of type fake. The zero value is an inventory in memory that has
@@ -67,16 +68,16 @@ func (o Options) Check() error {
 		time time.Duration
 	}{{"boot", o.Boot}, {"create-time", o.CreateTime}, {"destroy-time", o.DestroyTime}, {"clean-time", o.CleanTime}} {
 		if of.time < 0 {
-			return compute.WrongKey(of.key, "", "%s = %v: a time below 0", of.key, of.time)
+			return provider.WrongKey(of.key, "", "%s = %v: a time below 0", of.key, of.time)
 		}
 	}
 	switch {
 	case o.Capacity < 0:
-		return compute.WrongKey("capacity", "", "capacity = %d: below 0", o.Capacity)
+		return provider.WrongKey("capacity", "", "capacity = %d: below 0", o.Capacity)
 	case !slices.Contains([]string{"", "reply", "exec", "home"}, o.Exec):
-		return compute.WrongKey("run", "", "run = %s: none of reply, exec and home", o.Exec)
+		return provider.WrongKey("run", "", "run = %s: none of reply, exec and home", o.Exec)
 	case !slices.Contains([]string{"", "memory", "disk"}, o.State):
-		return compute.WrongKey("state", "", "state = %s: neither memory nor disk", o.State)
+		return provider.WrongKey("state", "", "state = %s: neither memory nor disk", o.State)
 	}
 	return nil
 }
@@ -100,7 +101,7 @@ func (o Options) rates() (rates, error) {
 		}
 		f, err := strconv.ParseFloat(k.text, 64)
 		if err != nil || !(f >= 0 && f <= 1) {
-			return nil, compute.WrongKey("fail-"+k.op, "write a number from 0 to 1, or always", "fail-%s = %s: not a rate", k.op, k.text)
+			return nil, provider.WrongKey("fail-"+k.op, "write a number from 0 to 1, or always", "fail-%s = %s: not a rate", k.op, k.text)
 		}
 		out[k.op] = f
 	}

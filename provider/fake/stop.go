@@ -5,9 +5,10 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
-var _ compute.Stopper = (*Provider)(nil)
+var _ provider.Stopper = (*Provider)(nil)
 
 // Stop stops a computer. Its files stay.
 func (p *Provider) Stop(ctx context.Context, id compute.ID, _ time.Duration) error {

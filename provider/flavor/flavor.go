@@ -26,8 +26,8 @@ type Flavor struct {
 }
 
 // Size returns the flavor as an amount.
-func (f Flavor) Size() compute.Amount {
-	return compute.Amount{Cores: float64(f.Cores), Memory: int64(f.RAM) * mib, Disk: int64(f.Disk) * gib, GPUs: f.GPUs}
+func (f Flavor) Size() compute.Resources {
+	return compute.Resources{Cores: float64(f.Cores), Memory: int64(f.RAM) * mib, Disk: int64(f.Disk) * gib, GPUs: f.GPUs}
 }
 
 // HasSpaceFor returns how many jobs of a size fit on an empty server of this flavor. The size is in
@@ -37,8 +37,8 @@ func (f Flavor) HasSpaceFor(cores float64, ram, disk int) int {
 }
 
 // Part returns an amount of cores, MiB of memory and GiB of disk.
-func Part(cores float64, ram, disk int) compute.Amount {
-	return compute.Amount{Cores: cores, Memory: int64(ram) * mib, Disk: int64(disk) * gib}
+func Part(cores float64, ram, disk int) compute.Resources {
+	return compute.Resources{Cores: cores, Memory: int64(ram) * mib, Disk: int64(disk) * gib}
 }
 
 // String returns the name, the id if it differs, and the size: "m1.small (2): 1 core, 2G memory,
@@ -86,7 +86,7 @@ func NeedOf(s compute.Spec, regex string) Need {
 }
 
 func (n Need) String() string {
-	text := compute.Amount{Cores: float64(n.Cores), Memory: int64(n.RAM) * mib, GPUs: n.GPUs}.String()
+	text := compute.Resources{Cores: float64(n.Cores), Memory: int64(n.RAM) * mib, GPUs: n.GPUs}.String()
 	if n.Regex != "" {
 		text += fmt.Sprintf(", and a name that matches %q", n.Regex)
 	}

@@ -13,8 +13,8 @@ import (
 //
 // Large requests go first, each to the first server with room. Size is tried in two ways: by cores
 // and then memory, and by the largest share of anything. The fuller result is returned.
-func pack(servers []*share.Space, requests []compute.Amount) []int {
-	var most compute.Amount // the most that any server has free
+func pack(servers []*share.Space, requests []compute.Resources) []int {
+	var most compute.Resources // the most that any server has free
 	for _, s := range servers {
 		free := s.Free()
 		most.Cores, most.Memory, most.Disk, most.GPUs = max(most.Cores, free.Cores), max(most.Memory, free.Memory), max(most.Disk, free.Disk), max(most.GPUs, free.GPUs)
@@ -62,7 +62,7 @@ func byCores(a, b wish) int {
 }
 
 // fuller reports whether a places more than b: more cores, and no fewer requests.
-func fuller(a, b []int, requests []compute.Amount) bool {
+func fuller(a, b []int, requests []compute.Resources) bool {
 	sum := func(where []int) (cores int64, n int) {
 		for i, w := range where {
 			if w >= 0 {
@@ -77,7 +77,7 @@ func fuller(a, b []int, requests []compute.Amount) bool {
 }
 
 // inOrder places the wishes one after the other, each on the first server with room.
-func inOrder(servers []*share.Space, requests []compute.Amount, wishes []wish) []int {
+func inOrder(servers []*share.Space, requests []compute.Resources, wishes []wish) []int {
 	r := newRooms(servers)
 	where := make([]int, len(requests))
 	refused := room{cores: -1}
@@ -149,7 +149,7 @@ func (r *room) may(w *room) bool {
 
 // book books the request on the first server below a node that has room. It returns its index, or
 // -1.
-func (r *rooms) book(node int, w *room, a compute.Amount) int {
+func (r *rooms) book(node int, w *room, a compute.Resources) int {
 	if !r.nodes[node].may(w) {
 		return -1
 	}

@@ -16,7 +16,7 @@ import (
 
 // plain is the rule that is to be met: large requests first, by cores, then memory, then disk, each
 // on the first server with room.
-func plain(servers []*share.Space, requests []compute.Amount) []int {
+func plain(servers []*share.Space, requests []compute.Resources) []int {
 	turn := make([]int, len(requests))
 	for i := range turn {
 		turn[i] = i
@@ -35,7 +35,7 @@ func plain(servers []*share.Space, requests []compute.Amount) []int {
 	return where
 }
 
-func booked(where []int, requests []compute.Amount) (sum compute.Amount, n int) {
+func booked(where []int, requests []compute.Resources) (sum compute.Resources, n int) {
 	for i, w := range where {
 		if w >= 0 {
 			sum, n = sum.Plus(requests[i]), n+1
@@ -48,8 +48,8 @@ func booked(where []int, requests []compute.Amount) (sum compute.Amount, n int) 
 // and is as much or more.
 func TestPack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		amount := rapid.Custom(func(t *rapid.T) compute.Amount {
-			return compute.Amount{Cores: rapid.SampledFrom([]float64{0, 0.1, 0.3, 1, 2, 4}).Draw(t, "cores"),
+		amount := rapid.Custom(func(t *rapid.T) compute.Resources {
+			return compute.Resources{Cores: rapid.SampledFrom([]float64{0, 0.1, 0.3, 1, 2, 4}).Draw(t, "cores"),
 				Memory: rapid.Int64Range(0, 9).Draw(t, "memory"),
 				Disk:   rapid.Int64Range(0, 5).Draw(t, "disk"), GPUs: rapid.IntRange(0, 1).Draw(t, "gpus")}
 		})
@@ -84,16 +84,16 @@ func TestPack(t *testing.T) {
 }
 
 // crowd is 1,000 servers of three sizes and n requests that do not all fit.
-func crowd(n int) ([]*share.Space, []compute.Amount) {
+func crowd(n int) ([]*share.Space, []compute.Resources) {
 	r := rand.New(rand.NewPCG(1, 2))
 	var servers []*share.Space
 	for i := range 1000 {
 		servers = append(
 			servers,
-			share.Of([]compute.Amount{flavor.Part(4, 8000, 40), flavor.Part(8, 32000, 80), flavor.Part(16, 32000, 160)}[i%3]),
+			share.Of([]compute.Resources{flavor.Part(4, 8000, 40), flavor.Part(8, 32000, 80), flavor.Part(16, 32000, 160)}[i%3]),
 		)
 	}
-	var requests []compute.Amount
+	var requests []compute.Resources
 	for range n {
 		requests = append(requests, flavor.Part([]float64{0, 0.1, 0.5, 1, 1, 2, 4}[r.IntN(7)], 100+r.IntN(6000), r.IntN(20)))
 	}

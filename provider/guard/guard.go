@@ -13,6 +13,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/observe/trace"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // guarded is a provider behind a guard.
@@ -41,16 +42,16 @@ type (
 	}
 	cleaner struct {
 		g     *guarded
-		inner compute.Cleaner
+		inner provider.Cleaner
 	}
 	checker struct {
 		g     *guarded
-		inner compute.Checker
+		inner provider.Checker
 	}
 )
 
-// New returns p behind a guard. The result is a compute.Cleaner or a compute.Checker exactly if p
-// is one, as compute.As sees it.
+// New returns p behind a guard. The result is a provider.Cleaner or a provider.Checker exactly if p
+// is one, as provider.As sees it.
 func New(p compute.Provider, o Options) compute.Provider {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -60,8 +61,8 @@ func New(p compute.Provider, o Options) compute.Provider {
 	if o.Creates > 0 {
 		g.places = make(chan struct{}, o.Creates)
 	}
-	clean, cleans := compute.As[compute.Cleaner](p)
-	check, checks := compute.As[compute.Checker](p)
+	clean, cleans := provider.As[provider.Cleaner](p)
+	check, checks := provider.As[provider.Checker](p)
 	switch {
 	case cleans && checks:
 		return &withBoth{g, cleaner{g, clean}, checker{g, check}}
@@ -142,7 +143,7 @@ func (g *guarded) call(ctx context.Context, op string, id compute.ID, f func(con
 		case g.places <- struct{}{}:
 			defer func() { <-g.places }()
 		case <-ctx.Done():
-			return compute.Unasked(g.fault(op, id, nil, ctx.Err()))
+			return provider.Unasked(g.fault(op, id, nil, ctx.Err()))
 		}
 	}
 	wait, asked := g.o.Pause, false
@@ -151,10 +152,10 @@ func (g *guarded) call(ctx context.Context, op string, id compute.ID, f func(con
 			return g.fault(op, id, nil, err)
 		}
 		err := g.try(ctx, op, id, f)
-		if asked && compute.WasUnasked(err) {
-			err = compute.Asked(err) // this try did nothing, but an earlier one may have
+		if asked && provider.WasUnasked(err) {
+			err = provider.Asked(err) // this try did nothing, but an earlier one may have
 		}
-		asked = asked || err != nil && !compute.WasUnasked(err)
+		asked = asked || err != nil && !provider.WasUnasked(err)
 		if try >= g.o.Retries || !passing(err) || ctx.Err() != nil {
 			return err
 		}

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/provider/guard"
 )
@@ -73,9 +74,9 @@ func TestAbilities(t *testing.T) {
 		"both": {both{p, cleaning{p}, checking{p}}, true, true, true},
 	} {
 		g := guard.New(guard.New(c.p, guard.Options{}), guard.Options{})
-		_, clean := compute.As[compute.Cleaner](g)
-		_, check := compute.As[compute.Checker](g)
-		_, fixed := compute.As[compute.Fixed](g)
+		_, clean := provider.As[provider.Cleaner](g)
+		_, check := provider.As[provider.Checker](g)
+		_, fixed := provider.As[provider.Static](g)
 		if clean != c.clean || check != c.check || fixed != c.naming {
 			t.Errorf("%s: cleaner %v, checker %v, fixed %v", name, clean, check, fixed)
 		}
@@ -89,10 +90,10 @@ func every(ctx context.Context, g compute.Provider) map[string]error {
 	out["destroy"] = g.Destroy(ctx, "s-1")
 	_, out["list"] = g.List(ctx)
 	_, out["connect"] = g.Connect(ctx, "s-1")
-	if c, ok := compute.As[compute.Cleaner](g); ok {
+	if c, ok := provider.As[provider.Cleaner](g); ok {
 		_, out["clean"] = c.Clean(ctx, "s-1")
 	}
-	if c, ok := compute.As[compute.Checker](g); ok {
+	if c, ok := provider.As[provider.Checker](g); ok {
 		out["check"] = c.Check(ctx, "s-1")
 	}
 	return out
@@ -196,7 +197,7 @@ func TestCreatesAndRate(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if _, err := g.Create(ctx, compute.Spec{ID: "s-2"}); !errors.Is(err, compute.ErrTimeout) || !compute.WasUnasked(err) {
+		if _, err := g.Create(ctx, compute.Spec{ID: "s-2"}); !errors.Is(err, compute.ErrTimeout) || !provider.WasUnasked(err) {
 			t.Errorf("waiting for a place until the deadline: %v", err)
 		}
 		wg.Wait()
@@ -275,9 +276,9 @@ func TestRetriedUnasked(t *testing.T) {
 		errs    []error
 		unasked bool
 	}{
-		"never": {[]error{compute.Unasked(gone), compute.Unasked(gone)}, true},
-		"first": {[]error{gone, compute.Unasked(gone)}, false},
-		"last":  {[]error{compute.Unasked(gone), gone}, false},
+		"never": {[]error{provider.Unasked(gone), provider.Unasked(gone)}, true},
+		"first": {[]error{gone, provider.Unasked(gone)}, false},
+		"last":  {[]error{provider.Unasked(gone), gone}, false},
 	} {
 		n := -1
 		p := guard.New(
@@ -285,8 +286,8 @@ func TestRetriedUnasked(t *testing.T) {
 			guard.Options{Retries: 1, Pause: time.Millisecond},
 		)
 		_, err := p.Create(t.Context(), compute.Spec{ID: "a"})
-		if !errors.Is(err, compute.ErrUnavailable) || compute.WasUnasked(err) != c.unasked || n != 1 {
-			t.Errorf("%s: %v, %v, after %d tries", name, err, compute.WasUnasked(err), n+1)
+		if !errors.Is(err, compute.ErrUnavailable) || provider.WasUnasked(err) != c.unasked || n != 1 {
+			t.Errorf("%s: %v, %v, after %d tries", name, err, provider.WasUnasked(err), n+1)
 		}
 	}
 }

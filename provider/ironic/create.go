@@ -15,6 +15,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/openstack/login"
 )
 
@@ -25,7 +26,7 @@ var plainName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile
 // another image, to which this one is deployed. It continues a Create that was begun, and returns
 // an existing instance.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (none compute.Instance, err error) {
-	fail := func(err error) (compute.Instance, error) { return none, compute.Unasked(err) }
+	fail := func(err error) (compute.Instance, error) { return none, provider.Unasked(err) }
 	if !plainName().MatchString(string(spec.ID)) {
 		return fail(&compute.Error{
 			Op: "ironic.Create", ID: spec.ID, Kind: compute.ErrInvalid, Err: errors.New("not a name for an instance"),

@@ -13,9 +13,11 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/director/imagecache"
 	"github.com/hostler-project/hostler/director/imagecache/strategy"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/ironic"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
@@ -73,7 +75,7 @@ func TestAskedIsCached(t *testing.T) {
 		return *in
 	}
 	for n := range 22 {
-		if in := acquire([]string{"often", "seldom"}[n/20]); in.Facts[compute.FactCached] != "miss" {
+		if in := acquire([]string{"often", "seldom"}[n/20]); in.Facts[provider.FactCached] != "miss" {
 			t.Fatalf("request %d: %v", n, in.Facts)
 		}
 	}
@@ -115,10 +117,10 @@ func TestAskedIsCached(t *testing.T) {
 	if again := round(false); len(again.Directives) > 0 { // and counts no request twice
 		t.Errorf("with nothing asked for it does %+v", again.Directives)
 	}
-	if in := acquire("often"); in.Facts[compute.FactCached] != "hit" || in.Facts[compute.FactImage] != "often" {
+	if in := acquire("often"); in.Facts[provider.FactCached] != "hit" || in.Facts[provider.FactImage] != "often" {
 		t.Errorf("the next request: %v", in.Facts)
 	}
-	if in := acquire("never"); in.Facts[compute.FactCached] != "miss" {
+	if in := acquire("never"); in.Facts[provider.FactCached] != "miss" {
 		t.Errorf("a request for what nobody asked for: %v", in.Facts)
 	}
 	if n := count(round(false)); n["never"] == 0 {
@@ -147,10 +149,10 @@ func TestAskedIsCached(t *testing.T) {
 	}
 	var unserved []string
 	do(t, st.View(t.Context(), func(tx store.Tx) error {
-		events, err := tx.Events(compute.EventQuery{})
+		events, err := tx.Events(inventory.EventQuery{})
 		for _, e := range events {
 			if e.Kind == "unserved" {
-				unserved = append(unserved, e.Source+" "+e.Data[compute.FactImage]+" "+e.Data["count"])
+				unserved = append(unserved, e.Source+" "+e.Data[provider.FactImage]+" "+e.Data["count"])
 			}
 		}
 		return err

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/openstack"
 	"github.com/hostler-project/hostler/remote/agent"
 )
@@ -56,20 +56,20 @@ type Options struct {
 func (o Options) Check() error {
 	switch key := cmp.Or(o.HostKey, "given"); {
 	case key != "given" && key != "known-hosts":
-		return compute.WrongKey("host-key", "", "host-key = %s: not given or known-hosts", o.HostKey)
+		return provider.WrongKey("host-key", "", "host-key = %s: not given or known-hosts", o.HostKey)
 	case o.RateLimit < 0:
-		return compute.WrongKey("rate-limit", "", "rate-limit: it cannot be less than nothing")
+		return provider.WrongKey("rate-limit", "", "rate-limit: it cannot be less than nothing")
 	case o.DeployTimeout < 0:
-		return compute.WrongKey("deploy-timeout", "", "deploy-timeout: it cannot be less than nothing")
+		return provider.WrongKey("deploy-timeout", "", "deploy-timeout: it cannot be less than nothing")
 	case o.UserData != "" && !strings.HasPrefix(o.UserData, "/"):
-		return compute.WrongKey("user-data", "", "user-data = %s: no absolute path", o.UserData)
+		return provider.WrongKey("user-data", "", "user-data = %s: no absolute path", o.UserData)
 	}
 	for _, of := range []struct {
 		key  string
 		said []string
 	}{{"properties", o.Properties}, {"capabilities", o.Capabilities}} {
 		if _, err := parseConditions(of.key, of.said); err != nil {
-			return compute.WrongKey(of.key, "", "%w", err)
+			return provider.WrongKey(of.key, "", "%w", err)
 		}
 	}
 	return nil

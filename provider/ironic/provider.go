@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/openstack"
 	"github.com/hostler-project/hostler/provider/openstack/credentials"
 	"github.com/hostler-project/hostler/provider/openstack/login"
@@ -20,7 +21,7 @@ import (
 
 // factCached is the fact of an instance that says whether its node had the image before the
 // request: hit or miss.
-const factCached = compute.FactCached
+const factCached = provider.FactCached
 
 // Provider makes instances of nodes. Any number of goroutines may use it.
 type Provider struct {
@@ -35,13 +36,13 @@ type Provider struct {
 }
 
 var (
-	_ compute.Provider      = (*Provider)(nil)
-	_ compute.Checker       = (*Provider)(nil)
-	_ compute.Consoler      = (*Provider)(nil)
-	_ compute.Stopper       = (*Provider)(nil)
-	_ compute.Chooser       = (*Provider)(nil)
-	_ compute.Lingerer      = (*Provider)(nil)
-	_ compute.UserDataTaker = (*Provider)(nil)
+	_ compute.Provider       = (*Provider)(nil)
+	_ provider.Checker       = (*Provider)(nil)
+	_ provider.Consoler      = (*Provider)(nil)
+	_ provider.Stopper       = (*Provider)(nil)
+	_ provider.Chooser       = (*Provider)(nil)
+	_ provider.CreateLag     = (*Provider)(nil)
+	_ provider.UserDataTaker = (*Provider)(nil)
 )
 
 // Open returns the provider of one source. It reads credentials, and calls nothing. ErrInvalid: the
@@ -230,18 +231,18 @@ func (p *Provider) instance(r *record) compute.Instance {
 	return compute.Instance{ID: compute.ID(m.Instance), Source: p.o.Source, ProviderID: r.UUID, Address: r.Extra.Address, Facts: facts}
 }
 
-// Choices implements compute.Chooser, for images.
-func (p *Provider) Choices(ctx context.Context, kind string) ([]compute.Named, bool, error) {
-	if kind != compute.Images {
+// Choices implements provider.Chooser, for images.
+func (p *Provider) Choices(ctx context.Context, kind string) ([]provider.Named, bool, error) {
+	if kind != provider.Images {
 		return nil, false, &compute.Error{
 			Op: "ironic.Choices", ID: compute.ID(p.o.Source), Kind: compute.ErrInvalid,
 			Err: fmt.Errorf("a source of type ironic lets choose no %s", kind),
 		}
 	}
 	all, err := p.a.s.Catalog().Images(ctx)
-	var out []compute.Named
+	var out []provider.Named
 	for _, i := range all {
-		out = append(out, compute.Named{ID: i.ID, Name: i.Name})
+		out = append(out, provider.Named{ID: i.ID, Name: i.Name})
 	}
 	return out, false, openstack.ClassifyList("Choices", "", err)
 }

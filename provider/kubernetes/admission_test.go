@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/kubernetes"
 )
 
@@ -92,7 +93,7 @@ func TestWebhookRefuses(t *testing.T) {
 			if kind == "pod" {
 				asked(t, p)
 				_, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"})
-				if !errors.Is(err, compute.ErrDenied) || !compute.WasUnasked(err) ||
+				if !errors.Is(err, compute.ErrDenied) || !provider.WasUnasked(err) ||
 					!strings.Contains(err.Error(), says) || !strings.Contains(compute.Hint(err), "webhook") {
 					t.Errorf("refused: %v (%s)", err, compute.Hint(err))
 				}
@@ -118,7 +119,7 @@ func TestWebhookHangs(t *testing.T) {
 	p := open(t, o)
 	asked(t, p)
 	_, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"})
-	if !errors.Is(err, compute.ErrUnavailable) || compute.WasUnasked(err) ||
+	if !errors.Is(err, compute.ErrUnavailable) || provider.WasUnasked(err) ||
 		!strings.Contains(err.Error(), "guard.example.org") || !strings.Contains(compute.Hint(err), "webhook") {
 		t.Errorf("it hangs: %v (%s)", err, compute.Hint(err))
 	}
@@ -150,7 +151,7 @@ func TestWebhookAdds(t *testing.T) {
 	})
 	enter(t, p, compute.ID(id))
 	list, err := p.List(t.Context())
-	if n := len(list); err != nil || n == 0 || list[n-1].Facts[compute.FactImage] != "debian:13" {
+	if n := len(list); err != nil || n == 0 || list[n-1].Facts[provider.FactImage] != "debian:13" {
 		t.Errorf("List: %+v %v", list, err)
 	}
 	if got := p.EntersContainer(t, compute.ID(id)); got != "main" {
@@ -189,7 +190,7 @@ spec: {policyName: %[1]s, validationActions: [Deny], matchResources: {namespaceS
 	p := open(t, o)
 	asked(t, p)
 	_, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"})
-	if !errors.Is(err, compute.ErrDenied) || !compute.WasUnasked(err) ||
+	if !errors.Is(err, compute.ErrDenied) || !provider.WasUnasked(err) ||
 		!strings.Contains(err.Error(), "say whose it is, by the label team") || !strings.Contains(compute.Hint(err), "policy") {
 		t.Errorf("refused: %v (%s)", err, compute.Hint(err))
 	}
@@ -248,7 +249,7 @@ func TestAbsent(t *testing.T) {
 			_, err := p.Create(t.Context(), compute.Spec{ID: id})
 			if c.name != "volume claim" { // the scheduler looks for those
 				if !errors.Is(err, compute.ErrInvalid) || !strings.Contains(err.Error(), c.says) ||
-					!compute.WasUnasked(err) || compute.Hint(err) == "" {
+					!provider.WasUnasked(err) || compute.Hint(err) == "" {
 					t.Errorf("Create: %v (%s)", err, compute.Hint(err))
 				}
 				return

@@ -15,7 +15,10 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
+	"github.com/hostler-project/hostler/compute/inventory"
+	"github.com/hostler-project/hostler/director/plan"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/kubernetes"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -81,7 +84,7 @@ func TestClusters(t *testing.T) {
 		}
 		all.Wait()
 	}
-	near := func(e *pool.Pool) compute.SourceStatus {
+	near := func(e *pool.Pool) inventory.SourceStatus {
 		t.Helper()
 		all, err := e.Status(t.Context())
 		if err != nil {
@@ -92,7 +95,7 @@ func TestClusters(t *testing.T) {
 				return s
 			}
 		}
-		return compute.SourceStatus{}
+		return inventory.SourceStatus{}
 	}
 	take := func(e *pool.Pool, source string) compute.Lease {
 		t.Helper()
@@ -116,7 +119,7 @@ func TestClusters(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		o, _ := compute.As[compute.Overseer](p)
+		o, _ := provider.As[provider.HealthWatcher](p)
 		if _, err = o.Oversee(t.Context()); err == nil {
 			return errors.New("it answers")
 		}
@@ -190,8 +193,8 @@ func fill(t *testing.T, e *pool.Pool, source string, n int) {
 		}
 		finish, err := e.Do(
 			t.Context(),
-			compute.Directive{
-				Verb: compute.VerbCreate, Source: source, Count: n - s.Counts.InUse() - s.Counts.Cached(), Total: n,
+			plan.Directive{
+				Verb: plan.VerbCreate, Source: source, Count: n - s.Counts.InUse() - s.Counts.Cached(), Total: n,
 				Reason: "a test",
 			},
 		)

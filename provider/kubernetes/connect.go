@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/kubernetes/manifest"
 	"github.com/hostler-project/hostler/provider/kubernetes/podexec"
 	"github.com/hostler-project/hostler/remote/agent"
@@ -151,9 +152,9 @@ type conn struct {
 }
 
 var (
-	_ compute.Conn     = (*conn)(nil)
-	_ compute.Dialer   = (*conn)(nil)
-	_ compute.Listener = (*conn)(nil)
+	_ compute.Conn      = (*conn)(nil)
+	_ provider.Dialer   = (*conn)(nil)
+	_ provider.Listener = (*conn)(nil)
 )
 
 // enter starts the guest program, first copying it there if necessary, and waits for its first
@@ -372,7 +373,7 @@ func (c *conn) Get(ctx context.Context, path string, w io.Writer) error {
 	return c.why(ctx, c.Client.Get(ctx, path, w))
 }
 
-// Dial implements compute.Dialer.
+// Dial implements provider.Dialer.
 func (c *conn) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	to, err := c.Client.Dial(ctx, network, address)
 	return to, c.why(ctx, err)

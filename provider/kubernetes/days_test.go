@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/kubernetes"
 )
 
@@ -114,7 +115,7 @@ func TestQuota(t *testing.T) {
 	})
 	ready(t, p, "suite-1")
 	_, err := p.Create(t.Context(), compute.Spec{ID: "suite-2"})
-	if !errors.Is(err, compute.ErrNoCapacity) || !compute.WasUnasked(err) || !strings.Contains(err.Error(), "exceeded quota") {
+	if !errors.Is(err, compute.ErrNoCapacity) || !provider.WasUnasked(err) || !strings.Contains(err.Error(), "exceeded quota") {
 		t.Errorf("over the quota: %v", err)
 	}
 }

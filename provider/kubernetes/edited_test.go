@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // TestTemplateEdited has instances say what they were made like, in List too and to who opens the
@@ -33,20 +34,20 @@ func TestTemplateEdited(t *testing.T) {
 			}
 			first := now()
 			one, err := p.Create(t.Context(), compute.Spec{ID: "suite-1"})
-			if err != nil || one.Facts[compute.FactTemplate] != first {
+			if err != nil || one.Facts[provider.FactTemplate] != first {
 				t.Errorf("of %s was made %v: %v", first, one.Facts, err)
 			}
 			write("debian:13") // of as many bytes
 			second := now()
 			two, err := p.Create(t.Context(), compute.Spec{ID: "suite-2"})
-			if err != nil || second == first || two.Facts[compute.FactTemplate] != second {
+			if err != nil || second == first || two.Facts[provider.FactTemplate] != second {
 				t.Errorf("of %s, after %s, was made %v: %v", second, first, two.Facts, err)
 			}
 			_ = p.Close()
 			p = open(t, o)
 			list, err := p.List(t.Context())
-			if err != nil || len(list) != 2 || list[0].Facts[compute.FactTemplate] != first ||
-				list[1].Facts[compute.FactTemplate] != second || now() != second {
+			if err != nil || len(list) != 2 || list[0].Facts[provider.FactTemplate] != first ||
+				list[1].Facts[provider.FactTemplate] != second || now() != second {
 				t.Errorf("listed are %v: %v", list, err)
 			}
 			if err := os.Chtimes(o.Template, time.Time{}, time.Now().Add(time.Hour)); err != nil || now() != second {

@@ -108,8 +108,6 @@ func (p *Provider) missing(ctx context.Context) (out []Grant, err error) {
 	return out, nil
 }
 
-var _ compute.Prober = (*Provider)(nil)
-
 // Probe asks the API server for all rights that the source needs. It also makes an instance as a
 // dry run, which creates nothing.
 func (p *Provider) Probe(ctx context.Context, spec compute.Spec) (note string, err error) {

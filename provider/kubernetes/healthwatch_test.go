@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/kubernetes"
 )
 
@@ -222,7 +223,7 @@ func TestNamespaceEnds(t *testing.T) {
 	lab.Ctl(t, "", "delete", "namespace", o.Namespace, "--wait=false")
 	defer finalizers("null")
 	if _, err := p.Create(t.Context(), compute.Spec{ID: "suite-2"}); !errors.Is(err, compute.ErrUnavailable) ||
-		!strings.Contains(err.Error(), "being terminated") || !compute.WasUnasked(err) {
+		!strings.Contains(err.Error(), "being terminated") || !provider.WasUnasked(err) {
 		t.Errorf("Create: %v", err)
 	}
 	computetest.Eventually(t, "it is told", func() error {

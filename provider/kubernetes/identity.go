@@ -94,8 +94,6 @@ func (c *cluster) namespaceUID(ctx context.Context, now time.Time, anew bool) (s
 	return c.uid, nil
 }
 
-var _ compute.Recognizer = (*Provider)(nil)
-
 // Identity says where an instance is or will be, and after it was entered, which pod it is.
 func (p *Provider) Identity(ctx context.Context, id compute.ID) (string, error) {
 	s, err := p.c.ask()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/kubernetes"
 )
 
@@ -171,7 +172,7 @@ spec: {containers: [{name: main, image: copied}]}
 				t.Errorf("commands run in %q: %v", out.String(), err)
 			}
 			_ = conn.Close()
-			if list, err := q.List(t.Context()); err != nil || len(list) != 1 || list[0].Facts[compute.FactImage] == "copied" {
+			if list, err := q.List(t.Context()); err != nil || len(list) != 1 || list[0].Facts[provider.FactImage] == "copied" {
 				t.Errorf("there are %v %v", list, err)
 			}
 			lab.Ctl(t, "", "delete", "pod", "a-copy", "-n", o.Namespace)

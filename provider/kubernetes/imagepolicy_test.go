@@ -10,6 +10,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/policy/fetch"
+	"github.com/hostler-project/hostler/provider"
 
 	"github.com/hostler-project/hostler/image/registry"
 )
@@ -43,7 +44,7 @@ func TestJudgedImages(t *testing.T) {
 		if err == nil || errors.Is(err, compute.ErrDenied) != denied {
 			t.Errorf("%q: err = %v; want an error and errors.Is(err, compute.ErrDenied) == denied", ref, err)
 		}
-		if denied && !compute.WasUnasked(err) {
+		if denied && !provider.WasUnasked(err) {
 			t.Errorf("%q: the cluster was asked", ref)
 		}
 	}

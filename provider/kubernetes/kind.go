@@ -1,13 +1,15 @@
 package kubernetes
 
-import "github.com/hostler-project/hostler/provider"
+import (
+	"github.com/hostler-project/hostler/provider/catalog"
+)
 
 // Kind is pods of a Kubernetes cluster.
-var Kind = provider.New(provider.Kind{
+var Kind = catalog.New(catalog.Kind{
 	Name:   "kubernetes",
-	Traits: provider.Traits{Slow: true, Dear: true, Grows: true, Ahead: "warm", Costs: true},
-	Tree:   provider.Waits("makes pods, as you, in the cluster that your kubeconfig leads to", "*"),
-	Others: provider.Everybody, LeadsTo: provider.LeadsTo("the cluster of your kubeconfig"),
+	Traits: catalog.Traits{Slow: true, Dear: true, Grows: true, Ahead: "warm", Costs: true},
+	Tree:   catalog.Waits("makes pods, as you, in the cluster that your kubeconfig leads to", "*"),
+	Others: catalog.Everybody, LeadsTo: catalog.LeadsTo("the cluster of your kubeconfig"),
 	Remote: []string{
 		"context", "namespace", "kind", "warm-pool", "image", "container", "cores", "memory", "disk", "gpu",
 		"node-selector", "tolerations", "runtime-class", "priority-class", "pull", "env", "labels", "annotations",
@@ -21,7 +23,7 @@ var Kind = provider.New(provider.Kind{
 }, open, takeSite)
 
 // takeSite puts the site into the options.
-func takeSite(o *Options, s provider.Site) {
+func takeSite(o *Options, s catalog.Site) {
 	o.Source, o.Installation, o.Dir = s.Source, s.Installation, s.Dir
 	o.Agent = s.Agent
 	o.Requested, o.Others = s.Requested, s.Others

@@ -18,6 +18,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/kubernetes/manifest"
 )
 
@@ -67,14 +68,13 @@ func (p *Provider) assemble() *Provider {
 }
 
 var (
-	_ compute.Provider = (*Provider)(nil)
-	_ compute.Checker  = (*Provider)(nil)
-	_ compute.Chooser  = (*Provider)(nil)
-	_ compute.Consoler = (*Provider)(nil)
-	_ compute.Herald   = (*Provider)(nil)
-	_ compute.Lingerer = (*Provider)(nil)
-	_ compute.Overseer = (*Provider)(nil)
-	_ compute.Witness  = (*Provider)(nil)
+	_ compute.Provider     = (*Provider)(nil)
+	_ provider.Checker     = (*Provider)(nil)
+	_ provider.Chooser     = (*Provider)(nil)
+	_ provider.Consoler    = (*Provider)(nil)
+	_ provider.CreateLag   = (*Provider)(nil)
+	_ provider.HealthCache = (*Provider)(nil)
+	_ provider.Prober      = (*Provider)(nil)
 )
 
 // open returns the provider of one source. ErrInvalid: the options are wrong. It calls no cluster
@@ -127,9 +127,9 @@ func (p *Provider) at(step string) error {
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	in, err := p.create(ctx, spec, time.Now())
 	if err != nil {
-		unasked := compute.WasUnasked(err)
+		unasked := provider.WasUnasked(err)
 		if err = p.fault("Create", spec.ID, err); unasked {
-			err = compute.Unasked(err)
+			err = provider.Unasked(err)
 		}
 		return compute.Instance{}, err
 	}
@@ -142,28 +142,28 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 // marked as unasked.
 func (p *Provider) create(ctx context.Context, spec compute.Spec, now time.Time) (*record, error) {
 	if spec.ID == "" || len(spec.ID) > 1000 {
-		return nil, compute.Unasked(&compute.Error{Kind: compute.ErrInvalid, Err: errors.New("not a name for an instance")})
+		return nil, provider.Unasked(&compute.Error{Kind: compute.ErrInvalid, Err: errors.New("not a name for an instance")})
 	}
 	if err := p.checkImagePolicy(ctx, spec.Image); err != nil {
-		return nil, compute.Unasked(err)
+		return nil, provider.Unasked(err)
 	}
 	if _, err := p.c.ask(); err != nil {
-		return nil, compute.Unasked(err)
+		return nil, provider.Unasked(err)
 	}
 	if err := p.build.alike(spec); err != nil {
-		return nil, compute.Unasked(err)
+		return nil, provider.Unasked(err)
 	}
 	if err := p.policies.protect(ctx, now); err != nil {
-		return nil, compute.Unasked(err)
+		return nil, provider.Unasked(err)
 	}
 	pool, done, err := p.pool.drawn(ctx)
 	if err != nil {
-		return nil, compute.Unasked(err)
+		return nil, provider.Unasked(err)
 	}
 	defer done()
 	object, err := p.build.object(spec, pool)
 	if err != nil {
-		return nil, compute.Unasked(err)
+		return nil, provider.Unasked(err)
 	}
 	if err := p.at("create"); err != nil {
 		return nil, err
@@ -205,7 +205,7 @@ func sure(err error) error {
 		code, text := status.Status().Code, status.Status().Message
 		// a webhook may refuse with any status
 		if code >= 400 && code < 500 && code != 408 && code != 409 || strings.Contains(text, "denied the request") {
-			return compute.Unasked(err)
+			return provider.Unasked(err)
 		}
 	}
 	return err
@@ -287,7 +287,7 @@ func (p *Provider) instance(in *record) compute.Instance {
 	if made := cmp.Or(
 		in.Metadata.Annotations[noteTemplate], in.Metadata.Annotations[notePool],
 	); made != "" && (p.gvr != claims || p.owns()) {
-		out.Facts[compute.FactTemplate] = made
+		out.Facts[provider.FactTemplate] = made
 	}
 	if p.gvr != pods {
 		pod := p.objects.pod(in)
@@ -300,11 +300,11 @@ func (p *Provider) instance(in *record) compute.Instance {
 	name := p.objects.containerOf(in)
 	for _, c := range in.Spec.Containers {
 		if c.Name == name {
-			out.Facts[compute.FactImage] = c.Image
+			out.Facts[provider.FactImage] = c.Image
 		}
 	}
 	if in.Spec.NodeName != "" {
-		out.Facts[compute.FactNode] = in.Spec.NodeName
+		out.Facts[provider.FactNode] = in.Spec.NodeName
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/kubernetes/kubeconfig"
 	"github.com/hostler-project/hostler/provider/kubernetes/manifest"
 )
@@ -31,8 +32,8 @@ func (o Options) Look() (odd []string, err error) {
 	if errors.Is(err, errNoImage) && o.Requested {
 		return append(odd, "no image: only requests that name one are served"), nil
 	}
-	if _, ok := errors.AsType[*compute.KeyError](err); err != nil && !ok {
-		err = compute.WrongKey("template", compute.Hint(err), "%w", err)
+	if _, ok := errors.AsType[*provider.KeyError](err); err != nil && !ok {
+		err = provider.WrongKey("template", compute.Hint(err), "%w", err)
 	}
 	return odd, err
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 const twoContexts = `apiVersion: v1
@@ -77,7 +78,7 @@ func TestLook(t *testing.T) {
 			t.Errorf("%s: Check: %v", c.name, err)
 		}
 		odd, err := c.o.Look()
-		wrong, _ := errors.AsType[*compute.KeyError](err)
+		wrong, _ := errors.AsType[*provider.KeyError](err)
 		if c.key == "" && err != nil ||
 			c.key != "" &&
 				(wrong == nil || wrong.Key != c.key || !strings.Contains(err.Error(), c.says) || !errors.Is(err, compute.ErrInvalid)) {

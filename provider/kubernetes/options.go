@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/kubernetes/manifest"
 	"github.com/hostler-project/hostler/remote/agent"
 )
@@ -104,12 +104,12 @@ func (o *Options) read() (p plan, err error) {
 	shapes := o.shapes() // before defaults are set
 	if o.Kubeconfig != "" {
 		if o.Kubeconfig, err = manifest.FullPath(o.Kubeconfig); err != nil {
-			return p, compute.WrongKey("kubeconfig", "", "kubeconfig: %w", err)
+			return p, provider.WrongKey("kubeconfig", "", "kubeconfig: %w", err)
 		}
 	}
 	if o.Template != "" {
 		if _, err := manifest.FullPath(o.Template); err != nil {
-			return p, compute.WrongKey("template", "", "template: %w", err)
+			return p, provider.WrongKey("template", "", "template: %w", err)
 		}
 	}
 	network := "none"
@@ -131,7 +131,7 @@ func (o *Options) read() (p plan, err error) {
 		{"way", o.Way, []string{"agent", "exec"}}, {"pull", o.PullPolicy, []string{"", "missing", "always", "never"}},
 	} {
 		if !slices.Contains(is.one, is.value) {
-			return p, compute.WrongKey(
+			return p, provider.WrongKey(
 				is.key, "", "%s = %s: not one of %s", is.key, is.value,
 				strings.TrimPrefix(strings.Join(is.one, ", "), ", "),
 			)
@@ -145,31 +145,31 @@ func (o *Options) read() (p plan, err error) {
 		{"grace", o.Grace < 0}, {"force-delete", o.Force < 0}, {"schedule-wait", o.Schedule < 0},
 	} {
 		if of.less {
-			return p, compute.WrongKey(of.key, "", "%s: it cannot be less than nothing", of.key)
+			return p, provider.WrongKey(of.key, "", "%s: it cannot be less than nothing", of.key)
 		}
 	}
 	switch {
 	case o.Kind != "claim" && (o.WarmPool != "" || o.Warm != 0):
-		return p, compute.WrongKey(
+		return p, provider.WrongKey(
 			cmp.Or(map[bool]string{true: "warm-pool"}[o.WarmPool != ""], "warm"), "",
 			"warm-pool and warm are for kind = claim",
 		)
 	case o.WarmPool != "" && o.Warm != 0:
-		return p, compute.WrongKey("warm", "", "warm: the size of warm-pool = %s is not ours to say", o.WarmPool)
+		return p, provider.WrongKey("warm", "", "warm: the size of warm-pool = %s is not ours to say", o.WarmPool)
 	case o.Warm < 0:
-		return p, compute.WrongKey("warm", "", "warm = %d: less than nothing", o.Warm)
+		return p, provider.WrongKey("warm", "", "warm = %d: less than nothing", o.Warm)
 	case o.WarmPool != "" && !manifest.IsObjectName(o.WarmPool):
-		return p, compute.WrongKey("warm-pool", "", "warm-pool = %s: not a name of Kubernetes", o.WarmPool)
+		return p, provider.WrongKey("warm-pool", "", "warm-pool = %s: not a name of Kubernetes", o.WarmPool)
 	case o.WarmPool != "" && shapes != "":
-		return p, compute.WrongKey(
+		return p, provider.WrongKey(
 			shapes, "", "%s: the template of warm-pool = %s says what its sandboxes are made like", shapes, o.WarmPool,
 		)
 	case o.Cores > 1<<20:
-		return p, compute.WrongKey("cores", "", "cores = %g: too many", o.Cores)
+		return p, provider.WrongKey("cores", "", "cores = %g: too many", o.Cores)
 	case o.Namespace != "" && !manifest.IsObjectName(o.Namespace):
-		return p, compute.WrongKey("namespace", "", "namespace = %s: not a name of Kubernetes", o.Namespace)
+		return p, provider.WrongKey("namespace", "", "namespace = %s: not a name of Kubernetes", o.Namespace)
 	case o.Network == "open" && len(o.Egress) > 0:
-		return p, compute.WrongKey("egress", "", "egress: with network = open everything may be reached")
+		return p, provider.WrongKey("egress", "", "egress: with network = open everything may be reached")
 	}
 	for _, of := range []struct {
 		key   string
@@ -184,10 +184,10 @@ func (o *Options) read() (p plan, err error) {
 		for _, text := range of.list {
 			key, value, ok := strings.Cut(text, "=")
 			if !ok || !manifest.IsLabel(key) || of.label && !manifest.IsLabelValue(value) {
-				return p, compute.WrongKey(of.key, "", "%s: %q is not NAME=VALUE as Kubernetes has them", of.key, text)
+				return p, provider.WrongKey(of.key, "", "%s: %q is not NAME=VALUE as Kubernetes has them", of.key, text)
 			}
 			if strings.HasPrefix(key, domain+"/") && of.key != "node-selector" {
-				return p, compute.WrongKey(of.key, "", "%s: %s is ours", of.key, key)
+				return p, provider.WrongKey(of.key, "", "%s: %s is ours", of.key, key)
 			}
 			(*of.to)[key] = value
 		}
@@ -196,7 +196,7 @@ func (o *Options) read() (p plan, err error) {
 		name, value, ok := strings.Cut(e, "=")
 		if !ok || name == "" {
 			// the value is not shown, as it may be a secret
-			return p, compute.WrongKey("env", "", "env: %q is not NAME=VALUE", name)
+			return p, provider.WrongKey("env", "", "env: %q is not NAME=VALUE", name)
 		}
 		p.env = append(p.env, map[string]any{"name": name, "value": value})
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/kubernetes"
 )
 
@@ -271,7 +272,7 @@ func TestHostNetwork(t *testing.T) {
 	o := site(t)
 	o.Template, o.Security = manifest(t, `{kind: Pod, spec: {hostNetwork: true, containers: [{name: main, image: i}]}}`), "template"
 	_, err := open(t, o).Create(t.Context(), compute.Spec{ID: "suite-1"})
-	if !errors.Is(err, compute.ErrInvalid) || !compute.WasUnasked(err) || !strings.Contains(fmt.Sprint(err), "hostNetwork") {
+	if !errors.Is(err, compute.ErrInvalid) || !provider.WasUnasked(err) || !strings.Contains(fmt.Sprint(err), "hostNetwork") {
 		t.Errorf("with network = none: %v", err)
 	}
 	o.Network = "open"

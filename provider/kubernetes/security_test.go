@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // hostile is a template that wants all that a pod can want of its node without a name in it of the
@@ -89,7 +90,7 @@ spec:
 		case want == "" && err != nil:
 			t.Errorf("%s: err = %v", level, err)
 		case want != "" &&
-			(!errors.Is(err, compute.ErrInvalid) || !compute.WasUnasked(err) ||
+			(!errors.Is(err, compute.ErrInvalid) || !provider.WasUnasked(err) ||
 				!strings.HasSuffix(fmt.Sprint(err), "does not allow "+want)):
 			t.Errorf("%s: err = %v", level, err)
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // sized is a provider of a kind that asks no cluster.
@@ -76,8 +77,8 @@ func TestChoices(t *testing.T) {
 		kind, of string
 		open     bool
 	}{
-		{"pod", compute.Images, true}, {"sandbox", compute.Locations, true}, {"pod", compute.Flavors, false},
-		{"claim", compute.Images, false},
+		{"pod", provider.Images, true}, {"sandbox", provider.Locations, true}, {"pod", provider.Flavors, false},
+		{"claim", provider.Images, false},
 	} {
 		if _, open, err := sized(t, Options{Image: "i", Kind: c.kind}).Choices(t.Context(), c.of); open != c.open || open != (err == nil) {
 			t.Errorf("%s of kind %s: %v %v", c.of, c.kind, open, err)

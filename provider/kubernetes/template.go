@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/kubernetes/manifest"
 )
 
@@ -32,9 +33,7 @@ type readTemplate struct {
 	sum     string
 }
 
-var _ compute.Templated = (*Provider)(nil)
-
-// Template implements compute.Templated. Its text depends on the pod of the source's keys and
+// Template implements provider.Versioned. Its text depends on the pod of the source's keys and
 // template file. With a warm pool of its own it depends on the pool. For another owner's pool it is
 // "".
 func (p *Provider) Template() (string, error) {
@@ -157,7 +156,7 @@ func (b *builder) onTemplate(base map[string]any, spec compute.Spec) (*unstructu
 	_, notes := meta(u)
 	notes[noteContainer] = c["name"]
 	if image, _ := c["image"].(string); image == "" {
-		return nil, compute.WrongKey(
+		return nil, provider.WrongKey(
 			"image", "say image = debian:13 in [kubernetes], or have the template name one", "image: %w", errNoImage,
 		)
 	}
@@ -168,7 +167,7 @@ func (b *builder) onTemplate(base map[string]any, spec compute.Spec) (*unstructu
 		return nil, err
 	}
 	if s["hostNetwork"] == true && b.p.plan.network != "" {
-		return nil, compute.WrongKey(
+		return nil, provider.WrongKey(
 			"template", "take it out of the template, or set network = open",
 			"template: spec.hostNetwork has the pod on its node's own network, for which no network policy counts",
 		)
@@ -205,7 +204,7 @@ func (b *builder) main(s map[string]any) (map[string]any, error) {
 			return c, nil
 		}
 	}
-	return nil, compute.WrongKey("container", "", "container = %s: the template has none of this name", b.p.o.Container)
+	return nil, provider.WrongKey("container", "", "container = %s: the template has none of this name", b.p.o.Container)
 }
 
 // runtime sets how and where the pod runs.

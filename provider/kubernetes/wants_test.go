@@ -14,6 +14,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/director"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/kubernetes"
@@ -36,7 +37,7 @@ func TestWants(t *testing.T) {
 	o.Installation = store.Installation()
 	source := pool.Source{
 		Name: "suite", Type: "kubernetes", Digest: "d", Spare: 2, Maximum: 4,
-		Size: compute.Amount{Cores: 1, Memory: o.Memory},
+		Size: compute.Resources{Cores: 1, Memory: o.Memory},
 	}
 	p, err := pool.New(pool.Options{Store: store, Sources: []pool.Source{source}, NewID: uuid.NewString,
 		Open: func(ctx context.Context, _, _ string, _ []byte) (compute.Provider, error) {
@@ -63,7 +64,7 @@ func TestWants(t *testing.T) {
 			<-ended
 		}
 	}()
-	counts := func() compute.Counts {
+	counts := func() inventory.Counts {
 		all, err := p.Status(ctx)
 		if err != nil {
 			t.Fatal(err)

@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // A source of claims without warm-pool has a pool of its own. It consists of a SandboxTemplate made
@@ -31,8 +32,6 @@ var (
 	templates = schema.GroupVersionResource{Group: claims.Group, Version: claims.Version, Resource: "sandboxtemplates"}
 	warmPools = schema.GroupVersionResource{Group: claims.Group, Version: claims.Version, Resource: "sandboxwarmpools"}
 )
-
-var _ compute.Reserver = (*Provider)(nil)
 
 // owns reports whether the source has a warm pool of its own.
 func (p *Provider) owns() bool { return p.gvr == claims && p.o.WarmPool == "" }
@@ -271,11 +270,11 @@ func (w *warmPool) refound(ctx context.Context, of string) error {
 
 // Reserves returns the settings of the source's warm pool, and how long its sandboxes take to
 // start.
-func (p *Provider) Reserves() (a compute.Ahead, ok bool) {
+func (p *Provider) Reserves() (a provider.Prewarming, ok bool) {
 	if !p.owns() {
 		return a, false
 	}
-	return compute.Ahead{Least: p.o.Warm, Lead: p.podWatch().took(p.o.Source), Place: p.c.key}, true
+	return provider.Prewarming{Least: p.o.Warm, Lead: p.podWatch().took(p.o.Source), Place: p.c.key}, true
 }
 
 // Reserve keeps n sandboxes in the source's warm pool, and makes the pool if necessary. With 0 it

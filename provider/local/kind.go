@@ -1,17 +1,19 @@
 package local
 
-import "github.com/hostler-project/hostler/provider"
+import (
+	"github.com/hostler-project/hostler/provider/catalog"
+)
 
 // Kind is this machine itself.
-var Kind = provider.New(provider.Kind{
+var Kind = catalog.New(catalog.Kind{
 	Name:    "local",
-	Traits:  provider.Traits{Itself: true, BuiltIn: true, NoRebuild: "as-is"},
-	Tree:    provider.Waits("runs commands on this machine", "*"),
-	Others:  provider.OwnUser,
-	LeadsTo: provider.LeadsTo("this machine itself"),
+	Traits:  catalog.Traits{Itself: true, BuiltIn: true, NoRebuild: "as-is"},
+	Tree:    catalog.Waits("runs commands on this machine", "*"),
+	Others:  catalog.OwnUser,
+	LeadsTo: catalog.LeadsTo("this machine itself"),
 }, Open, takeSite)
 
 // takeSite puts the site into the options.
-func takeSite(o *Options, s provider.Site) {
+func takeSite(o *Options, s catalog.Site) {
 	o.Source, o.Installation, o.Dir = s.Source, s.Installation, s.Dir
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/remote/install"
 	"github.com/hostler-project/hostler/remote/process"
 	"github.com/hostler-project/hostler/run/workspace/receive"
@@ -43,11 +44,11 @@ type Provider struct {
 }
 
 var (
-	_ compute.Provider = (*Provider)(nil)
-	_ compute.Fixed    = (*Provider)(nil)
-	_ compute.AsIs     = (*Provider)(nil)
-	_ compute.Cleaner  = (*Provider)(nil)
-	_ compute.Standing = (*Provider)(nil)
+	_ compute.Provider  = (*Provider)(nil)
+	_ provider.Static   = (*Provider)(nil)
+	_ provider.AsIs     = (*Provider)(nil)
+	_ provider.Cleaner  = (*Provider)(nil)
+	_ provider.Standing = (*Provider)(nil)
 )
 
 // Open returns the provider of this machine. It does nothing and cannot fail.
@@ -178,7 +179,7 @@ func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 	return c.Conn.Run(ctx, cmd)
 }
 
-// Workspace implements compute.Workspacer.
+// Workspace implements provider.Workspacer.
 func (c *conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
 	if c.spaces == nil {
 		return nil, &compute.Error{

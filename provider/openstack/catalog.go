@@ -19,6 +19,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/networks"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/flavor"
 	"github.com/hostler-project/hostler/text/nearest"
 )
@@ -40,9 +41,9 @@ type Catalog struct {
 	flavors  *singleflight[*flavor.Table]
 	images   *singleflight[[]images.Image]
 	networks *singleflight[[]Network]
-	groups   *singleflight[[]compute.Named]
-	zones    *singleflight[[]compute.Named]
-	sgroups  *singleflight[[]compute.Named] // server groups
+	groups   *singleflight[[]provider.Named]
+	zones    *singleflight[[]provider.Named]
+	sgroups  *singleflight[[]provider.Named] // server groups
 }
 
 func newCatalog(s *Session) *Catalog {
@@ -85,7 +86,7 @@ func (c *Catalog) Network(ctx context.Context, name string, outside bool) (Netwo
 }
 
 // Zones returns the availability zones that are open.
-func (c *Catalog) Zones(ctx context.Context) ([]compute.Named, error) {
+func (c *Catalog) Zones(ctx context.Context) ([]provider.Named, error) {
 	return c.zones.recent(ctx, keptCatalog)
 }
 
@@ -190,8 +191,8 @@ func chooseNetwork(all []Network, want string, outside bool) (Network, error) {
 }
 
 // one returns the id of the thing with exactly this id or name.
-func one(all []compute.Named, what, want string) (string, error) {
-	i, err := compute.Choose(all, what, want)
+func one(all []provider.Named, what, want string) (string, error) {
+	i, err := provider.Choose(all, what, want)
 	if err != nil {
 		return "", err
 	}
@@ -295,7 +296,7 @@ func (s *Session) listNetworks(ctx context.Context) ([]Network, error) {
 
 // listGroups asks for this project's groups alone: an administrator would get those of all
 // projects.
-func (s *Session) listGroups(ctx context.Context) (out []compute.Named, err error) {
+func (s *Session) listGroups(ctx context.Context) (out []provider.Named, err error) {
 	c, err := s.Network(ctx)
 	if err != nil {
 		return nil, err
@@ -310,13 +311,13 @@ func (s *Session) listGroups(ctx context.Context) (out []compute.Named, err erro
 	}
 	all, err := groups.ExtractGroups(pages)
 	for _, g := range all {
-		out = append(out, compute.Named{ID: g.ID, Name: g.Name})
+		out = append(out, provider.Named{ID: g.ID, Name: g.Name})
 	}
 	return out, Classify("SecurityGroups", "", err)
 }
 
 // listZones returns the available zones by name. A zone's id is its name.
-func (s *Session) listZones(ctx context.Context) (out []compute.Named, err error) {
+func (s *Session) listZones(ctx context.Context) (out []provider.Named, err error) {
 	c, err := s.Compute(ctx)
 	if err != nil {
 		return nil, err
@@ -328,14 +329,14 @@ func (s *Session) listZones(ctx context.Context) (out []compute.Named, err error
 	all, err := availabilityzones.ExtractAvailabilityZones(pages)
 	for _, z := range all {
 		if z.ZoneState.Available {
-			out = append(out, compute.Named{ID: z.ZoneName, Name: z.ZoneName})
+			out = append(out, provider.Named{ID: z.ZoneName, Name: z.ZoneName})
 		}
 	}
-	slices.SortFunc(out, func(a, b compute.Named) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(out, func(a, b provider.Named) int { return strings.Compare(a.Name, b.Name) })
 	return out, Classify("Zones", "", err)
 }
 
-func (s *Session) listServerGroups(ctx context.Context) (out []compute.Named, err error) {
+func (s *Session) listServerGroups(ctx context.Context) (out []provider.Named, err error) {
 	c, err := s.Compute(ctx)
 	if err != nil {
 		return nil, err
@@ -346,7 +347,7 @@ func (s *Session) listServerGroups(ctx context.Context) (out []compute.Named, er
 	}
 	all, err := servergroups.ExtractServerGroups(pages)
 	for _, g := range all {
-		out = append(out, compute.Named{ID: g.ID, Name: g.Name})
+		out = append(out, provider.Named{ID: g.ID, Name: g.Name})
 	}
 	return out, Classify("ServerGroups", "", err)
 }

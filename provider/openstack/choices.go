@@ -6,30 +6,32 @@ import (
 	"fmt"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/flavor"
+	"github.com/hostler-project/hostler/text/units"
 )
 
 // Choices lists the images, flavors and availability zones. Images and flavors that are new at the
 // cloud are allowed too.
-func (p *Provider) Choices(ctx context.Context, kind string) (all []compute.Named, open bool, err error) {
+func (p *Provider) Choices(ctx context.Context, kind string) (all []provider.Named, open bool, err error) {
 	cat := p.s.Catalog()
 	switch kind {
-	case compute.Images:
+	case provider.Images:
 		images, err := cat.Images(ctx)
 		for _, i := range images {
-			all = append(all, compute.Named{ID: i.ID, Name: i.Name})
+			all = append(all, provider.Named{ID: i.ID, Name: i.Name})
 		}
 		return all, true, err
-	case compute.Flavors:
+	case provider.Flavors:
 		t, err := cat.Flavors(ctx)
 		if err != nil {
 			return nil, true, err
 		}
 		for _, f := range t.All() {
-			all = append(all, compute.Named{ID: f.ID, Name: f.Name})
+			all = append(all, provider.Named{ID: f.ID, Name: f.Name})
 		}
 		return all, true, nil
-	case compute.Locations:
+	case provider.Locations:
 		all, err := cat.Zones(ctx)
 		return all, false, err
 	}
@@ -68,11 +70,11 @@ func (q Quota) room(f flavor.Flavor, disk, ports int, floating bool) error {
 	number := func(n int64) string { return fmt.Sprint(n) }
 	add("instances", q.Instances, 1, number)
 	add("cores", q.Cores, int64(f.Cores), number)
-	add("memory", q.Memory, int64(f.RAM)<<20, compute.Bytes)
+	add("memory", q.Memory, int64(f.RAM)<<20, units.RoundSize)
 	add("ports", q.Ports, int64(ports), number)
 	if disk > 0 {
 		add("volumes", q.Volumes, 1, number)
-		add("volume storage", q.VolumeBytes, int64(disk)<<30, compute.Bytes)
+		add("volume storage", q.VolumeBytes, int64(disk)<<30, units.RoundSize)
 	}
 	if floating {
 		add("floating IPs", q.FloatingIPs, 1, number)

@@ -15,6 +15,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/flavor"
 )
 
@@ -53,8 +54,8 @@ type plan struct {
 // next set. Destroy removes what a failed Create leaves.
 func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	in, err := p.create(ctx, spec)
-	if compute.WasUnasked(err) {
-		return in, compute.Unasked(Classify("Create", spec.ID, err))
+	if provider.WasUnasked(err) {
+		return in, provider.Unasked(Classify("Create", spec.ID, err))
 	}
 	return in, Classify("Create", spec.ID, err)
 }
@@ -62,7 +63,7 @@ func (p *Provider) Create(ctx context.Context, spec compute.Spec) (compute.Insta
 // create plans and requests a server until one has a host, or every flavor has failed.
 func (p *Provider) create(ctx context.Context, spec compute.Spec) (none compute.Instance, err error) {
 	if !plainName().MatchString(string(spec.ID)) || !strings.HasPrefix(string(spec.ID), p.o.Source+"-") {
-		return none, compute.Unasked(&compute.Error{
+		return none, provider.Unasked(&compute.Error{
 			Op: "openstack.Create", ID: spec.ID, Kind: compute.ErrInvalid,
 			Err: fmt.Errorf("not a name for a server of source %s", p.o.Source),
 		})
@@ -74,7 +75,7 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (none compute.
 	defer unlock()
 	v, err := p.inv.servers.fresh(ctx)
 	if err != nil { // perhaps the log-in failed; nothing was asked for
-		return none, compute.Unasked(err)
+		return none, provider.Unasked(err)
 	}
 	if _, ok := v.one(spec.ID); ok {
 		return p.settle(ctx, spec.ID, v)
@@ -84,7 +85,7 @@ func (p *Provider) create(ctx context.Context, spec compute.Spec) (none compute.
 		pl, err := p.planner.plan(ctx, spec)
 		switch {
 		case err != nil && len(short) == 0 && !renewed:
-			return none, compute.Unasked(err)
+			return none, provider.Unasked(err)
 		case err != nil: // something was made for it
 			return none, err
 		case short.has(pl.flavor):

@@ -22,6 +22,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/openstack"
 	"github.com/hostler-project/hostler/remote/process"
 	"github.com/hostler-project/hostler/remote/sshserve"
@@ -112,7 +113,7 @@ func TestLargeUserData(t *testing.T) {
 	noise := make([]byte, 64<<10)
 	_, _ = rand.Read(noise)
 	_, err = p.Create(t.Context(), compute.Spec{ID: "web-2", UserData: append([]byte("#!"), noise...)})
-	if !errors.Is(err, compute.ErrInvalid) || !compute.WasUnasked(err) || compute.Hint(err) == "" ||
+	if !errors.Is(err, compute.ErrInvalid) || !provider.WasUnasked(err) || compute.Hint(err) == "" ||
 		len(s.servers) != 1 || len(s.ports) != 1 {
 		t.Errorf("%v, with %d servers and %d ports", err, len(s.servers), len(s.ports))
 	}
@@ -325,7 +326,7 @@ func TestImageDeleted(t *testing.T) {
 	replace()
 	_, err := p.Create(t.Context(), compute.Spec{ID: "web-3"})
 	// its port is there
-	if !errors.Is(err, compute.ErrNotFound) || !strings.Contains(err.Error(), "debian") || compute.WasUnasked(err) {
+	if !errors.Is(err, compute.ErrNotFound) || !strings.Contains(err.Error(), "debian") || provider.WasUnasked(err) {
 		t.Errorf("without any: %v", err)
 	}
 	for _, id := range []compute.ID{"web-1", "web-2", "web-3"} {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
@@ -159,7 +160,7 @@ func TestDown(t *testing.T) {
 	if !errors.Is(err, compute.ErrUnavailable) || openstack.ReasonOf(err) != openstack.Down {
 		t.Errorf("Create: %v", err)
 	}
-	if !compute.WasUnasked(err) {
+	if !provider.WasUnasked(err) {
 		t.Errorf("Create: %v: it says that something may have been made, and the log-in failed", err)
 	}
 	down.Store(false)

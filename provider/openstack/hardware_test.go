@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
@@ -89,8 +90,8 @@ func TestAllFlavorSetsFull(t *testing.T) {
 	s, p := classes(t, "listed", "f1", "f2", "f3")
 	_, err := p.Create(t.Context(), compute.Spec{ID: "web-1"})
 	if !errors.Is(err, compute.ErrNoCapacity) || openstack.ReasonOf(err) != openstack.NoHardware ||
-		compute.WasUnasked(err) || compute.Hint(err) == "" {
-		t.Errorf("%v (%s), unasked %v", err, openstack.ReasonOf(err), compute.WasUnasked(err))
+		provider.WasUnasked(err) || compute.Hint(err) == "" {
+		t.Errorf("%v (%s), unasked %v", err, openstack.ReasonOf(err), provider.WasUnasked(err))
 	}
 	for _, word := range []string{"3 flavors", "new.small: ", "old.small: ", "gpu.small: ", "No valid host"} {
 		if err == nil || !strings.Contains(err.Error(), word) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
@@ -29,7 +30,7 @@ func TestKilledInTheLifeOfAServer(t *testing.T) {
 	name := o.Source + ":image"
 	t.Cleanup(func() { deleteImages(t, s, name) })
 	snapshot := func(ctx context.Context, p *openstack.Provider) error {
-		_, err := p.Snapshot(ctx, id, compute.ImageSpec{Name: name})
+		_, err := p.Snapshot(ctx, id, provider.ImageSpec{Name: name})
 		return err
 	}
 	for _, step := range []struct {

@@ -1,13 +1,15 @@
 package openstack
 
-import "github.com/hostler-project/hostler/provider"
+import (
+	"github.com/hostler-project/hostler/provider/catalog"
+)
 
 // Kind is servers of an OpenStack cloud.
-var Kind = provider.New(provider.Kind{
+var Kind = catalog.New(catalog.Kind{
 	Name:   "openstack",
-	Traits: provider.Traits{Slow: true, Dear: true, Grows: true, Costs: true},
-	Tree:   provider.Waits("makes servers in a cloud with your credentials", "*"),
-	Others: provider.Everybody, LeadsTo: provider.LeadsTo("computers of your account (openstack)"),
+	Traits: catalog.Traits{Slow: true, Dear: true, Grows: true, Costs: true},
+	Tree:   catalog.Waits("makes servers in a cloud with your credentials", "*"),
+	Others: catalog.Everybody, LeadsTo: catalog.LeadsTo("computers of your account (openstack)"),
 	Remote: []string{
 		"cloud", "region", "rate-limit", "deployment", "image", "flavor", "cores", "memory", "disk", "flavor-regex",
 		"flavor-sets", "flavor-order", "volume-type", "zone", "server-group", "config-drive", "metadata", "network",
@@ -16,7 +18,7 @@ var Kind = provider.New(provider.Kind{
 }, Open, takeSite)
 
 // takeSite puts the site into the options.
-func takeSite(o *Options, s provider.Site) {
+func takeSite(o *Options, s catalog.Site) {
 	o.Source, o.Installation, o.Dir = s.Source, s.Installation, s.Dir
 	o.Agent = s.Agent
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
@@ -71,7 +72,7 @@ func TestLifeOfAServer(t *testing.T) {
 	name := o.Source + ":first"
 	t.Cleanup(func() { deleteImages(t, s, name) })
 	for range 2 { // the second takes the place of the first
-		got, err := p.Snapshot(t.Context(), id, compute.ImageSpec{Name: name, Labels: map[string]string{"built-by": "test"}})
+		got, err := p.Snapshot(t.Context(), id, provider.ImageSpec{Name: name, Labels: map[string]string{"built-by": "test"}})
 		if err != nil || got != name {
 			t.Fatalf("Snapshot: %q, %v", got, err)
 		}

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/flavor"
 	"github.com/hostler-project/hostler/remote/agent"
 )
@@ -104,29 +104,29 @@ func (o *Options) understand() (t terms, err error) {
 		{"build-timeout", o.BuildTimeout < 0}, {"poll", o.Poll < 0},
 	} {
 		if of.less {
-			return t, compute.WrongKey(of.key, "", "%s: it cannot be less than nothing", of.key)
+			return t, provider.WrongKey(of.key, "", "%s: it cannot be less than nothing", of.key)
 		}
 	}
 	switch {
 	case !slices.Contains([]string{"given", "console", "known-hosts"}, o.HostKey):
-		return t, compute.WrongKey("host-key", "", "host-key = %s: not given, console or known-hosts", o.HostKey)
+		return t, provider.WrongKey("host-key", "", "host-key = %s: not given, console or known-hosts", o.HostKey)
 	case !slices.Contains([]string{"stop", "suspend"}, o.Stop):
-		return t, compute.WrongKey("stop", "", "stop = %s: not stop or suspend", o.Stop)
+		return t, provider.WrongKey("stop", "", "stop = %s: not stop or suspend", o.Stop)
 	case o.FlavorOrder != string(flavor.Cheapest) && o.FlavorOrder != string(flavor.Listed):
-		return t, compute.WrongKey("flavor-order", "", "flavor-order = %s: not cheapest or listed", o.FlavorOrder)
+		return t, provider.WrongKey("flavor-order", "", "flavor-order = %s: not cheapest or listed", o.FlavorOrder)
 	case o.Flavor != "" && (o.FlavorRegex != "" || o.FlavorSets != ""):
-		return t, compute.WrongKey("flavor", "remove one of them", "flavor names one, and flavor-regex or flavor-sets choose among many")
+		return t, provider.WrongKey("flavor", "remove one of them", "flavor names one, and flavor-regex or flavor-sets choose among many")
 	case o.Pool != "" && !o.FloatingIP:
-		return t, compute.WrongKey("floating-ip-pool", "say floating-ip = yes", "floating-ip-pool, and no floating IP")
+		return t, provider.WrongKey("floating-ip-pool", "say floating-ip = yes", "floating-ip-pool, and no floating IP")
 	case o.IdentityFile != "" && o.Key == "" && o.Deployment == "": // a deployment may have the key
-		return t, compute.WrongKey("identity-file", "say key = NAME, as the cloud calls its public half", "identity-file, and no key")
+		return t, provider.WrongKey("identity-file", "say key = NAME, as the cloud calls its public half", "identity-file, and no key")
 	case o.UserData != "" && !strings.HasPrefix(o.UserData, "/"):
-		return t, compute.WrongKey("user-data", "", "user-data = %s: no absolute path", o.UserData)
+		return t, provider.WrongKey("user-data", "", "user-data = %s: no absolute path", o.UserData)
 	}
 	for _, word := range o.Metadata {
 		k, v, ok := strings.Cut(word, "=")
 		if !ok || k == "" || strings.HasPrefix(k, "hostler:") || len(k) > 255 || len(v) > 255 {
-			return t, compute.WrongKey(
+			return t, provider.WrongKey(
 				"metadata", "metadata = KEY=VALUE, KEY=VALUE",
 				"metadata %s: no key and value of at most 255 bytes, or a key of ours", word,
 			)
@@ -134,10 +134,10 @@ func (o *Options) understand() (t terms, err error) {
 		t.metadata[k] = v
 	}
 	if t.sets, err = flavor.ParseSets(o.FlavorSets); err != nil {
-		return t, compute.WrongKey("flavor-sets", "", "flavor-sets: %w", err)
+		return t, provider.WrongKey("flavor-sets", "", "flavor-sets: %w", err)
 	}
 	if _, err := regexp.Compile(o.FlavorRegex); err != nil {
-		return t, compute.WrongKey("flavor-regex", "", "flavor-regex: %w", err)
+		return t, provider.WrongKey("flavor-regex", "", "flavor-regex: %w", err)
 	}
 	return t, nil
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/openstack/login"
 )
 
@@ -64,7 +65,7 @@ func (p *planner) plan(ctx context.Context, spec compute.Spec) (pl plan, err err
 		pl.networks = append(pl.networks, net.ID)
 	}
 	for _, g := range p.o.Groups {
-		id, err := known(ctx, cat.groups, func(all []compute.Named) (string, error) { return one(all, "security groups", g) })
+		id, err := known(ctx, cat.groups, func(all []provider.Named) (string, error) { return one(all, "security groups", g) })
 		if err != nil {
 			return pl, err
 		}
@@ -82,7 +83,7 @@ func (p *planner) plan(ctx context.Context, spec compute.Spec) (pl plan, err err
 	}
 	if g := p.o.ServerGroup; g != "" {
 		if pl.group, err = known(
-			ctx, cat.sgroups, func(all []compute.Named) (string, error) { return one(all, "server groups", g) },
+			ctx, cat.sgroups, func(all []provider.Named) (string, error) { return one(all, "server groups", g) },
 		); err != nil {
 			return pl, err
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/openstack/credentials"
 )
 
@@ -35,16 +36,16 @@ type Provider struct {
 }
 
 var (
-	_ compute.Provider      = (*Provider)(nil)
-	_ compute.Cleaner       = (*Provider)(nil)
-	_ compute.Checker       = (*Provider)(nil)
-	_ compute.Consoler      = (*Provider)(nil)
-	_ compute.Snapshotter   = (*Provider)(nil)
-	_ compute.Stopper       = (*Provider)(nil)
-	_ compute.Chooser       = (*Provider)(nil)
-	_ compute.Prober        = (*Provider)(nil)
-	_ compute.Lingerer      = (*Provider)(nil)
-	_ compute.UserDataTaker = (*Provider)(nil)
+	_ compute.Provider       = (*Provider)(nil)
+	_ provider.Cleaner       = (*Provider)(nil)
+	_ provider.Checker       = (*Provider)(nil)
+	_ provider.Consoler      = (*Provider)(nil)
+	_ provider.Snapshotter   = (*Provider)(nil)
+	_ provider.Stopper       = (*Provider)(nil)
+	_ provider.Chooser       = (*Provider)(nil)
+	_ provider.Prober        = (*Provider)(nil)
+	_ provider.CreateLag     = (*Provider)(nil)
+	_ provider.UserDataTaker = (*Provider)(nil)
 )
 
 // Open returns the provider of one source. It reads credentials, and calls nothing. ErrInvalid: the

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/openstack"
 )
 
@@ -92,7 +93,7 @@ func TestHalfAnImage(t *testing.T) {
 	}
 	saving("killed")
 	if _, err := p.Snapshot(
-		t.Context(), "web-1", compute.ImageSpec{Name: "web:1"},
+		t.Context(), "web-1", provider.ImageSpec{Name: "web:1"},
 	); !errors.Is(err, compute.ErrFailed) || len(named()) != 0 {
 		t.Errorf("one that fails: %v, and there are %q", err, named())
 	}
@@ -100,7 +101,7 @@ func TestHalfAnImage(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() {
-		_, err := p.Snapshot(ctx, "web-1", compute.ImageSpec{Name: "web:1"})
+		_, err := p.Snapshot(ctx, "web-1", provider.ImageSpec{Name: "web:1"})
 		ended <- err
 	}()
 	until(t, "it is being saved", func() error {
@@ -124,7 +125,7 @@ func TestHalfAnImage(t *testing.T) {
 	s.images = append(s.images, image("whole", "active", "inst", time.Minute), image("dead", "queued", "inst", 2*time.Hour), image("young", "saving", "inst", time.Minute),
 		image("theirs", "queued", "other", 2*time.Hour), image("also-theirs", "active", "other", 2*time.Hour))
 	s.mu.Unlock()
-	if _, err := p.Snapshot(t.Context(), "web-1", compute.ImageSpec{Name: "web:1"}); err != nil {
+	if _, err := p.Snapshot(t.Context(), "web-1", provider.ImageSpec{Name: "web:1"}); err != nil {
 		t.Fatal(err)
 	}
 	if left := named(); len(left) != 4 || slices.Contains(left, "whole") || slices.Contains(left, "dead") {

@@ -13,16 +13,17 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/image/v2/images"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
-// ownScript removes what belongs to one computer alone, as compute.MachineOwn lists it. Files that
+// ownScript removes what belongs to one computer alone, as provider.MachineOwn lists it. Files that
 // the system needs are emptied.
 const ownScript = `s=; [ "$(id -u)" = 0 ] || s="sudo -n"
 $s sh -c 'rm -f /etc/ssh/ssh_host_* /var/lib/dbus/machine-id /var/lib/systemd/random-seed; : >/etc/machine-id; rm -rf /var/lib/cloud/instance /var/lib/cloud/instances; find /tmp -xdev -mindepth 1 -delete; sync'`
 
 // Snapshot makes an image of a server, which is stopped for that. Another image of ours with the
 // name is deleted when the new one is complete.
-func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
+func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec provider.ImageSpec) (string, error) {
 	s, err := p.inv.fresh(ctx, id)
 	if err != nil {
 		return "", err

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/egress"
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 	"github.com/hostler-project/hostler/provider/sandbox/network"
@@ -33,16 +34,16 @@ func (o *Options) without(defence string) bool { return slices.Contains(o.Withou
 func (o *Options) read() (mounts []share, ports []network.Forward, err error) {
 	switch {
 	case o.Upper != "" && o.Upper != "ram" && o.Upper != "disk":
-		return nil, nil, compute.WrongKey("upper", "", "upper = %s: not ram or disk", o.Upper)
+		return nil, nil, provider.WrongKey("upper", "", "upper = %s: not ram or disk", o.Upper)
 	case o.Network != "" && o.Network != "none" && o.Network != "nat":
-		return nil, nil, compute.WrongKey("network", "", "network = %s: not none or nat", o.Network)
+		return nil, nil, provider.WrongKey("network", "", "network = %s: not none or nat", o.Network)
 	case strings.HasPrefix(o.Image, "."):
-		return nil, nil, compute.WrongKey("image", "", "image = %s: from which directory? give an absolute path", o.Image)
+		return nil, nil, provider.WrongKey("image", "", "image = %s: from which directory? give an absolute path", o.Image)
 	}
 	if p, err := egress.Parse(o.Egress); err != nil {
-		return nil, nil, compute.WrongKey("egress", compute.Hint(err), "%w", err)
+		return nil, nil, provider.WrongKey("egress", compute.Hint(err), "%w", err)
 	} else if o.Network == "none" && !p.None() && len(o.Egress) > 0 {
-		return nil, nil, compute.WrongKey("egress", "", "egress = %s, and network = none: there is no way out", p)
+		return nil, nil, provider.WrongKey("egress", "", "egress = %s, and network = none: there is no way out", p)
 	}
 	if err := o.bounds(); err != nil {
 		return nil, nil, err
@@ -56,7 +57,7 @@ func (o *Options) read() (mounts []share, ports []network.Forward, err error) {
 		}
 		more, err := shares(of.said, o.Home)
 		if err != nil {
-			return nil, nil, compute.WrongKey(of.key, "", "%w", err)
+			return nil, nil, provider.WrongKey(of.key, "", "%w", err)
 		}
 		mounts = append(mounts, more...)
 	}
@@ -66,12 +67,12 @@ func (o *Options) read() (mounts []share, ports []network.Forward, err error) {
 	for _, w := range o.Ports {
 		f, err := network.ParseForward(w)
 		if err != nil {
-			return nil, nil, compute.WrongKey("ports", "", "ports = %s: %w", w, err)
+			return nil, nil, provider.WrongKey("ports", "", "ports = %s: %w", w, err)
 		}
 		ports = append(ports, f)
 	}
 	if len(ports) > 0 && (o.Network == "none" || os.Geteuid() != 0) {
-		return nil, nil, compute.WrongKey("ports", "", "ports lead into a sandbox with network = nat, which only root can make")
+		return nil, nil, provider.WrongKey("ports", "", "ports lead into a sandbox with network = nat, which only root can make")
 	}
 	return mounts, ports, nil
 }
@@ -80,7 +81,7 @@ func (o *Options) read() (mounts []share, ports []network.Forward, err error) {
 func (o *Options) paths() error {
 	for _, w := range o.Mounts {
 		if why := mask.Odd(w); why != "" {
-			return compute.WrongKey("mounts", "write absolute paths, or such as begin with ~/", "mounts = %q: %s", w, why)
+			return provider.WrongKey("mounts", "write absolute paths, or such as begin with ~/", "mounts = %q: %s", w, why)
 		}
 	}
 	for _, w := range o.Writes {
@@ -89,7 +90,7 @@ func (o *Options) paths() error {
 			for _, g := range guarded {
 				all = append(all, g.name)
 			}
-			return compute.WrongKey("writable", "take it out; the names that are read-only without it are "+strings.Join(all, ", "),
+			return provider.WrongKey("writable", "take it out; the names that are read-only without it are "+strings.Join(all, ", "),
 				"writable = %q: nothing keeps a sandbox from writing that in what is mounted rw", w)
 		}
 	}
@@ -101,28 +102,28 @@ func (o *Options) paths() error {
 func (o *Options) bounds() error {
 	switch cores := runtime.NumCPU(); {
 	case o.Cores < 0 || o.Cores > float64(cores):
-		return compute.WrongKey("cores", "", "cores = %v: more than 0, up to the %d that this machine has", o.Cores, cores)
+		return provider.WrongKey("cores", "", "cores = %v: more than 0, up to the %d that this machine has", o.Cores, cores)
 	case o.Memory != 0 && o.Memory < leastMemory:
-		return compute.WrongKey(
+		return provider.WrongKey(
 			"memory", "", "memory = %s: at least %s, as the sandbox's own process needs some", units.FormatSize(o.Memory),
 			units.FormatSize(leastMemory),
 		)
 	case o.Memory > installed():
-		return compute.WrongKey(
+		return provider.WrongKey(
 			"memory", "", "memory = %s: at most the %s that this machine has", units.FormatSize(o.Memory),
 			units.FormatSize(installed()),
 		)
 	case o.Disk != 0 && o.Disk < leastDisk:
-		return compute.WrongKey(
+		return provider.WrongKey(
 			"disk", "", "disk = %s: at least %s, as the sandbox's own files need some", units.FormatSize(o.Disk),
 			units.FormatSize(leastDisk),
 		)
 	case o.PIDs != 0 && o.PIDs < leastPIDs:
-		return compute.WrongKey("pids", "", "pids = %d: at least %d, as the sandbox's own process needs some thirty", o.PIDs, leastPIDs)
+		return provider.WrongKey("pids", "", "pids = %d: at least %d, as the sandbox's own process needs some thirty", o.PIDs, leastPIDs)
 	case o.PTYs < 0:
-		return compute.WrongKey("ptys", "", "ptys = %d: at least 1", o.PTYs)
+		return provider.WrongKey("ptys", "", "ptys = %d: at least 1", o.PTYs)
 	case o.Upper == "disk" && o.Disk > 0 && os.Geteuid() != 0:
-		return compute.WrongKey("disk", "", "disk = %s: only root can limit what is written with upper = disk", units.FormatSize(o.Disk))
+		return provider.WrongKey("disk", "", "disk = %s: only root can limit what is written with upper = disk", units.FormatSize(o.Disk))
 	}
 	return nil
 }

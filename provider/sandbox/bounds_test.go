@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/sandbox"
 )
 
@@ -97,7 +98,7 @@ func TestPaths(t *testing.T) {
 	} {
 		c.o.Home, c.o.State = home, []string{state}
 		err := c.o.Check()
-		var key *compute.KeyError
+		var key *provider.KeyError
 		switch {
 		case c.says == "" && err != nil:
 			t.Errorf("c.o.Show = %q c.o.Hide = %q c.o.Mounts = %q: err = %v", c.o.Show, c.o.Hide, c.o.Mounts, err)

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/sandbox/gittree"
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 )
@@ -57,7 +58,7 @@ func (ms *masks) make(ctx context.Context, tree string, near ...string) (*hidden
 		}
 	}
 	var system *fs.PathError
-	var key *compute.KeyError
+	var key *provider.KeyError
 	if errors.As(err, &key) {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/sandbox"
 )
 
@@ -17,7 +18,7 @@ import (
 func TestInformAsUser(t *testing.T) {
 	if asUser(t) {
 		j := newJail(t, sandbox.Options{})
-		informer, _ := compute.As[compute.Informer](j.conn)
+		informer, _ := provider.As[provider.FactReader](j.conn)
 		u, err := informer.Usage(t.Context())
 		if err != nil || u.Memory <= 0 || u.Memory > 200<<20 || u.Processes < 1 || u.Processes > 10 ||
 			u.CPU > time.Minute || u.OOMKills != 0 {
@@ -31,7 +32,7 @@ func TestInform(t *testing.T) {
 		t.Skip("inform: an ordinary user has no control group here")
 	}
 	j := newJail(t, sandbox.Options{Memory: 100 << 20, Cores: 1})
-	informer, ok := compute.As[compute.Informer](j.conn)
+	informer, ok := provider.As[provider.FactReader](j.conn)
 	if !ok {
 		t.Fatal("it does not tell")
 	}

@@ -6,19 +6,19 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/policy"
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 )
 
 // Kind is the kind of source whose instances are sandboxes of this machine.
-var Kind = provider.New(provider.Kind{
+var Kind = catalog.New(catalog.Kind{
 	Name:    "sandbox",
-	Traits:  provider.Traits{Slow: true, Here: true, Binds: true, BuiltIn: true, Linux: true, HostRoot: true},
+	Traits:  catalog.Traits{Slow: true, Here: true, Binds: true, BuiltIn: true, Linux: true, HostRoot: true},
 	Tree:    treeRules(),
-	LeadsTo: provider.LeadsTo("a sandbox of this machine"),
+	LeadsTo: catalog.LeadsTo("a sandbox of this machine"),
 	Remote: []string{
 		"image", "upper", "cores", "memory", "disk", "pids", "network", "hide", "user", "entrypoint",
 	},
-	Show: func(_ map[string]string, d provider.Directory) map[string]string {
+	Show: func(_ map[string]string, d catalog.Directory) map[string]string {
 		out := map[string]string{"tree": d.Path + ":" + d.Mode()}
 		if len(d.Writable) > 0 {
 			out["writable"] = strings.Join(d.Writable, ",")
@@ -31,7 +31,7 @@ var Kind = provider.New(provider.Kind{
 	},
 	Others:     func(_ map[string]string, image string) bool { return image != "" && !policy.Root(image) },
 	LocalImage: func(image string) bool { return image != "host" && policy.Local(image) },
-	Examine: func(ctx context.Context, s provider.Site) []compute.Finding {
+	Examine: func(ctx context.Context, s catalog.Site) []compute.Finding {
 		o := Options{}
 		s.Installation, s.Dir = "doctor", "/tmp"
 		takeSite(&o, s)
@@ -40,7 +40,7 @@ var Kind = provider.New(provider.Kind{
 }, Open, takeSite)
 
 // takeSite puts the site into the options.
-func takeSite(o *Options, s provider.Site) {
+func takeSite(o *Options, s catalog.Site) {
 	o.Source, o.Installation, o.Dir = s.Source, s.Installation, s.Dir
 	o.Agent = s.Agent
 	o.Home, o.Images, o.ImageLimits, o.Others, o.Registry = s.Home, s.Images, s.ImageLimits, s.Others, s.Registry

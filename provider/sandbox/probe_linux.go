@@ -6,9 +6,10 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/provider"
 )
 
-var _ compute.Prober = (*Provider)(nil)
+var _ provider.Prober = (*Provider)(nil)
 
 // Probe checks that the image and the shared directories are there.
 func (p *Provider) Probe(_ context.Context, spec compute.Spec) (note string, err error) {

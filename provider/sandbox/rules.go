@@ -6,23 +6,24 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 )
 
 // treeRules limit the keys that a source in an untrusted tree may set.
-func treeRules() []provider.Rule {
-	return append([]provider.Rule{
+func treeRules() []catalog.Rule {
+	return append([]catalog.Rule{
 		{Key: "image", Free: true, Values: "`host`, or a name of a public registry", Allows: publicImage,
 			Why: "runs in a sandbox, which is what the built-in source does"},
 		{Key: "upper", Free: true, Inert: true, Why: "says where hostler keeps what the sandbox writes"},
 		{Key: "cores", Free: true, Inert: true, Why: "is a limit"},
 		{Key: "memory", Free: true, Inert: true, Why: "is a limit"},
-		{Key: "disk", Free: true, Inert: true, Values: "up to 16G", Allows: provider.SizeUpTo(16 << 30), Why: "is a limit"},
+		{Key: "disk", Free: true, Inert: true, Values: "up to 16G", Allows: catalog.SizeUpTo(16 << 30), Why: "is a limit"},
 		{
-			Key: "pids", Free: true, Inert: true, Values: "up to 16384", Allows: provider.UpTo(16384),
+			Key: "pids", Free: true, Inert: true, Values: "up to 16384", Allows: catalog.UpTo(16384),
 			Why: "is a limit, and that is what a sandbox has without it",
 		},
-		{Key: "network", Free: true, Values: "`none`, `nat`", Allows: provider.AnyOf("none", "nat"), Why: "is no more than the built-in source has"},
+		{Key: "network", Free: true, Values: "`none`, `nat`", Allows: catalog.AnyOf("none", "nat"),
+			Why: "is no more than the built-in source has"},
 		{
 			Key: "egress", Free: true, Values: "`none`, `internet`, names that are not of an inner network",
 			Allows: publicEgress, Why: "is no more than the internet, which a sandbox reaches without it",
@@ -36,12 +37,12 @@ func treeRules() []provider.Rule {
 		{Key: "show", Why: "shows what sandboxes hide: your keys and secrets"},
 		{Key: "writable", Why: "lets what runs there write what programs of this machine run"},
 		{
-			Key: "ptys", Free: true, Inert: true, Values: "up to 64", Allows: provider.UpTo(64),
+			Key: "ptys", Free: true, Inert: true, Values: "up to 64", Allows: catalog.UpTo(64),
 			Why: "is a limit, and that is what a sandbox has without it",
 		},
 		{Key: "aio", Why: "takes of what the machine's kernel has once"},
 		{Key: "nesting", Why: "takes away a part of the sandbox's wall"},
-	}, provider.FewReady()...)
+	}, catalog.FewReady()...)
 }
 
 // imageName matches a registry's HOST/NAME:TAG@DIGEST, without a host or with a dot in it, and

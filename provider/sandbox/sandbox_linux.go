@@ -20,6 +20,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/linux/cgroup"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/instancedirs"
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 	"github.com/hostler-project/hostler/provider/sandbox/uids"
@@ -48,10 +49,10 @@ type Provider struct {
 }
 
 var (
-	_ compute.Provider    = (*Provider)(nil)
-	_ compute.Cleaner     = (*Provider)(nil)
-	_ compute.Checker     = (*Provider)(nil)
-	_ compute.Snapshotter = (*Provider)(nil)
+	_ compute.Provider     = (*Provider)(nil)
+	_ provider.Cleaner     = (*Provider)(nil)
+	_ provider.Checker     = (*Provider)(nil)
+	_ provider.Snapshotter = (*Provider)(nil)
 )
 
 // Open returns the provider for one source. ErrInvalid: the options are wrong. Create is the first

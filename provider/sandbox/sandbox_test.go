@@ -158,8 +158,8 @@ func open(t testing.TB, o sandbox.Options) *sandbox.Provider {
 	return p
 }
 
-// provider is the suite on the host's own root.
-func provider(t *testing.T) {
+// suite is the suite on the host's own root.
+func suite(t *testing.T) {
 	dir := t.TempDir()
 	computetest.Provider(t, computetest.ProviderOptions{
 		New: func(t *testing.T) compute.Provider { return open(t, sandbox.Options{Dir: dir}) },
@@ -171,11 +171,11 @@ func provider(t *testing.T) {
 	})
 }
 
-func TestProvider(t *testing.T) { provider(t) }
+func TestProvider(t *testing.T) { suite(t) }
 
 func TestProviderAsUser(t *testing.T) {
 	if asUser(t) {
-		provider(t)
+		suite(t)
 	}
 }
 

@@ -11,12 +11,13 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // Snapshot makes an image of a sandbox: the layers of its own image, and its writes as one more. It
 // first ends all processes of the sandbox. It needs upper = disk: writes to memory go with the
 // processes.
-func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
+func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec provider.ImageSpec) (string, error) {
 	home, own, err := p.homes.Lock(ctx, id)
 	if err != nil {
 		return "", fault("Snapshot", id, err)
@@ -27,7 +28,7 @@ func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.Ima
 }
 
 // snapshot is Snapshot, with the instance's lock held.
-func (p *Provider) snapshot(ctx context.Context, id compute.ID, own instanceRecord, spec compute.ImageSpec) (string, error) {
+func (p *Provider) snapshot(ctx context.Context, id compute.ID, own instanceRecord, spec provider.ImageSpec) (string, error) {
 	bad := func(text, hint string) (string, error) {
 		return "", &compute.Error{Kind: compute.ErrInvalid, Err: errors.New(text), Hint: hint}
 	}
@@ -67,7 +68,7 @@ func (p *Provider) snapshot(ctx context.Context, id compute.ID, own instanceReco
 		return "", err
 	}
 	img, err := store.Commit(ctx, image.Change{
-		Base: b.Digest, Dir: filepath.Join(layer, "u0"), Owners: p.root, Users: int(st.Uid), Skip: compute.MachineOwn, Labels: spec.Labels,
+		Base: b.Digest, Dir: filepath.Join(layer, "u0"), Owners: p.root, Users: int(st.Uid), Skip: provider.MachineOwn, Labels: spec.Labels,
 	}, spec.Name)
 	return img.Name, err
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/sandbox"
 
 	"github.com/hostler-project/hostler/image/registry"
@@ -54,7 +55,7 @@ func snapshots(t *testing.T) {
 	create(t, p, "first", "")
 	in(t, p, "first", `set -e; busybox rm /etc/gone; echo made >/etc/made; busybox ln /etc/made /etc/linked; busybox mkdir -m 700 /deep; echo left >/tmp/left
 		busybox mkfifo /deep/fifo; (exec busybox sleep 1000) & busybox chmod 4755 /etc/made; busybox cat /etc/machine-id >/deep/id`)
-	name, err := p.Snapshot(t.Context(), "first", compute.ImageSpec{Name: "localhost/built:1", Labels: map[string]string{"k": "v"}})
+	name, err := p.Snapshot(t.Context(), "first", provider.ImageSpec{Name: "localhost/built:1", Labels: map[string]string{"k": "v"}})
 	if err != nil || name != "localhost/built:1" {
 		t.Fatalf("the image: %q, %v", name, err)
 	}
@@ -62,7 +63,7 @@ func snapshots(t *testing.T) {
 		t.Error("what ran in it runs on")
 	}
 	// as after a death before it was told
-	if _, err := p.Snapshot(t.Context(), "first", compute.ImageSpec{Name: "localhost/built:1"}); err != nil {
+	if _, err := p.Snapshot(t.Context(), "first", provider.ImageSpec{Name: "localhost/built:1"}); err != nil {
 		t.Errorf("once more: %v", err)
 	}
 	gone(t, p, "first")
@@ -113,7 +114,7 @@ func TestSnapshotRefuses(t *testing.T) {
 	host := open(t, sandbox.Options{Dir: t.TempDir(), Upper: "disk"})
 	create(t, host, "host", "")
 	defer gone(t, host, "host")
-	if _, err := host.Snapshot(t.Context(), "host", compute.ImageSpec{Name: "x:1"}); !errors.Is(err, compute.ErrInvalid) ||
+	if _, err := host.Snapshot(t.Context(), "host", provider.ImageSpec{Name: "x:1"}); !errors.Is(err, compute.ErrInvalid) ||
 		!strings.Contains(err.Error(), "this machine's own") {
 		t.Errorf("of the host's root: %v", err)
 	}
@@ -123,7 +124,7 @@ func TestSnapshotRefuses(t *testing.T) {
 	if _, err := host.ImageDigest(t.Context(), t.TempDir(), true); !errors.Is(err, compute.ErrInvalid) {
 		t.Errorf("the digest of a directory: %v", err)
 	}
-	if _, err := host.Snapshot(t.Context(), "none", compute.ImageSpec{Name: "x:1"}); !errors.Is(err, compute.ErrNotFound) {
+	if _, err := host.Snapshot(t.Context(), "none", provider.ImageSpec{Name: "x:1"}); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("of none: %v", err)
 	}
 	in(t, host, "host", "true")

@@ -4,15 +4,15 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hostler-project/hostler/provider"
+	"github.com/hostler-project/hostler/provider/catalog"
 )
 
 // Kind is existing hosts that are reached by ssh.
-var Kind = provider.New(provider.Kind{
+var Kind = catalog.New(catalog.Kind{
 	Name:    "ssh",
-	Traits:  provider.Traits{Dear: true, SSH: true, NoRebuild: "as-is"},
+	Traits:  catalog.Traits{Dear: true, SSH: true, NoRebuild: "as-is"},
 	TopKeys: []string{"ssh_host", "hosts"},
-	Tree:    provider.Waits("sends commands and what they are given to another host, with your keys", "*"),
+	Tree:    catalog.Waits("sends commands and what they are given to another host, with your keys", "*"),
 	Suspect: func(key, value string) string {
 		option := func(host string) bool { return strings.HasPrefix(host, "-") }
 		if (key == "ssh_host" || key == "hosts") && slices.ContainsFunc(split(value), option) {
@@ -26,12 +26,12 @@ var Kind = provider.New(provider.Kind{
 		}
 		return "hosts", "is required: one host, or several with commas between"
 	},
-	Others:  provider.Everybody,
+	Others:  catalog.Everybody,
 	LeadsTo: func(settings map[string]string) string { return strings.Join(named(settings), ", ") + " by ssh" },
 }, open, takeSite)
 
 // takeSite puts the site into the options.
-func takeSite(o *Options, s provider.Site) {
+func takeSite(o *Options, s catalog.Site) {
 	o.Source, o.Installation, o.Dir = s.Source, s.Installation, s.Dir
 	o.Agent = s.Agent
 }

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
@@ -37,14 +37,14 @@ func (o Options) Check() error {
 		key = "ssh_host"
 	}
 	if len(hosts) == 0 {
-		return compute.WrongKey(key, "", "hosts is missing: which machine?")
+		return provider.WrongKey(key, "", "hosts is missing: which machine?")
 	}
 	for i, h := range hosts {
 		switch {
 		case h == "" || strings.ContainsAny(h, " \t\r\n,") || strings.HasPrefix(h, "-"):
-			return compute.WrongKey(key, "", "%q is not a host's name", h)
+			return provider.WrongKey(key, "", "%q is not a host's name", h)
 		case slices.Contains(hosts[:i], h):
-			return compute.WrongKey(key, "", "host %s is named twice", h)
+			return provider.WrongKey(key, "", "host %s is named twice", h)
 		}
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/remote/install"
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
@@ -30,11 +31,11 @@ type Provider struct {
 }
 
 var (
-	_ compute.Provider = (*Provider)(nil)
-	_ compute.Fixed    = (*Provider)(nil)
-	_ compute.AsIs     = (*Provider)(nil)
-	_ compute.Cleaner  = (*Provider)(nil)
-	_ compute.Standing = (*Provider)(nil)
+	_ compute.Provider  = (*Provider)(nil)
+	_ provider.Static   = (*Provider)(nil)
+	_ provider.AsIs     = (*Provider)(nil)
+	_ provider.Cleaner  = (*Provider)(nil)
+	_ provider.Standing = (*Provider)(nil)
 )
 
 // open returns the provider of the hosts. It connects to none. ErrInvalid: there are no hosts, or
@@ -190,7 +191,7 @@ func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 	return c.Conn.Run(ctx, cmd)
 }
 
-// Workspace implements compute.Workspacer.
+// Workspace implements provider.Workspacer.
 func (c *conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
 	if err := c.p.remember(c.host); err != nil { // Clean removes workspaces too
 		return nil, &compute.Error{Op: "sshhost.Workspace", ID: c.p.id(c.host), Kind: compute.ErrFailed, Err: err}
@@ -198,9 +199,9 @@ func (c *conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
 	return c.Conn.Workspace(ctx, token)
 }
 
-// Held implements compute.Holder. If the agent never got a command to keep, none is started for the
-// question.
-func (c *conn) Held(ctx context.Context) ([]compute.HeldRun, error) {
+// Held implements provider.DetachedRuns. If the agent never got a command to keep, none is
+// started for the question.
+func (c *conn) Held(ctx context.Context) ([]provider.HeldRun, error) {
 	if c.p.o.Dir != "" && c.p.o.Agent != nil {
 		if _, err := os.Lstat(c.p.file(c.host, "kept")); errors.Is(err, fs.ErrNotExist) {
 			return nil, nil

@@ -100,8 +100,5 @@ func (p *images) mirror(ctx context.Context, own *instanceRecord, layers []qemu.
 		return err
 	}
 	// this writes what it still holds
-	if err := m.Do(ctx, "blockdev-del", map[string]any{"node-name": "target"}, nil); err != nil {
-		return err
-	}
-	return nil
+	return m.Do(ctx, "blockdev-del", map[string]any{"node-name": "target"}, nil)
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/vm/port"
 	"github.com/hostler-project/hostler/remote/agent"
 )
@@ -23,10 +24,9 @@ type conn struct {
 }
 
 var (
-	_ compute.Conn     = (*conn)(nil)
-	_ compute.Dialer   = (*conn)(nil)
-	_ compute.Listener = (*conn)(nil)
-	_ compute.Informer = (*conn)(nil)
+	_ provider.Dialer     = (*conn)(nil)
+	_ provider.Listener   = (*conn)(nil)
+	_ provider.FactReader = (*conn)(nil)
 )
 
 func newConn(p *Provider, id compute.ID) *conn {
@@ -89,7 +89,7 @@ func (c *conn) Get(ctx context.Context, path string, w io.Writer) error {
 	return a.Get(ctx, path, w)
 }
 
-// Dial implements compute.Dialer.
+// Dial implements provider.Dialer.
 func (c *conn) Dial(ctx context.Context, network, address string) (net.Conn, error) {
 	a, err := c.get(ctx)
 	if err != nil {
@@ -98,7 +98,7 @@ func (c *conn) Dial(ctx context.Context, network, address string) (net.Conn, err
 	return a.Dial(ctx, network, address)
 }
 
-// Listen implements compute.Listener.
+// Listen implements provider.Listener.
 func (c *conn) Listen(ctx context.Context, network, address string) (net.Listener, error) {
 	a, err := c.get(ctx)
 	if err != nil {
@@ -108,19 +108,19 @@ func (c *conn) Listen(ctx context.Context, network, address string) (net.Listene
 }
 
 // informer is the client's ability to tell about its computer.
-func (c *conn) informer(ctx context.Context) (compute.Informer, error) {
+func (c *conn) informer(ctx context.Context) (provider.FactReader, error) {
 	a, err := c.get(ctx)
 	if err != nil {
 		return nil, err
 	}
-	i, ok := compute.As[compute.Informer](a)
+	i, ok := provider.As[provider.FactReader](a)
 	if !ok {
 		return nil, &compute.Error{Op: "vm", ID: c.id, Kind: compute.ErrInvalid, Err: errors.New("the agent in the machine cannot tell")}
 	}
 	return i, nil
 }
 
-// Facts implements compute.Informer.
+// Facts implements provider.FactReader.
 func (c *conn) Facts(ctx context.Context) (compute.Facts, error) {
 	i, err := c.informer(ctx)
 	if err != nil {
@@ -129,7 +129,7 @@ func (c *conn) Facts(ctx context.Context) (compute.Facts, error) {
 	return i.Facts(ctx)
 }
 
-// Usage implements compute.Informer.
+// Usage implements provider.FactReader.
 func (c *conn) Usage(ctx context.Context) (compute.Usage, error) {
 	i, err := c.informer(ctx)
 	if err != nil {
@@ -154,7 +154,7 @@ func (c *conn) Close() error {
 	return err
 }
 
-// Workspace implements compute.Workspacer.
+// Workspace implements provider.Workspacer.
 func (c *conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
 	a, err := c.get(ctx)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/egress"
 	"github.com/hostler-project/hostler/provider/sandbox/network"
 )
@@ -14,11 +15,11 @@ func (o *options) egress() (egress.Policy, error) {
 	may, err := egress.Parse(o.Egress)
 	switch {
 	case err != nil:
-		return may, compute.WrongKey("egress", compute.Hint(err), "%w", err)
+		return may, provider.WrongKey("egress", compute.Hint(err), "%w", err)
 	case len(o.Egress) > 0 && o.Network != "user":
-		return may, compute.WrongKey("egress", "", "egress = %s: only network = user is walled in", may)
+		return may, provider.WrongKey("egress", "", "egress = %s: only network = user is walled in", may)
 	case may.Named():
-		return may, compute.WrongKey("egress", "give addresses or ranges", "egress = %s: names are for sandboxes", may)
+		return may, provider.WrongKey("egress", "give addresses or ranges", "egress = %s: names are for sandboxes", may)
 	}
 	return may, nil
 }

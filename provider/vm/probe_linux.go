@@ -9,8 +9,6 @@ import (
 	"github.com/hostler-project/hostler/provider/vm/qcow"
 )
 
-var _ compute.Prober = (*Provider)(nil)
-
 // Probe checks that qemu and the files that machines are made from are there.
 func (p *Provider) Probe(_ context.Context, spec compute.Spec) (note string, err error) {
 	if err := p.place(); err != nil {

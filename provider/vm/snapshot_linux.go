@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/linux/proc"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/vm/qemu"
 )
 
@@ -30,12 +31,12 @@ const asRoot = `test "$(id -u)" = 0 && exec sh -c "$1"; exec sudo -n sh -c "$1"`
 
 // Snapshot makes an image of a machine's disk, by itself, with nothing below it. The machine gives
 // up its identity, writes all that it has to write, and ends as when its power is cut.
-func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
+func (p *Provider) Snapshot(ctx context.Context, id compute.ID, spec provider.ImageSpec) (string, error) {
 	name, err := p.snapshot(ctx, id, spec)
 	return name, fault("Snapshot", id, err)
 }
 
-func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec compute.ImageSpec) (string, error) {
+func (p *Provider) snapshot(ctx context.Context, id compute.ID, spec provider.ImageSpec) (string, error) {
 	store, err := p.images.store()
 	if err != nil {
 		return "", err

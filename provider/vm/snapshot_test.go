@@ -13,6 +13,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/image"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/vm"
 
 	"github.com/hostler-project/hostler/image/registry"
@@ -42,7 +43,7 @@ func TestSnapshot(t *testing.T) {
 	)
 	c.Close()
 	if got, err := p.Snapshot(
-		t.Context(), "suite-1", compute.ImageSpec{Name: name, Labels: map[string]string{"k": "v"}},
+		t.Context(), "suite-1", provider.ImageSpec{Name: name, Labels: map[string]string{"k": "v"}},
 	); err != nil || got != name {
 		t.Fatalf("the image: %q, %v", got, err)
 	}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/linux/proc"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/instancedirs"
 	"github.com/hostler-project/hostler/provider/vm/ticks"
 )
@@ -72,11 +73,10 @@ func (p *Provider) assemble() {
 }
 
 var (
-	_ compute.Provider    = (*Provider)(nil)
-	_ compute.Cleaner     = (*Provider)(nil)
-	_ compute.Checker     = (*Provider)(nil)
-	_ compute.Consoler    = (*Provider)(nil)
-	_ compute.Snapshotter = (*Provider)(nil)
+	_ provider.Cleaner     = (*Provider)(nil)
+	_ provider.Checker     = (*Provider)(nil)
+	_ provider.Consoler    = (*Provider)(nil)
+	_ provider.Snapshotter = (*Provider)(nil)
 )
 
 // open returns the provider for one source. ErrInvalid: the options are wrong. Create is the first

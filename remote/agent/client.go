@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // grace is how long Run waits for the end of a command that was told to end.
@@ -26,9 +27,9 @@ type Client struct {
 }
 
 var (
-	_ compute.Conn     = (*Client)(nil)
-	_ compute.Dialer   = (*Client)(nil)
-	_ compute.Listener = (*Client)(nil)
+	_ compute.Conn      = (*Client)(nil)
+	_ provider.Dialer   = (*Client)(nil)
+	_ provider.Listener = (*Client)(nil)
 )
 
 // New makes a client over rwc, which it owns from then on. It sends nothing and starts nothing: the

@@ -6,9 +6,10 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
-var _ compute.Holder = (*Client)(nil)
+var _ provider.DetachedRuns = (*Client)(nil)
 
 // leave is the body of a cancel frame that leaves a held command to itself.
 const leave = 1
@@ -56,7 +57,7 @@ func (v *server) prepareHold(st *stream, cmd *compute.Command) error {
 	if h == nil {
 		return nil
 	}
-	if _, ok := compute.As[compute.Holder](v.conn); !ok {
+	if _, ok := provider.As[provider.DetachedRuns](v.conn); !ok {
 		if h.Keep || h.Attach {
 			return errNotHeld
 		}
@@ -73,16 +74,16 @@ var errNotHeld = &compute.Error{
 	Op: "agent", Kind: compute.ErrInvalid, Err: errors.New("nobody there keeps a command when its caller has gone"),
 }
 
-// Held implements compute.Holder.
-func (c *Client) Held(ctx context.Context) ([]compute.HeldRun, error) {
+// Held implements provider.DetachedRuns.
+func (c *Client) Held(ctx context.Context) ([]provider.HeldRun, error) {
 	reply, err := c.requestText(ctx, opHeld)
 	if err != nil {
 		return nil, err
 	}
 	d := &decoder{b: []byte(reply)}
-	out := make([]compute.HeldRun, 0, min(d.int(maxControl), 64))
+	out := make([]provider.HeldRun, 0, min(d.int(maxControl), 64))
 	for len(d.b) > 0 && !d.bad {
-		r := compute.HeldRun{Run: d.string(), Started: time.UnixMilli(int64(d.int(1 << 62)))}
+		r := provider.HeldRun{Run: d.string(), Started: time.UnixMilli(int64(d.int(1 << 62)))}
 		flags := d.int(31)
 		r.Keep, r.TTY, r.Stdin, r.Typed, r.Ended = flags&1 != 0, flags&2 != 0, flags&4 != 0, flags&8 != 0, flags&16 != 0
 		r.Watchers = d.int(1 << 31)
@@ -96,7 +97,7 @@ func (c *Client) Held(ctx context.Context) ([]compute.HeldRun, error) {
 
 // listHeld answers a request for the list of kept runs.
 func (v *server) listHeld(ctx context.Context, st *stream) error {
-	h, ok := compute.As[compute.Holder](v.conn)
+	h, ok := provider.As[provider.DetachedRuns](v.conn)
 	if !ok {
 		return errNotHeld
 	}

@@ -8,9 +8,10 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
-var _ compute.Informer = (*Client)(nil)
+var _ provider.FactReader = (*Client)(nil)
 
 // Facts and usage go as pairs of words, in a reply. Either side may know more words than the other:
 // unknown ones are ignored.
@@ -19,7 +20,8 @@ const toolPrefix = "tool:"
 // maxTools is how many tools a client accepts.
 const maxTools = 1000
 
-// Facts implements compute.Informer. The error is ErrInvalid if the other side's Conn has no facts.
+// Facts implements provider.FactReader. The error is ErrInvalid if the other side's Conn has no
+// facts.
 func (c *Client) Facts(ctx context.Context) (compute.Facts, error) {
 	var f compute.Facts
 	err := c.requestPairs(ctx, opFacts, func(k, v string) {
@@ -54,7 +56,7 @@ func (c *Client) Facts(ctx context.Context) (compute.Facts, error) {
 	return f, nil
 }
 
-// Usage implements compute.Informer, as Facts does.
+// Usage implements provider.FactReader, as Facts does.
 func (c *Client) Usage(ctx context.Context) (compute.Usage, error) {
 	var u compute.Usage
 	err := c.requestPairs(ctx, opUsage, func(k, v string) {
@@ -148,7 +150,7 @@ func (p *pairs) number(k string, n int64) {
 
 // sendFacts answers a request for facts or usage.
 func (v *server) sendFacts(ctx context.Context, st *stream, op int) error {
-	i, ok := compute.As[compute.Informer](v.conn)
+	i, ok := provider.As[provider.FactReader](v.conn)
 	if !ok {
 		return &compute.Error{Op: "agent", Kind: compute.ErrInvalid, Err: errors.New("this way into the computer cannot tell about it")}
 	}

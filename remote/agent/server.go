@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // Options say how to serve. The zero value is good.
@@ -374,7 +375,7 @@ func (v *server) run(ctx context.Context, st *stream, req *request) (compute.Exi
 // dial connects to the request's address, replies with the address of the other end, and copies
 // until the end.
 func (v *server) dial(ctx context.Context, st *stream, req *request) error {
-	d, ok := compute.As[compute.Dialer](v.conn)
+	d, ok := provider.As[provider.Dialer](v.conn)
 	if !ok {
 		return errNoForward
 	}
@@ -441,7 +442,7 @@ func (o *out) wait() {
 
 // listen serves a listener: each accepted connection becomes a stream to the client.
 func (v *server) listen(ctx context.Context, st *stream, req *request) error {
-	d, ok := compute.As[compute.Listener](v.conn)
+	d, ok := provider.As[provider.Listener](v.conn)
 	if !ok {
 		return errNoForward
 	}

@@ -7,15 +7,16 @@ import (
 	"net"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
-var _ compute.Workspacer = (*Client)(nil)
+var _ provider.Workspacer = (*Client)(nil)
 
 // conversation is a stream to a workspace. It exists before the other side has answered, so a
 // refusal shows at its end.
 type conversation struct{ netConn }
 
-// Workspace implements compute.Workspacer. It returns at once.
+// Workspace implements provider.Workspacer. It returns at once.
 func (c *Client) Workspace(ctx context.Context, token string) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -44,7 +45,7 @@ func (n *conversation) Read(p []byte) (int, error) {
 
 // workspace joins a stream to a conversation of the Conn behind this server.
 func (v *server) workspace(ctx context.Context, st *stream, req *request) error {
-	w, ok := compute.As[compute.Workspacer](v.conn)
+	w, ok := provider.As[provider.Workspacer](v.conn)
 	if !ok {
 		return &compute.Error{Op: "agent", Kind: compute.ErrInvalid, Err: errors.New("this way into the computer keeps no workspaces")}
 	}

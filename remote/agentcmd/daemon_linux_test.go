@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/remote/agent"
 	"github.com/hostler-project/hostler/remote/agentcmd"
 	"github.com/hostler-project/hostler/remote/process"
@@ -101,7 +102,7 @@ func TestDaemonKeeps(t *testing.T) {
 		compute.Hold{Run: "kept", Keep: true},
 	)
 	c := overPipe(t, option)
-	all, err := c.(compute.Holder).Held(t.Context())
+	all, err := c.(provider.DetachedRuns).Held(t.Context())
 	if err != nil || len(all) != 1 || all[0].Run != "kept" || all[0].Ended {
 		t.Fatalf("held: %+v, %v", all, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 const (
@@ -33,7 +34,7 @@ type Conn struct {
 	runs map[string]*run
 }
 
-var _ compute.Holder = (*Conn)(nil)
+var _ provider.DetachedRuns = (*Conn)(nil)
 
 // New keeps commands that run by inner. Closing the Conn closes inner and ends all commands. An
 // inner Conn with workspaces learns how to end a run that only waits for a client.
@@ -48,16 +49,16 @@ func New(inner compute.Conn) *Conn {
 // Unwrap returns inner, for its other abilities.
 func (c *Conn) Unwrap() compute.Conn { return c.Conn }
 
-// Held implements compute.Holder.
-func (c *Conn) Held(context.Context) ([]compute.HeldRun, error) {
+// Held implements provider.DetachedRuns.
+func (c *Conn) Held(context.Context) ([]provider.HeldRun, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.forgetLocked(time.Now())
-	out := make([]compute.HeldRun, 0, len(c.runs))
+	out := make([]provider.HeldRun, 0, len(c.runs))
 	for _, r := range c.runs {
 		out = append(out, r.view())
 	}
-	slices.SortFunc(out, func(a, b compute.HeldRun) int {
+	slices.SortFunc(out, func(a, b provider.HeldRun) int {
 		return cmp.Or(a.Started.Compare(b.Started), strings.Compare(a.Run, b.Run))
 	})
 	return out, nil

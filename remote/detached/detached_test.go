@@ -17,6 +17,7 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/computetest"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/remote/agent"
 	"github.com/hostler-project/hostler/remote/detached"
 	"github.com/hostler-project/hostler/remote/process"
@@ -150,7 +151,7 @@ func until(t *testing.T, what string, so func() bool) {
 	}
 }
 
-func (p *place) list() []compute.HeldRun {
+func (p *place) list() []provider.HeldRun {
 	p.t.Helper()
 	c, cut := p.connect()
 	defer cut()

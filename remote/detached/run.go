@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // run is a command that the agent keeps.
@@ -68,10 +69,10 @@ func newRun(c *Conn, cmd *compute.Command, now time.Time) *run {
 	return r
 }
 
-func (r *run) view() compute.HeldRun {
+func (r *run) view() provider.HeldRun {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return compute.HeldRun{
+	return provider.HeldRun{
 		Run: r.id, Started: r.started, Keep: r.hold.Keep, TTY: r.tty, Stdin: r.reads, Typed: r.typing != nil,
 		Watchers: r.viewers, Ended: !r.result.at.IsZero(),
 	}

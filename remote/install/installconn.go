@@ -6,6 +6,7 @@ import (
 	"net"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/remote/agent"
 	"github.com/hostler-project/hostler/remote/sshconn"
 )
@@ -20,9 +21,9 @@ type Conn struct {
 }
 
 var (
-	_ compute.Conn       = (*Conn)(nil)
-	_ compute.Workspacer = (*Conn)(nil)
-	_ compute.Holder     = (*Conn)(nil)
+	_ compute.Conn          = (*Conn)(nil)
+	_ provider.Workspacer   = (*Conn)(nil)
+	_ provider.DetachedRuns = (*Conn)(nil)
 )
 
 // Over puts the agent behind a log-in to an instance. The Conn owns the log-in. mark tells the
@@ -48,7 +49,7 @@ func (c *Conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 	return a.Run(ctx, cmd)
 }
 
-// Workspace implements compute.Workspacer.
+// Workspace implements provider.Workspacer.
 func (c *Conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
 	a, err := c.client(ctx, "workspace")
 	if err != nil {
@@ -57,8 +58,8 @@ func (c *Conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
 	return a.Workspace(ctx, token)
 }
 
-// Held implements compute.Holder.
-func (c *Conn) Held(ctx context.Context) ([]compute.HeldRun, error) {
+// Held implements provider.DetachedRuns.
+func (c *Conn) Held(ctx context.Context) ([]provider.HeldRun, error) {
 	a, err := c.client(ctx, "held")
 	if err != nil {
 		return nil, err

@@ -18,15 +18,16 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/linux/proc"
+	"github.com/hostler-project/hostler/provider"
 )
 
-var _ compute.Informer = (*Conn)(nil)
+var _ provider.FactReader = (*Conn)(nil)
 
 // tools are the programs that facts report.
 const tools = `sh bash zsh fish sudo su git python3 python perl ruby node npm go cargo rustc java gcc g++ clang cc make cmake ninja docker podman kubectl
 apt-get dnf yum apk pacman zypper rsync tar gzip xz zstd unzip curl wget ssh tmux screen systemctl strace gdb jq vim nano`
 
-// Facts implements compute.Informer for this computer. Behind a prefix or in a root it is
+// Facts implements provider.FactReader for this computer. Behind a prefix or in a root it is
 // ErrInvalid.
 func (e *Conn) Facts(ctx context.Context) (compute.Facts, error) {
 	if err := e.here(ctx, "exec.Facts"); err != nil {
@@ -64,7 +65,7 @@ func (e *Conn) Facts(ctx context.Context) (compute.Facts, error) {
 	return f, nil
 }
 
-// Usage implements compute.Informer, with the errors of Facts. In a container with a cgroup name
+// Usage implements provider.FactReader, with the errors of Facts. In a container with a cgroup name
 // space it is the container's, else the machine's.
 func (e *Conn) Usage(ctx context.Context) (compute.Usage, error) {
 	if err := e.here(ctx, "exec.Usage"); err != nil {

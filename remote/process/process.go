@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/remote/shell"
 	"github.com/hostler-project/hostler/remote/tree"
 )
@@ -61,8 +62,8 @@ type Options struct {
 // the run that happens to start it must be started without it.
 const CommandMark = shell.CommandMark
 
-// Conn is a compute.Conn whose commands are processes of this machine. It is also a compute.Dialer
-// and a compute.Listener; these return ErrInvalid behind a prefix, where the network is unknown.
+// Conn is a compute.Conn whose commands are processes of this machine. It is also a provider.Dialer
+// and a provider.Listener; these return ErrInvalid behind a prefix, where the network is unknown.
 // Its methods may be called from many goroutines.
 type Conn struct {
 	opt     Options
@@ -75,9 +76,9 @@ type Conn struct {
 }
 
 var (
-	_ compute.Conn     = (*Conn)(nil)
-	_ compute.Dialer   = (*Conn)(nil)
-	_ compute.Listener = (*Conn)(nil)
+	_ compute.Conn      = (*Conn)(nil)
+	_ provider.Dialer   = (*Conn)(nil)
+	_ provider.Listener = (*Conn)(nil)
 )
 
 // New returns a connection that runs local processes. It does nothing yet: the first use fails if

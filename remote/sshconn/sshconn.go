@@ -10,6 +10,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/remote/openssh"
 )
 
@@ -63,9 +64,9 @@ type Conn struct {
 }
 
 var (
-	_ compute.Conn     = (*Conn)(nil)
-	_ compute.Dialer   = (*Conn)(nil)
-	_ compute.Listener = (*Conn)(nil)
+	_ compute.Conn      = (*Conn)(nil)
+	_ provider.Dialer   = (*Conn)(nil)
+	_ provider.Listener = (*Conn)(nil)
 )
 
 // Dial logs in to a host. OpenSSH's configuration is honoured: Host, Include, HostName, User, Port,

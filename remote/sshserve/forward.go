@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // dial connects from the computer for the client, as ssh -L wants it.
@@ -38,7 +38,7 @@ func (s *server) dial(n ssh.NewChannel) {
 		}
 		address = in.Path
 	}
-	d, ok := compute.As[compute.Dialer](s.opt.Conn)
+	d, ok := provider.As[provider.Dialer](s.opt.Conn)
 	if !ok {
 		_ = n.Reject(ssh.Prohibited, "this kind of computer cannot forward that way")
 		return
@@ -159,7 +159,7 @@ func (s *server) requests(in <-chan *ssh.Request) {
 
 // listen listens on the computer; nil: it cannot.
 func (s *server) listen(network, address string) net.Listener {
-	far, ok := compute.As[compute.Listener](s.opt.Conn)
+	far, ok := provider.As[provider.Listener](s.opt.Conn)
 	if !ok {
 		return nil
 	}

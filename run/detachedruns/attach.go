@@ -14,6 +14,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/exitstatus"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/run/runlog"
 	"github.com/hostler-project/hostler/run/session"
 )
@@ -70,7 +71,7 @@ func Attach(ctx context.Context, s *session.Session, o AttachOptions, rec runlog
 	if err != nil {
 		return err
 	}
-	i := slices.IndexFunc(all, func(h compute.HeldRun) bool { return h.Run == rec.ID })
+	i := slices.IndexFunc(all, func(h provider.HeldRun) bool { return h.Run == rec.ID })
 	if i < 0 {
 		return notDetached(rec, "it is not held on "+rec.Instance)
 	}
@@ -138,8 +139,8 @@ func notDetached(rec runlog.Record, why string) error {
 
 // List lists the held runs at the other end of a connection. The error says why nothing can be held
 // there.
-func List(ctx context.Context, conn compute.Conn) ([]compute.HeldRun, error) {
-	h, ok := compute.As[compute.Holder](conn)
+func List(ctx context.Context, conn compute.Conn) ([]provider.HeldRun, error) {
+	h, ok := provider.As[provider.DetachedRuns](conn)
 	if !ok {
 		return nil, &compute.Error{Kind: compute.ErrInvalid, Err: errNobody}
 	}
@@ -156,7 +157,7 @@ var errNobody = errors.New(
 
 // follow follows a run until it ends or the user leaves it.
 func follow(
-	ctx context.Context, s *session.Session, o *AttachOptions, conn compute.Conn, cmd *compute.Command, of compute.HeldRun,
+	ctx context.Context, s *session.Session, o *AttachOptions, conn compute.Conn, cmd *compute.Command, of provider.HeldRun,
 ) (err error) {
 	restore, signals := func() {}, make(chan string, 8)
 	if !o.Look {
@@ -197,7 +198,7 @@ func follow(
 }
 
 // attachError returns the result of attaching. by is the signal that ended something, or "".
-func attachError(id compute.ID, p session.Printer, of compute.HeldRun, exit compute.Exit, err, cause error, by string) error {
+func attachError(id compute.ID, p session.Printer, of provider.HeldRun, exit compute.Exit, err, cause error, by string) error {
 	switch {
 	case err == nil:
 		if exit.Reason != "" {

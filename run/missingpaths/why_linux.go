@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/provider/sandbox/mask"
 )
 
@@ -14,7 +15,7 @@ func explainer(p compute.Provider, id compute.ID) (func(path string, empty bool)
 	type explains interface {
 		Reasons(id compute.ID) (*mask.Reasons, error)
 	}
-	e, ok := compute.As[explains](p)
+	e, ok := provider.As[explains](p)
 	if !ok {
 		return nil, errors.New("its source makes no sandboxes")
 	}

@@ -9,8 +9,6 @@ import (
 	"github.com/hostler-project/hostler/store/record"
 )
 
-var _ store.AnswerTx = (*tx)(nil)
-
 // Answer returns the recorded answer to a request.
 func (t *tx) Answer(owner, key string) (*store.Answer, error) {
 	if err := t.ready(); err != nil {

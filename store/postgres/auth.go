@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"math"
 	"time"
 
@@ -89,9 +90,7 @@ func (t *tx) SaveAudit(at time.Time, data []byte) (int64, error) {
 
 // Audit reads the audit log, the newest first.
 func (t *tx) Audit(before int64, since time.Time, limit int) ([]store.AuditPage, error) {
-	if before <= 0 {
-		before = math.MaxInt64
-	}
+	before = cmp.Or(max(0, before), math.MaxInt64)
 	return ask(t, func(s scanner) (p store.AuditPage, err error) {
 		var at int64
 		err = s.Scan(&p.Number, &at, &p.Data)

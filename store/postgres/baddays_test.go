@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/postgres/pgtest"
@@ -42,7 +43,7 @@ func kinds(t testing.TB, st *postgres.Store) (out []string) {
 	t.Helper()
 	err := st.View(context.Background(), func(tx store.Tx) error {
 		out = nil
-		es, err := tx.Events(compute.EventQuery{})
+		es, err := tx.Events(inventory.EventQuery{})
 		for _, e := range es {
 			out = append(out, e.Kind)
 		}
@@ -514,7 +515,7 @@ func TestLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	unavailable(t, write(st, "locked"))
-	unavailable(t, st.View(t.Context(), func(tx store.Tx) error { _, err := tx.Events(compute.EventQuery{}); return err }))
+	unavailable(t, st.View(t.Context(), func(tx store.Tx) error { _, err := tx.Events(inventory.EventQuery{}); return err }))
 	if _, err := c.Exec(t.Context(), "ROLLBACK; BEGIN; SELECT FROM turn FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}

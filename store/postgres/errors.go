@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/store"
 )
 
 var (
@@ -172,7 +173,7 @@ func conflict(constraint string, err error) error {
 		return err
 	}
 	if constraint == "leases_mark" {
-		return &compute.Error{Kind: compute.ErrGiven, Err: errors.Join(errors.New(what), err)}
+		return &compute.Error{Kind: store.ErrGiven, Err: errors.Join(errors.New(what), err)}
 	}
 	return &compute.Error{Kind: compute.ErrConflict, Err: errors.Join(errors.New(what), err)}
 }

@@ -4,7 +4,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store/record"
 )
 
@@ -53,7 +53,7 @@ func (t *tx) flush() (qs []query) {
 	}
 	qs = append(qs, t.flushAnswers()...)
 	for _, key := range slices.Sorted(maps.Keys(t.counts)) {
-		if c := t.counts[key]; *c != (compute.Counts{}) {
+		if c := t.counts[key]; *c != (inventory.Counts{}) {
 			add(`UPDATE counts SET creating = creating + $1, setting_up = setting_up + $2, ready = ready + $3, leased = leased + $4, cleaning = cleaning + $5,
  failed = failed + $6, discarding = discarding + $7, held = held + $8 WHERE key = $9`,
 				c.Creating, c.SettingUp, c.Ready, c.Leased, c.Cleaning, c.Failed, c.Discarding, c.Held, key)

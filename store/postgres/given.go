@@ -7,16 +7,14 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 )
 
 // Given returns the living leases of the request with a mark, and the worker that gave them. It
 // includes leases that the user has not been told of yet.
 func (s *Store) Given(ctx context.Context, mark string) (leases []*compute.Lease, giver int64, err error) {
-	err = s.View(ctx, func(t store.Tx) error {
-		leases, giver, err = t.(*tx).given(mark)
-		return err
-	})
+	err = s.View(ctx, func(t store.Tx) (err error) { leases, giver, err = t.(*tx).given(mark); return err })
 	return leases, giver, err
 }
 
@@ -51,7 +49,7 @@ func (w withMore) Scan(to ...any) error { return w.scanner.Scan(append(to, w.mor
 
 // stamp notes on a lease which request it is for.
 func (t *tx) stamp(l *lease) {
-	mark, _, _ := strings.Cut(l.Labels[compute.RequestLabel], " ")
+	mark, _, _ := strings.Cut(l.Labels[inventory.RequestLabel], " ")
 	if mark == "" {
 		return
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/record"
 )
@@ -136,7 +137,7 @@ func (t *tx) Pick(sourceKey int64, n int) ([]*compute.Instance, error) {
 }
 
 // Instances returns those that the query selects, oldest record first.
-func (t *tx) Instances(q compute.InstanceQuery) ([]*compute.Instance, error) {
+func (t *tx) Instances(q inventory.InstanceQuery) ([]*compute.Instance, error) {
 	var w where
 	if q.SourceKey != 0 {
 		w.and("source_key = ?", q.SourceKey)
@@ -295,18 +296,18 @@ func (t *tx) count(i *instance, from, to compute.State) {
 		add(&r.Counts, to, 1)
 	}
 	if t.counts == nil {
-		t.counts = map[int64]*compute.Counts{}
+		t.counts = map[int64]*inventory.Counts{}
 	}
 	c := t.counts[i.SourceKey]
 	if c == nil {
-		c = &compute.Counts{}
+		c = &inventory.Counts{}
 		t.counts[i.SourceKey] = c
 	}
 	add(c, from, -1)
 	add(c, to, 1)
 }
 
-func add(c *compute.Counts, s compute.State, n int) {
+func add(c *inventory.Counts, s compute.State, n int) {
 	switch s {
 	case compute.Creating:
 		c.Creating += n

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store/record"
 )
 
@@ -36,7 +37,7 @@ func scanEvent(s scanner) (*compute.Event, error) {
 }
 
 // Events returns those that the query selects, oldest first.
-func (t *tx) Events(q compute.EventQuery) ([]*compute.Event, error) {
+func (t *tx) Events(q inventory.EventQuery) ([]*compute.Event, error) {
 	var w where
 	if q.After != 0 {
 		w.and("id > ?", q.After)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/record"
 )
@@ -94,7 +95,7 @@ func (t *tx) LeaseOf(id compute.ID) (*compute.Lease, error) {
 }
 
 // Leases returns those that the query selects.
-func (t *tx) Leases(q compute.LeaseQuery) ([]*compute.Lease, error) {
+func (t *tx) Leases(q inventory.LeaseQuery) ([]*compute.Lease, error) {
 	var w where
 	order := " ORDER BY row"
 	if q.Ended {

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/record"
 )
@@ -19,7 +20,7 @@ type memory struct {
 
 	sources   []*store.SourceRecord    // with their counts, by name, older definitions first
 	listed    bool                     // sources were read
-	queue     []*compute.Waiter        // in order
+	queue     []*inventory.Waiter      // in order
 	queued    bool                     // queue was read
 	held      record.Held              // what leases count
 	instances map[compute.ID]*instance // nil: there is none of this name

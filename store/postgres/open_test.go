@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/postgres"
 	"github.com/hostler-project/hostler/store/postgres/pgtest"
@@ -308,7 +309,7 @@ func TestOlder(t *testing.T) {
 	st := mustOpen(t, dsn, postgres.Options{})
 	mustWrite(t, st, "old")
 	err := st.Update(t.Context(), func(tx store.Tx) error {
-		return errors.Join(tx.InsertLease(&compute.Lease{ID: "l", Instance: "web-1"}), tx.Join(&compute.Waiter{Source: "web", Count: 2}))
+		return errors.Join(tx.InsertLease(&compute.Lease{ID: "l", Instance: "web-1"}), tx.Join(&inventory.Waiter{Source: "web", Count: 2}))
 	})
 	if err != nil {
 		t.Fatal(err)

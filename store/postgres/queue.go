@@ -5,15 +5,15 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store/record"
 )
 
 // readQueue asks for the queue.
 func (t *tx) readQueue() query {
-	var all []*compute.Waiter
-	q := collect(&all, func(s scanner) (*compute.Waiter, error) {
-		var w compute.Waiter
+	var all []*inventory.Waiter
+	q := collect(&all, func(s scanner) (*inventory.Waiter, error) {
+		var w inventory.Waiter
 		var since int64
 		var text string
 		if err := s.Scan(&w.ID, &w.Source, &w.Wants, &w.Count, &w.Owner, &w.Worker, &since, &w.Project, &text); err != nil {
@@ -37,7 +37,7 @@ func (t *tx) readQueue() query {
 }
 
 // Waiters returns the queue.
-func (t *tx) Waiters() (out []*compute.Waiter, err error) {
+func (t *tx) Waiters() (out []*inventory.Waiter, err error) {
 	if err := t.ready(); err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (t *tx) Waiters() (out []*compute.Waiter, err error) {
 }
 
 // Join puts a request at the end of the queue.
-func (t *tx) Join(w *compute.Waiter) error {
+func (t *tx) Join(w *inventory.Waiter) error {
 	if err := t.writing(); err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (t *tx) Join(w *compute.Waiter) error {
 }
 
 // SaveWaiter updates what may change of a request that waits.
-func (t *tx) SaveWaiter(w *compute.Waiter) error {
+func (t *tx) SaveWaiter(w *inventory.Waiter) error {
 	if err := t.writing(); err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (t *tx) SaveWaiter(w *compute.Waiter) error {
 			return err
 		}
 	}
-	n := slices.IndexFunc(t.m.queue, func(o *compute.Waiter) bool { return o.ID == w.ID })
+	n := slices.IndexFunc(t.m.queue, func(o *inventory.Waiter) bool { return o.ID == w.ID })
 	if n < 0 {
 		return absent(errNoRow, "request")
 	}
@@ -95,7 +95,7 @@ func (t *tx) Leave(id int64) error {
 	if err := t.writing(); err != nil {
 		return err
 	}
-	is := func(w *compute.Waiter) bool { return w.ID == id }
+	is := func(w *inventory.Waiter) bool { return w.ID == id }
 	t.m.queue = slices.DeleteFunc(t.m.queue, is)
 	t.waits = slices.DeleteFunc(t.waits, is)
 	if n := slices.IndexFunc(t.joins, is); n >= 0 {

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/postgres"
 )
@@ -100,7 +101,7 @@ func TestListen(t *testing.T) {
 			t.Error("it hears itself")
 		}
 		err := b.Update(t.Context(), func(tx store.Tx) error {
-			return tx.Join(&compute.Waiter{Source: "web", Count: 1, Worker: b.Worker(), Since: time.Now()})
+			return tx.Join(&inventory.Waiter{Source: "web", Count: 1, Worker: b.Worker(), Since: time.Now()})
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -127,14 +128,14 @@ func TestGiven(t *testing.T) {
 			id := compute.ID(fmt.Sprint("web-", n))
 			return tx.InsertLease(&compute.Lease{
 				ID: uuid.NewString(), Instance: id, Source: "web", Owner: "ann",
-				Labels: map[string]string{compute.RequestLabel: key + " digest"},
+				Labels: map[string]string{inventory.RequestLabel: key + " digest"},
 			})
 		})
 	}
 	if err := give(a, 0, "k"); err != nil {
 		t.Fatal(err)
 	}
-	if err := give(b, 1, "k"); !errors.Is(err, compute.ErrGiven) || !errors.Is(err, compute.ErrConflict) {
+	if err := give(b, 1, "k"); !errors.Is(err, store.ErrGiven) || !errors.Is(err, compute.ErrConflict) {
 		t.Errorf("alone: %v", err)
 	}
 	for round := range 3 {
@@ -162,7 +163,7 @@ func TestGiven(t *testing.T) {
 		time.Sleep(20 * time.Millisecond) // so that they meet
 		close(goOn)
 		all.Wait()
-		if !errors.Is(errs[0], compute.ErrGiven) || errs[1] != nil || !errors.Is(errs[2], compute.ErrGiven) {
+		if !errors.Is(errs[0], store.ErrGiven) || errs[1] != nil || !errors.Is(errs[2], store.ErrGiven) {
 			t.Fatalf("together: %v", errs)
 		}
 	}

@@ -18,18 +18,17 @@ func (l *lease) share() string {
 // room is the free part of an instance; nil: it is not looked for.
 type room struct {
 	row, source int64
-	free        *compute.Amount
+	free        *compute.Resources
 }
 
 // SetRoom notes the free part of an instance that leases have parts of.
-func (t *tx) SetRoom(i *compute.Instance, free *compute.Amount) error {
+func (t *tx) SetRoom(i *compute.Instance, free *compute.Resources) error {
 	if err := t.writing(); err != nil {
 		return err
 	}
 	r := room{row: i.Row, source: i.SourceKey}
 	if free != nil {
-		now := *free
-		r.free = &now
+		r.free = new(*free)
 	}
 	t.rooms = append(t.rooms, r)
 	return nil
@@ -57,7 +56,7 @@ func (t *tx) flushRooms() (qs []query) {
 }
 
 // Rooms returns the instances of a source with so much free, the fullest first.
-func (t *tx) Rooms(sourceKey int64, least compute.Amount, n int) (out []*compute.Instance, err error) {
+func (t *tx) Rooms(sourceKey int64, least compute.Resources, n int) (out []*compute.Instance, err error) {
 	if err := t.ready(); err != nil {
 		return nil, err
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/record"
 )
@@ -18,9 +18,9 @@ func scanSource(s scanner) (*store.SourceRecord, error) {
 	c := &r.Counts
 	err := s.Scan(&r.Key, &r.Name, &r.Digest, &r.Type, &r.Place, &r.Definition, &r.Failures, &r.Full, &unreachable, &paused, &r.LastError,
 		&c.Creating, &c.SettingUp, &c.Ready, &c.Leased, &c.Cleaning, &c.Failed, &c.Discarding, &c.Held,
-		&r.Aim.Reserve, &r.Aim.Spare, &until)
+		&r.Target.Reserve, &r.Target.Spare, &until)
 	r.Name, r.Digest, r.Type, r.Place, r.LastError = decode(r.Name), decode(r.Digest), decode(r.Type), decode(r.Place), decode(r.LastError)
-	r.Unreachable, r.Paused, r.Aim.Until = record.Time(unreachable), record.Time(paused), record.Time(until)
+	r.Unreachable, r.Paused, r.Target.Until = record.Time(unreachable), record.Time(paused), record.Time(until)
 	return &r, err
 }
 
@@ -94,8 +94,8 @@ func (t *tx) SaveSource(r *store.SourceRecord) error {
 		err := t.ask(query{`UPDATE sources SET failures = $1, paused = $2, last_error = $3, definition = $4, type = $5, place = $6,
  aim_reserve = $7, aim_spare = $8, aim_until = $9, no_room = $10, unreachable = $11 WHERE key = $12 RETURNING key`,
 			[]any{r.Failures, record.Nanos(r.Paused), encode(r.LastError), r.Definition, encode(r.Type), encode(r.Place),
-				r.Aim.Reserve, r.Aim.Spare,
-				record.Nanos(r.Aim.Until), r.Full, record.Nanos(r.Unreachable), r.Key}, one(new(int64))})
+				r.Target.Reserve, r.Target.Spare,
+				record.Nanos(r.Target.Until), r.Full, record.Nanos(r.Unreachable), r.Key}, one(new(int64))})
 		if err != nil {
 			return absent(err, r.Name)
 		}
@@ -112,14 +112,14 @@ func (t *tx) SaveSource(r *store.SourceRecord) error {
  INSERT INTO counts (key) SELECT key FROM s RETURNING key`,
 		[]any{encode(r.Name), encode(r.Digest), encode(r.Type), encode(r.Place), r.Definition, r.Failures,
 			record.Nanos(r.Paused), encode(r.LastError),
-			r.Aim.Reserve, r.Aim.Spare, record.Nanos(r.Aim.Until), r.Full, record.Nanos(r.Unreachable)}, one(&key)})
+			r.Target.Reserve, r.Target.Spare, record.Nanos(r.Target.Until), r.Full, record.Nanos(r.Unreachable)}, one(&key)})
 	if err != nil {
 		return err
 	}
 	r.Key = key
 	if t.m.listed {
 		fresh := own(r)
-		fresh.Counts = compute.Counts{}
+		fresh.Counts = inventory.Counts{}
 		t.m.sources = append(t.m.sources, fresh)
 		slices.SortStableFunc(t.m.sources, func(a, b *store.SourceRecord) int { return strings.Compare(encode(a.Name), encode(b.Name)) })
 	}

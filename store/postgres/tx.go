@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -42,20 +43,18 @@ type tx struct {
 	dropped []int64
 	lent    []*lease
 	kept    []*lease
-	joins   []*compute.Waiter
+	joins   []*inventory.Waiter
 	leaves  []int64
-	waits   []*compute.Waiter // changed
+	waits   []*inventory.Waiter // changed
 	events  []compute.Event
 	answers []store.Answer
 	touched map[compute.ID]bool
 	// so many leases were given to the request of a mark that do not say which of it they are
 	nth    map[string]int64
 	rooms  []room
-	counts map[int64]*compute.Counts
+	counts map[int64]*inventory.Counts
 	marked map[any]bool // those of changed, kept
 }
-
-var _ store.Tx = (*tx)(nil)
 
 // errMoved ends a transaction that began on a memory which is not true any more.
 var errMoved = errors.New("another controller has written meanwhile")

@@ -28,7 +28,7 @@ type Detail struct {
 	SetUp      time.Duration     `json:"set_up,omitempty"`
 	Cold       bool              `json:"cold,omitempty"`
 
-	Booked compute.Booking `json:"booked,omitzero"`
+	Booked compute.Reservation `json:"booked,omitzero"`
 }
 
 // DetailOf returns an instance's. It shares the map of the facts.

@@ -21,8 +21,8 @@ type Terms struct {
 	Cause   compute.Cause `json:"cause,omitempty"`
 	Part    bool          `json:"part,omitempty"` // it has a part of the instance: Share
 
-	Share compute.Amount   `json:"share,omitzero"`
-	Holds compute.Capacity `json:"holds,omitzero"`
+	Share compute.Resources `json:"share,omitzero"`
+	Holds compute.Capacity  `json:"holds,omitzero"`
 }
 
 // TermsOf returns a lease's.

@@ -1,6 +1,8 @@
 package record
 
-import "github.com/hostler-project/hostler/compute"
+import (
+	"github.com/hostler-project/hostler/compute/inventory"
+)
 
 // Asked is the part of a waiter that no query asks for.
 type Asked struct {
@@ -15,12 +17,12 @@ type Asked struct {
 }
 
 // AskedOf returns a waiter's.
-func AskedOf(w *compute.Waiter) Asked {
+func AskedOf(w *inventory.Waiter) Asked {
 	return Asked{w.Priority, w.Purpose, w.Cores, w.Memory, w.Disk, w.Passed, w.Reason, w.Asks}
 }
 
 // Give puts it into a waiter.
-func (a Asked) Give(w *compute.Waiter) {
+func (a Asked) Give(w *inventory.Waiter) {
 	w.Priority, w.Purpose, w.Cores, w.Memory, w.Disk, w.Passed, w.Reason, w.Asks = a.Priority, a.Purpose, a.Cores,
 		a.Memory, a.Disk, a.Passed, a.Reason, a.Asks
 }

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"math"
 	"time"
 
@@ -55,9 +56,7 @@ func (t *tx) SaveAudit(at time.Time, data []byte) (int64, error) {
 
 // Audit reads the audit log, the newest first.
 func (t *tx) Audit(before int64, since time.Time, limit int) ([]store.AuditPage, error) {
-	if before <= 0 {
-		before = math.MaxInt64
-	}
+	before = cmp.Or(max(0, before), math.MaxInt64)
 	return collect(t, func(s scanner) (p store.AuditPage, err error) {
 		var at int64
 		err = s.Scan(&p.Number, &at, &p.Data)

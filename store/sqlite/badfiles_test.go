@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -258,7 +259,7 @@ func TestDamaged(t *testing.T) {
 			if err == nil {
 				defer st.Close()
 				err = st.View(t.Context(), func(tx store.Tx) error {
-					es, err := tx.Events(compute.EventQuery{})
+					es, err := tx.Events(inventory.EventQuery{})
 					if err == nil && len(es) != 200 {
 						t.Errorf("%d events and no error", len(es))
 					}
@@ -300,7 +301,7 @@ func TestDamaged(t *testing.T) {
 func count(t *testing.T, st *sqlite.Store) (n int) {
 	t.Helper()
 	err := st.View(t.Context(), func(tx store.Tx) error {
-		es, err := tx.Events(compute.EventQuery{})
+		es, err := tx.Events(inventory.EventQuery{})
 		n = len(es)
 		return err
 	})

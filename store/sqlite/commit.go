@@ -6,7 +6,6 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/group"
 )
@@ -31,7 +30,7 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 }
 
 // grows reports whether a call wants more, and gives nothing back.
-func grows(o *group.Call) bool { return compute.IsGrowing(o.Context()) }
+func grows(o *group.Call) bool { return store.IsGrowing(o.Context()) }
 
 // commit runs a batch and stores each call's result. Calls for which the disk had no room have a
 // second try.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -45,7 +46,7 @@ func TestData(t *testing.T) {
 		}
 		var got []*compute.Event
 		err = st.View(t.Context(), func(tx store.Tx) (err error) {
-			got, err = tx.Events(compute.EventQuery{After: id - 1})
+			got, err = tx.Events(inventory.EventQuery{After: id - 1})
 			return err
 		})
 		if err != nil || len(got) != 1 || !maps.Equal(got[0].Data, data) {

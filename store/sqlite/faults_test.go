@@ -16,6 +16,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/store"
@@ -123,11 +124,11 @@ func (w *told) holds(t *testing.T, path string, cloud *fake.Cloud) {
 		if err != nil {
 			return err
 		}
-		is, err := tx.Instances(compute.InstanceQuery{})
+		is, err := tx.Instances(inventory.InstanceQuery{})
 		if err != nil {
 			return err
 		}
-		var n compute.Counts
+		var n inventory.Counts
 		known := map[string]bool{}
 		for _, i := range is {
 			known[string(i.ID)] = true
@@ -153,7 +154,7 @@ func (w *told) holds(t *testing.T, path string, cloud *fake.Cloud) {
 				t.Errorf("the computer %s has no record", id)
 			}
 		}
-		living, err := tx.Leases(compute.LeaseQuery{})
+		living, err := tx.Leases(inventory.LeaseQuery{})
 		if err != nil {
 			return err
 		}

@@ -12,6 +12,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/record"
 )
@@ -94,7 +95,7 @@ func (t *tx) Pick(sourceKey int64, n int) ([]*compute.Instance, error) {
 const moving = " FROM instances INDEXED BY instances_moving"
 
 // Instances returns those that the query selects, oldest record first.
-func (t *tx) Instances(q compute.InstanceQuery) ([]*compute.Instance, error) {
+func (t *tx) Instances(q inventory.InstanceQuery) ([]*compute.Instance, error) {
 	var w where
 	from := " FROM instances"
 	if q.SourceKey != 0 {
@@ -209,11 +210,11 @@ func (t *tx) count(source int64, from, to compute.State) {
 		}
 	}
 	if t.changes == nil {
-		t.changes = map[int64]*compute.Counts{}
+		t.changes = map[int64]*inventory.Counts{}
 	}
 	c := t.changes[source]
 	if c == nil {
-		c = &compute.Counts{}
+		c = &inventory.Counts{}
 		t.changes[source] = c
 	}
 	add(c, from, -1)
@@ -229,10 +230,10 @@ func (t *tx) settle() error {
 	for _, key := range slices.Sorted(maps.Keys(t.changes)) {
 		c := t.changes[key]
 		delete(t.changes, key)
-		if *c == (compute.Counts{}) {
+		if *c == (inventory.Counts{}) {
 			continue
 		}
-		if *c == (compute.Counts{Ready: c.Ready, Leased: c.Leased}) { // a hand-out or its return
+		if *c == (inventory.Counts{Ready: c.Ready, Leased: c.Leased}) { // a hand-out or its return
 			if _, err := t.write(
 				"UPDATE sources SET ready = ready + ?, leased = leased + ? WHERE key = ?", c.Ready, c.Leased, key,
 			); err != nil {
@@ -250,7 +251,7 @@ func (t *tx) settle() error {
 	return nil
 }
 
-func add(c *compute.Counts, s compute.State, n int) {
+func add(c *inventory.Counts, s compute.State, n int) {
 	switch s {
 	case compute.Creating:
 		c.Creating += n
@@ -296,8 +297,8 @@ func scanSource(s scanner) (*store.SourceRecord, error) {
 	c := &r.Counts
 	err := s.Scan(&r.Key, &r.Name, &r.Digest, &r.Type, &r.Place, &r.Definition, &r.Failures, &r.Full, &unreachable, &paused, &r.LastError,
 		&c.Creating, &c.SettingUp, &c.Ready, &c.Leased, &c.Cleaning, &c.Failed, &c.Discarding, &c.Held,
-		&r.Aim.Reserve, &r.Aim.Spare, &until)
-	r.Unreachable, r.Paused, r.Aim.Until = record.Time(unreachable), record.Time(paused), record.Time(until)
+		&r.Target.Reserve, &r.Target.Spare, &until)
+	r.Unreachable, r.Paused, r.Target.Until = record.Time(unreachable), record.Time(paused), record.Time(until)
 	return &r, err
 }
 
@@ -411,14 +412,14 @@ func (t *tx) SaveSource(r *store.SourceRecord) error {
 		return t.update(r.Name, `UPDATE sources SET failures = ?, no_room = ?, unreachable = ?, paused = ?, last_error = ?, definition = ?,
  type = ?, place = ?, aim_reserve = ?, aim_spare = ?, aim_until = ? WHERE key = ?`,
 			r.Failures, r.Full, record.Nanos(r.Unreachable), record.Nanos(r.Paused), r.LastError, r.Definition,
-			r.Type, r.Place, r.Aim.Reserve,
-			r.Aim.Spare, record.Nanos(r.Aim.Until), r.Key)
+			r.Type, r.Place, r.Target.Reserve,
+			r.Target.Spare, record.Nanos(r.Target.Until), r.Key)
 	}
 	res, err := t.write(`INSERT INTO sources (name, digest, type, place, definition, failures, no_room, unreachable, paused, last_error,
  aim_reserve, aim_spare, aim_until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		r.Name, r.Digest, r.Type, r.Place, r.Definition, r.Failures, r.Full, record.Nanos(r.Unreachable),
 		record.Nanos(r.Paused), r.LastError,
-		r.Aim.Reserve, r.Aim.Spare, record.Nanos(r.Aim.Until))
+		r.Target.Reserve, r.Target.Spare, record.Nanos(r.Target.Until))
 	if err != nil {
 		return err
 	}

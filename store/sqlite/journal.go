@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store/record"
 )
 
@@ -66,7 +67,7 @@ func (t *tx) writeEvents() error {
 }
 
 // Events returns those that the query selects, oldest first.
-func (t *tx) Events(q compute.EventQuery) ([]*compute.Event, error) {
+func (t *tx) Events(q inventory.EventQuery) ([]*compute.Event, error) {
 	if err := t.settle(); err != nil {
 		return nil, err
 	}

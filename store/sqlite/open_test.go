@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 	"github.com/hostler-project/hostler/store/sqlite/migration"
@@ -130,7 +131,7 @@ func TestManyQueries(t *testing.T) {
 func limited(t *testing.T, st *sqlite.Store, n int) (got int) {
 	t.Helper()
 	err := st.View(t.Context(), func(tx store.Tx) error {
-		es, err := tx.Events(compute.EventQuery{Newest: n})
+		es, err := tx.Events(inventory.EventQuery{Newest: n})
 		got = len(es)
 		return err
 	})
@@ -152,8 +153,8 @@ func TestOlder(t *testing.T) {
 			return err
 		}
 		return errors.Join(
-			tx.SaveSource(&store.SourceRecord{Name: "web", Digest: "d", Backoff: compute.Backoff{Failures: 3}}),
-			tx.Join(&compute.Waiter{Source: "web", Count: 2}),
+			tx.SaveSource(&store.SourceRecord{Name: "web", Digest: "d", Backoff: inventory.Backoff{Failures: 3}}),
+			tx.Join(&inventory.Waiter{Source: "web", Count: 2}),
 		)
 	})
 	if err := errors.Join(err, s.Close()); err != nil {
@@ -191,8 +192,8 @@ func TestOlder(t *testing.T) {
 	t.Cleanup(func() { s.Close() })
 	err = s.Update(t.Context(), func(tx store.Tx) error {
 		r, err := tx.Source("web", "d")
-		if err != nil || r.Failures != 3 || r.Aim != (compute.Aim{}) {
-			t.Errorf("r = %+v err = %v; want no error and r.Failures == 3 and r.Aim == (compute.Aim{})", r, err)
+		if err != nil || r.Failures != 3 || r.Target != (inventory.Target{}) {
+			t.Errorf("r = %+v err = %v; want no error and r.Failures == 3 and r.Target == (compute.Target{})", r, err)
 			return err
 		}
 		if l, err := tx.Lease("whole"); err != nil || l.Project != "" || l.Instance != "web-1" {
@@ -202,7 +203,7 @@ func TestOlder(t *testing.T) {
 			t.Errorf("queue %v %v", ws, err)
 		}
 		storetest.Typed(t, tx)
-		r.Aim.Spare = 2
+		r.Target.Spare = 2
 		return tx.SaveSource(r)
 	})
 	if err != nil {
@@ -212,7 +213,7 @@ func TestOlder(t *testing.T) {
 		if l, err := tx.LeaseOf("web-1"); err != nil || l.ID != "whole" || l.Share != nil {
 			t.Errorf(`l = %+v err = %v; want no error and l.ID == "whole" and l.Share == nil`, l, err)
 		}
-		return tx.InsertLease(&compute.Lease{ID: "part", Instance: "web-1", Share: &compute.Amount{Cores: 1}})
+		return tx.InsertLease(&compute.Lease{ID: "part", Instance: "web-1", Share: &compute.Resources{Cores: 1}})
 	})
 	if !errors.Is(err, compute.ErrConflict) {
 		t.Errorf("a part beside an older lease of all: %v", err)

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"slices"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store/record"
 )
 
 // waiting is the queue. It is asked for at each hand-out.
-type waiting struct{ all []compute.Waiter }
+type waiting struct{ all []inventory.Waiter }
 
 // queue is the session's, read anew where another has written since.
 func (t *tx) queue() (*waiting, error) {
@@ -32,7 +32,7 @@ func (t *tx) queue() (*waiting, error) {
 	return m.waiting, nil
 }
 
-func scanWaiter(s scanner) (w compute.Waiter, err error) {
+func scanWaiter(s scanner) (w inventory.Waiter, err error) {
 	var wants, text string
 	var since int64
 	if err := s.Scan(&w.ID, &w.Source, &wants, &w.Count, &w.Owner, &w.Worker, &since, &w.Project, &text); err != nil {
@@ -46,13 +46,13 @@ func scanWaiter(s scanner) (w compute.Waiter, err error) {
 }
 
 // Waiters returns the queue.
-func (t *tx) Waiters() ([]*compute.Waiter, error) {
+func (t *tx) Waiters() ([]*inventory.Waiter, error) {
 	q, err := t.queue()
 	if err != nil || len(q.all) == 0 {
 		return nil, err
 	}
 	own := slices.Clone(q.all)
-	out := make([]*compute.Waiter, len(own))
+	out := make([]*inventory.Waiter, len(own))
 	for n := range own {
 		own[n].Wants = slices.Clone(own[n].Wants)
 		out[n] = &own[n]
@@ -61,7 +61,7 @@ func (t *tx) Waiters() ([]*compute.Waiter, error) {
 }
 
 // Join puts a request at the end of the queue.
-func (t *tx) Join(w *compute.Waiter) error {
+func (t *tx) Join(w *inventory.Waiter) error {
 	wants, err := json.Marshal(w.Wants)
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func (t *tx) Join(w *compute.Waiter) error {
 }
 
 // SaveWaiter updates what may change of a request that waits.
-func (t *tx) SaveWaiter(w *compute.Waiter) error {
+func (t *tx) SaveWaiter(w *inventory.Waiter) error {
 	q, err := t.queue()
 	if err != nil {
 		return err
@@ -117,7 +117,7 @@ func (t *tx) Leave(id int64) error {
 
 // find tells where a request stands; -1: it is not there.
 func (q *waiting) find(id int64) int {
-	n, found := slices.BinarySearchFunc(q.all, id, func(w compute.Waiter, id int64) int { return cmp.Compare(w.ID, id) })
+	n, found := slices.BinarySearchFunc(q.all, id, func(w inventory.Waiter, id int64) int { return cmp.Compare(w.ID, id) })
 	if !found {
 		return -1
 	}

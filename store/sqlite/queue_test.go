@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -22,9 +22,9 @@ func TestQueueIsRemembered(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state.db")
 	a, b := mustOpen(t, path), mustOpen(t, path)
 	ctx := context.Background()
-	join := func(st *sqlite.Store, owner string, fail error) (w compute.Waiter) {
+	join := func(st *sqlite.Store, owner string, fail error) (w inventory.Waiter) {
 		t.Helper()
-		w = compute.Waiter{Source: "web", Owner: owner, Count: 1, Wants: []int64{1}}
+		w = inventory.Waiter{Source: "web", Owner: owner, Count: 1, Wants: []int64{1}}
 		err := st.Update(ctx, func(tx store.Tx) error {
 			if _, err := tx.Waiters(); err != nil {
 				return err

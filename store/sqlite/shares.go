@@ -7,7 +7,7 @@ import (
 )
 
 // SetRoom notes the free part of an instance that leases have parts of.
-func (t *tx) SetRoom(i *compute.Instance, free *compute.Amount) error {
+func (t *tx) SetRoom(i *compute.Instance, free *compute.Resources) error {
 	if free == nil {
 		_, err := t.write("DELETE FROM rooms WHERE row = ?", i.Row)
 		return err
@@ -18,7 +18,7 @@ func (t *tx) SetRoom(i *compute.Instance, free *compute.Amount) error {
 }
 
 // Rooms returns the instances of a source with so much free, the fullest first.
-func (t *tx) Rooms(sourceKey int64, least compute.Amount, n int) ([]*compute.Instance, error) {
+func (t *tx) Rooms(sourceKey int64, least compute.Resources, n int) ([]*compute.Instance, error) {
 	return collect(t, t.scanInstance, "SELECT i."+strings.ReplaceAll(instanceColumns, ", ", ", i.")+" FROM rooms AS r "+
 		"JOIN instances AS i ON i.row = r.row"+
 		" WHERE r.source_key = ? AND r.cores >= ? AND r.memory >= ? AND r.disk >= ? AND r.gpus >= ? ORDER BY r.cores, "+

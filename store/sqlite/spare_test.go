@@ -106,7 +106,7 @@ func TestSpareIsForGivingBack(t *testing.T) {
 	more := func() {
 		t.Helper()
 		for range 100 {
-			err := st.Update(compute.Growing(t.Context()), func(tx store.Tx) error { return appendEvent(tx, 5000) })
+			err := st.Update(store.Growing(t.Context()), func(tx store.Tx) error { return appendEvent(tx, 5000) })
 			if err == nil {
 				t.Fatal("there was room for more")
 			} else if e := (*compute.Error)(nil); !errors.As(err, &e) || e.Op != "state" {
@@ -131,7 +131,7 @@ func TestSpareIsForGivingBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	st = mustOpen(t, path)
-	if err := st.Update(compute.Growing(t.Context()), func(tx store.Tx) error { return appendEvent(tx, 1000) }); err != nil {
+	if err := st.Update(store.Growing(t.Context()), func(tx store.Tx) error { return appendEvent(tx, 1000) }); err != nil {
 		t.Errorf("there is room again: %v", err)
 	}
 	integrity(t, path)

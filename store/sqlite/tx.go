@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -18,9 +19,9 @@ type tx struct {
 	readOnly bool
 	writes   int
 	err      error
-	changes  map[int64]*compute.Counts // of sources' counts, not written yet
-	events   []compute.Event           // appended, and not written yet
-	sure     bool                      // the session's memory is true
+	changes  map[int64]*inventory.Counts // of sources' counts, not written yet
+	events   []compute.Event             // appended, and not written yet
+	sure     bool                        // the session's memory is true
 }
 
 var _ store.Tx = (*tx)(nil)

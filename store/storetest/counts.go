@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -161,7 +162,7 @@ func counts(t *testing.T, r *rig) {
 			err = rapid.SampledFrom(stores).Draw(t, "reader").View(context.Background(), func(tx store.Tx) error {
 				n := 0
 				for _, key := range keys {
-					is, err := tx.Instances(compute.InstanceQuery{SourceKey: key})
+					is, err := tx.Instances(inventory.InstanceQuery{SourceKey: key})
 					if err != nil {
 						return err
 					}

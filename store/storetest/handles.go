@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -378,7 +379,7 @@ func closing(t *testing.T, r *rig) {
 				}
 				if n%4 == 0 && err == nil {
 					err = s.View(t.Context(), func(tx store.Tx) error {
-						_, err := tx.Events(compute.EventQuery{Newest: 1})
+						_, err := tx.Events(inventory.EventQuery{Newest: 1})
 						return err
 					})
 				}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -73,28 +74,28 @@ func leases(t *testing.T, r *rig) {
 		return nil
 	})
 	for _, c := range []struct {
-		q    compute.LeaseQuery
+		q    inventory.LeaseQuery
 		want string
 	}{
-		{compute.LeaseQuery{}, "l-2 l-3 l-4"},
-		{compute.LeaseQuery{Limit: 1}, "l-2"},
-		{compute.LeaseQuery{Owner: "bob"}, "l-3 l-4"},
-		{compute.LeaseQuery{Owner: "eve"}, ""},
-		{compute.LeaseQuery{Projects: []string{"p-3", "p-4"}}, "l-3"},
-		{compute.LeaseQuery{Projects: []string{""}, Owner: "bob"}, "l-4"},
-		{compute.LeaseQuery{Projects: []string{}}, ""},
-		{compute.LeaseQuery{Name: "n-l-0"}, "l-2"},
-		{compute.LeaseQuery{Instance: "i-1"}, "l-3"},
-		{compute.LeaseQuery{Instance: "i-1", Owner: "ann"}, ""},
-		{compute.LeaseQuery{Instances: []compute.ID{"i-2", "i-0", "i-9"}}, "l-2 l-4"},
-		{compute.LeaseQuery{Instances: []compute.ID{"i-2", "i-0"}, Owner: "bob", Limit: 1}, "l-4"},
-		{compute.LeaseQuery{After: second}, "l-4"},
-		{compute.LeaseQuery{After: second - 1, Limit: 1}, "l-3"},
-		{compute.LeaseQuery{After: second, Limit: 1, Owner: "ann"}, ""},
-		{compute.LeaseQuery{Source: "none", Limit: 1}, ""},
-		{compute.LeaseQuery{Ended: true}, "l-1 l-0"},
-		{compute.LeaseQuery{Ended: true, Limit: 1}, "l-1"},
-		{compute.LeaseQuery{Ended: true, Instance: "i-0"}, "l-0"},
+		{inventory.LeaseQuery{}, "l-2 l-3 l-4"},
+		{inventory.LeaseQuery{Limit: 1}, "l-2"},
+		{inventory.LeaseQuery{Owner: "bob"}, "l-3 l-4"},
+		{inventory.LeaseQuery{Owner: "eve"}, ""},
+		{inventory.LeaseQuery{Projects: []string{"p-3", "p-4"}}, "l-3"},
+		{inventory.LeaseQuery{Projects: []string{""}, Owner: "bob"}, "l-4"},
+		{inventory.LeaseQuery{Projects: []string{}}, ""},
+		{inventory.LeaseQuery{Name: "n-l-0"}, "l-2"},
+		{inventory.LeaseQuery{Instance: "i-1"}, "l-3"},
+		{inventory.LeaseQuery{Instance: "i-1", Owner: "ann"}, ""},
+		{inventory.LeaseQuery{Instances: []compute.ID{"i-2", "i-0", "i-9"}}, "l-2 l-4"},
+		{inventory.LeaseQuery{Instances: []compute.ID{"i-2", "i-0"}, Owner: "bob", Limit: 1}, "l-4"},
+		{inventory.LeaseQuery{After: second}, "l-4"},
+		{inventory.LeaseQuery{After: second - 1, Limit: 1}, "l-3"},
+		{inventory.LeaseQuery{After: second, Limit: 1, Owner: "ann"}, ""},
+		{inventory.LeaseQuery{Source: "none", Limit: 1}, ""},
+		{inventory.LeaseQuery{Ended: true}, "l-1 l-0"},
+		{inventory.LeaseQuery{Ended: true, Limit: 1}, "l-1"},
+		{inventory.LeaseQuery{Ended: true, Instance: "i-0"}, "l-0"},
 	} {
 		view(t, r, func(tx store.Tx) error {
 			got, err := tx.Leases(c.q)
@@ -136,7 +137,7 @@ func leasesDue(t *testing.T, r *rig) {
 	})
 	due := func(at time.Time) (ids string) {
 		view(t, r, func(tx store.Tx) error {
-			ls, err := tx.Leases(compute.LeaseQuery{Due: at})
+			ls, err := tx.Leases(inventory.LeaseQuery{Due: at})
 			ids = leaseIDs(ls)
 			return err
 		})
@@ -149,7 +150,7 @@ func leasesDue(t *testing.T, r *rig) {
 		t.Errorf("due later are %q, want %q", got, want)
 	}
 	view(t, r, func(tx store.Tx) error {
-		ls, err := tx.Leases(compute.LeaseQuery{Soonest: true})
+		ls, err := tx.Leases(inventory.LeaseQuery{Soonest: true})
 		if ids := leaseIDs(ls); ids != "bound both" && ids != "untold both" && ids != "both" {
 			t.Errorf("the soonest is %q, want both, and one that is bound", ids)
 		}
@@ -209,7 +210,7 @@ func leaseConflicts(t *testing.T, r *rig) {
 		return tx.InsertLease(&compute.Lease{ID: "g", Name: "mine", Instance: "i-1", Ending: compute.Ending{Ended: at(2)}})
 	})
 	view(t, r, func(tx store.Tx) error {
-		ls, err := tx.Leases(compute.LeaseQuery{})
+		ls, err := tx.Leases(inventory.LeaseQuery{})
 		if got := leaseIDs(ls); got != "a c i d" {
 			t.Errorf("living are %q", got)
 		}
@@ -222,10 +223,10 @@ func leaseConflicts(t *testing.T, r *rig) {
 
 // queue joins and leaves.
 func queue(t *testing.T, r *rig) {
-	full := &compute.Waiter{Source: "s", Wants: []int64{3, 1 << 40, -1}, Count: 4, Owner: "ann", Worker: 1<<52 - 1, Since: at(1),
+	full := &inventory.Waiter{Source: "s", Wants: []int64{3, 1 << 40, -1}, Count: 4, Owner: "ann", Worker: 1<<52 - 1, Since: at(1),
 		Project: "p-1", Priority: -7, Purpose: "p", Cores: 2, Memory: 1 << 40, Disk: 1 << 41, Passed: 3, Reason: "full", Asks: `{"gpus":1}`}
-	bare := &compute.Waiter{}
-	third := &compute.Waiter{Source: "t"}
+	bare := &inventory.Waiter{}
+	third := &inventory.Waiter{Source: "t"}
 	update(t, r, func(tx store.Tx) error {
 		if ws, err := tx.Waiters(); err != nil || len(ws) != 0 {
 			return errors.Join(err, fmt.Errorf("%d wait at first", len(ws)))
@@ -236,7 +237,7 @@ func queue(t *testing.T, r *rig) {
 	if !(0 < full.ID && full.ID < bare.ID && bare.ID < third.ID) {
 		t.Errorf("ids are %d, %d, %d", full.ID, bare.ID, third.ID)
 	}
-	check := func(want ...*compute.Waiter) {
+	check := func(want ...*inventory.Waiter) {
 		t.Helper()
 		view(t, r, func(tx store.Tx) error {
 			got, err := tx.Waiters()
@@ -251,7 +252,7 @@ func queue(t *testing.T, r *rig) {
 	moved := *bare
 	moved.Owner, moved.Priority = "eve", 0 // its first values stay
 	update(t, r, func(tx store.Tx) error {
-		if err := tx.SaveWaiter(&compute.Waiter{ID: 4711}); !errors.Is(err, compute.ErrNotFound) {
+		if err := tx.SaveWaiter(&inventory.Waiter{ID: 4711}); !errors.Is(err, compute.ErrNotFound) {
 			return fmt.Errorf("one that is not there is saved: %v", err)
 		}
 		return tx.SaveWaiter(&moved)
@@ -260,7 +261,7 @@ func queue(t *testing.T, r *rig) {
 	update(t, r, func(tx store.Tx) error { return errors.Join(tx.Leave(third.ID), tx.Leave(full.ID), tx.Leave(4711)) })
 	check(bare)
 	// A number is not given again, so no waiter takes a later one's place.
-	again := &compute.Waiter{Source: "u"}
+	again := &inventory.Waiter{Source: "u"}
 	update(t, r, func(tx store.Tx) error {
 		if ws, err := tx.Waiters(); err != nil || len(ws) != 1 {
 			return errors.Join(err, fmt.Errorf("%d wait", len(ws)))
@@ -297,29 +298,29 @@ func events(t *testing.T, r *rig) {
 		}
 	}
 	for _, c := range []struct {
-		q    compute.EventQuery
+		q    inventory.EventQuery
 		want []int
 	}{
-		{compute.EventQuery{}, []int{0, 1, 2, 3, 4}},
-		{compute.EventQuery{After: all[2].ID}, []int{3, 4}},
-		{compute.EventQuery{After: all[4].ID}, nil},
-		{compute.EventQuery{Newest: 2}, []int{3, 4}},
-		{compute.EventQuery{Newest: 99}, []int{0, 1, 2, 3, 4}},
-		{compute.EventQuery{Newest: 3, After: all[3].ID}, []int{4}},
-		{compute.EventQuery{After: all[0].ID, Limit: 2}, []int{1, 2}},
-		{compute.EventQuery{Newest: 3, Limit: 1}, []int{2}},
-		{compute.EventQuery{Source: "s", Limit: 2}, []int{0, 1}},
-		{compute.EventQuery{Source: "s"}, []int{0, 1, 4}},
-		{compute.EventQuery{Source: "s", Newest: 2}, []int{1, 4}},
-		{compute.EventQuery{Instance: "i-1"}, []int{0, 2, 4}},
-		{compute.EventQuery{Instance: "i-1", Source: "s", After: full.ID}, []int{4}},
-		{compute.EventQuery{Lease: "l"}, []int{0, 3}},
-		{compute.EventQuery{Projects: []string{"p-1", "p-2"}}, []int{0}},
-		{compute.EventQuery{Projects: []string{""}, Newest: 3}, []int{2, 3, 4}},
-		{compute.EventQuery{Projects: []string{}}, nil},
-		{compute.EventQuery{Projects: []string{"p-1"}, Common: true}, []int{0, 1, 2, 4}},
-		{compute.EventQuery{Projects: []string{"p-2"}, Common: true, Newest: 2}, []int{2, 4}},
-		{compute.EventQuery{Lease: "none"}, nil},
+		{inventory.EventQuery{}, []int{0, 1, 2, 3, 4}},
+		{inventory.EventQuery{After: all[2].ID}, []int{3, 4}},
+		{inventory.EventQuery{After: all[4].ID}, nil},
+		{inventory.EventQuery{Newest: 2}, []int{3, 4}},
+		{inventory.EventQuery{Newest: 99}, []int{0, 1, 2, 3, 4}},
+		{inventory.EventQuery{Newest: 3, After: all[3].ID}, []int{4}},
+		{inventory.EventQuery{After: all[0].ID, Limit: 2}, []int{1, 2}},
+		{inventory.EventQuery{Newest: 3, Limit: 1}, []int{2}},
+		{inventory.EventQuery{Source: "s", Limit: 2}, []int{0, 1}},
+		{inventory.EventQuery{Source: "s"}, []int{0, 1, 4}},
+		{inventory.EventQuery{Source: "s", Newest: 2}, []int{1, 4}},
+		{inventory.EventQuery{Instance: "i-1"}, []int{0, 2, 4}},
+		{inventory.EventQuery{Instance: "i-1", Source: "s", After: full.ID}, []int{4}},
+		{inventory.EventQuery{Lease: "l"}, []int{0, 3}},
+		{inventory.EventQuery{Projects: []string{"p-1", "p-2"}}, []int{0}},
+		{inventory.EventQuery{Projects: []string{""}, Newest: 3}, []int{2, 3, 4}},
+		{inventory.EventQuery{Projects: []string{}}, nil},
+		{inventory.EventQuery{Projects: []string{"p-1"}, Common: true}, []int{0, 1, 2, 4}},
+		{inventory.EventQuery{Projects: []string{"p-2"}, Common: true, Newest: 2}, []int{2, 4}},
+		{inventory.EventQuery{Lease: "none"}, nil},
 	} {
 		var want []*compute.Event
 		for _, n := range c.want {
@@ -359,11 +360,11 @@ func prune(t *testing.T, r *rig) {
 		t.Errorf("events left: %s", got)
 	}
 	view(t, r, func(tx store.Tx) error {
-		ended, err := tx.Leases(compute.LeaseQuery{Ended: true})
+		ended, err := tx.Leases(inventory.LeaseQuery{Ended: true})
 		if err != nil {
 			return err
 		}
-		lives, err := tx.Leases(compute.LeaseQuery{})
+		lives, err := tx.Leases(inventory.LeaseQuery{})
 		if leaseIDs(ended) != "ended-3 ended-2" || len(lives) != 4 {
 			t.Errorf("leases left: %q, and %d that live", leaseIDs(ended), len(lives))
 		}

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
+
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -32,13 +34,13 @@ var OldInstances = []struct {
 }{
 	{
 		"old-1", "discarding", `{"reason":"the answer to its creation was lost: x","facts":{"os":"\u0000"}}`,
-		compute.CauseUnanswered, false, "", "",
+		inventory.CauseUnanswered, false, "", "",
 	},
-	{"old-2", "discarding", `{"reason":"it makes room for somebody who waits for 2 GPUs"}`, compute.CauseRoom, false, "", ""},
-	{"old-3", "discarding", `{"wanted":"l","reason":"its computer has ended: gone"}`, compute.CauseEnded, false, "", ""},
-	{"old-4", "cleaning", `{"reason":"somebody waits for it"}`, compute.CauseWaiter, false, "", ""},
-	{"old-5", "cleaning", `{"reason":"it is being stopped","cold":true}`, compute.CauseStop, false, "", ""},
-	{"old-6", "cleaning", `{"reason":"it is being started"}`, compute.CauseStart, false, "", ""},
+	{"old-2", "discarding", `{"reason":"it makes room for somebody who waits for 2 GPUs"}`, inventory.CauseRoom, false, "", ""},
+	{"old-3", "discarding", `{"wanted":"l","reason":"its computer has ended: gone"}`, inventory.CauseEnded, false, "", ""},
+	{"old-4", "cleaning", `{"reason":"somebody waits for it"}`, inventory.CauseWaiter, false, "", ""},
+	{"old-5", "cleaning", `{"reason":"it is being stopped","cold":true}`, inventory.CauseStop, false, "", ""},
+	{"old-6", "cleaning", `{"reason":"it is being started"}`, inventory.CauseStart, false, "", ""},
 	{"old-7", "failed", `{"reason":"it is being stopped by a person"}`, "", false, "", ""},
 	{"old-8", "creating", `{"wanted":"cache:1","reason":"its \"reason\":\"it is being stopped\""}`, "", true, "", ""},
 	{"old-9", "creating", `{"wanted":"1"}`, "", false, "", ""},
@@ -55,7 +57,7 @@ var OldLeases = []struct {
 	ID, Why string
 	cause   compute.Cause
 }{
-	{"old-lease-1", "its computer has ended: gone", compute.CauseEnded},
+	{"old-lease-1", "its computer has ended: gone", inventory.CauseEnded},
 	{"old-lease-2", "released", ""},
 }
 

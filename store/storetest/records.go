@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
+
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -29,11 +31,11 @@ func fullInstance(src *store.SourceRecord, id compute.ID) *compute.Instance {
 		Facts: map[string]string{"os": "x", "": "y"}, SourceKey: src.Key,
 		State: compute.Leased, Since: at(1), Created: at(2), ReadyAt: at(3), Generation: 1 << 40, Uses: 5,
 		Work: compute.Work{Worker: 1<<52 - 1, Wanted: "lease", Fill: true, Attempts: 7, Failure: "no", Resume: 3,
-			Booked: compute.Booking{
+			Booked: compute.Reservation{
 				Project: "p", Owner: "ann", Holds: compute.Capacity{Count: 1, Cores: 0.5, Memory: 1 << 40, Cost: 0.25},
 				Asks: `{"gpus":1}`,
 			}},
-		Child: "web-3", Retry: at(4), Reason: "because", Cause: compute.CauseRoom, Basis: 99,
+		Child: "web-3", Retry: at(4), Reason: "because", Cause: inventory.CauseRoom, Basis: 99,
 		Phases: compute.Phases{Wait: 1, Create: 2, Connect: 1 << 50, SetUp: 4}, Cold: true}
 }
 
@@ -97,26 +99,26 @@ func instances(t *testing.T, r *rig) {
 			tx.InsertLease(&compute.Lease{ID: "l-3", Instance: "web-1", Owner: "ann", Ending: compute.Ending{Ended: at(0)}}))
 	})
 	for _, c := range []struct {
-		q    compute.InstanceQuery
+		q    inventory.InstanceQuery
 		want string
 	}{
-		{compute.InstanceQuery{}, "web-1 web-2 web-3 web-4 other-1"},
-		{compute.InstanceQuery{SourceKey: src.Key}, "web-1 web-2 web-3 web-4"},
-		{compute.InstanceQuery{SourceKey: 12345}, ""},
-		{compute.InstanceQuery{States: []compute.State{compute.Ready}}, "web-1 web-2 other-1"},
-		{compute.InstanceQuery{States: []compute.State{compute.Cleaning, compute.Discarding}}, "web-3 web-4"},
-		{compute.InstanceQuery{Busy: true}, "web-3 web-4"},
-		{compute.InstanceQuery{Busy: true, States: []compute.State{compute.Cleaning}}, "web-3"},
-		{compute.InstanceQuery{Child: "x"}, "web-4"},
-		{compute.InstanceQuery{Limit: 2}, "web-1 web-2"},
-		{compute.InstanceQuery{Source: "web"}, "web-1 web-2 web-3 web-4"},
-		{compute.InstanceQuery{Source: "web", States: []compute.State{compute.Ready}, Limit: 1}, "web-1"},
-		{compute.InstanceQuery{Source: "we"}, ""},
-		{compute.InstanceQuery{Owner: "ann"}, "web-2 other-1"},
-		{compute.InstanceQuery{Owner: "ann", Source: "other"}, "other-1"},
-		{compute.InstanceQuery{Owner: "bob"}, ""},
-		{compute.InstanceQuery{After: child.Row - 1, Limit: 1}, "web-4"},
-		{compute.InstanceQuery{After: child.Row}, "other-1"},
+		{inventory.InstanceQuery{}, "web-1 web-2 web-3 web-4 other-1"},
+		{inventory.InstanceQuery{SourceKey: src.Key}, "web-1 web-2 web-3 web-4"},
+		{inventory.InstanceQuery{SourceKey: 12345}, ""},
+		{inventory.InstanceQuery{States: []compute.State{compute.Ready}}, "web-1 web-2 other-1"},
+		{inventory.InstanceQuery{States: []compute.State{compute.Cleaning, compute.Discarding}}, "web-3 web-4"},
+		{inventory.InstanceQuery{Busy: true}, "web-3 web-4"},
+		{inventory.InstanceQuery{Busy: true, States: []compute.State{compute.Cleaning}}, "web-3"},
+		{inventory.InstanceQuery{Child: "x"}, "web-4"},
+		{inventory.InstanceQuery{Limit: 2}, "web-1 web-2"},
+		{inventory.InstanceQuery{Source: "web"}, "web-1 web-2 web-3 web-4"},
+		{inventory.InstanceQuery{Source: "web", States: []compute.State{compute.Ready}, Limit: 1}, "web-1"},
+		{inventory.InstanceQuery{Source: "we"}, ""},
+		{inventory.InstanceQuery{Owner: "ann"}, "web-2 other-1"},
+		{inventory.InstanceQuery{Owner: "ann", Source: "other"}, "other-1"},
+		{inventory.InstanceQuery{Owner: "bob"}, ""},
+		{inventory.InstanceQuery{After: child.Row - 1, Limit: 1}, "web-4"},
+		{inventory.InstanceQuery{After: child.Row}, "other-1"},
 	} {
 		view(t, r, func(tx store.Tx) error {
 			is, err := tx.Instances(c.q)
@@ -238,8 +240,8 @@ func pickDisjoint(t *testing.T, r *rig) {
 // sources puts, gets and changes records of sources, whose counts stay the store's own.
 func sources(t *testing.T, r *rig) {
 	full := &store.SourceRecord{Name: "web", Digest: "d1", Type: "fake", Definition: []byte("a\x00b\xff"),
-		Backoff: compute.Backoff{Failures: 3, Full: 2, Paused: at(1), LastError: "it's full"}, Unreachable: at(3),
-		Counts: compute.Counts{Ready: 77}, Aim: compute.Aim{Reserve: 5, Spare: 1 << 40, Until: at(2)}}
+		Backoff: inventory.Backoff{Failures: 3, Full: 2, Paused: at(1), LastError: "it's full"}, Unreachable: at(3),
+		Counts: inventory.Counts{Ready: 77}, Target: inventory.Target{Reserve: 5, Spare: 1 << 40, Until: at(2)}}
 	bare := &store.SourceRecord{Name: "web", Digest: "d2"}
 	first := &store.SourceRecord{Name: "a", Digest: ""}
 	for _, s := range []*store.SourceRecord{full, bare, first} {
@@ -248,7 +250,7 @@ func sources(t *testing.T, r *rig) {
 			t.Fatal("Key was not set")
 		}
 	}
-	full.Counts = compute.Counts{}
+	full.Counts = inventory.Counts{}
 	check := func() {
 		t.Helper()
 		view(t, r, func(tx store.Tx) error {
@@ -304,7 +306,7 @@ func oddStrings(t *testing.T, r *rig) {
 			Labels: map[string]string{s: s}, Given: at(1),
 		}
 		e := &compute.Event{Kind: s, Source: s, Instance: id, Lease: s, Owner: s, Text: s, Time: at(2), Data: map[string]string{s: s}}
-		rec := &store.SourceRecord{Name: "n" + s, Digest: s, Type: s, Definition: []byte(s), Backoff: compute.Backoff{LastError: s}}
+		rec := &store.SourceRecord{Name: "n" + s, Digest: s, Type: s, Definition: []byte(s), Backoff: inventory.Backoff{LastError: s}}
 		update(t, r, func(tx store.Tx) error {
 			want.Row, rec.Key = 0, 0
 			if err := tx.SaveInstance(want); err != nil {
@@ -334,7 +336,7 @@ func oddStrings(t *testing.T, r *rig) {
 				return err
 			}
 			same(t, "lease of", got, l)
-			es, err := tx.Events(compute.EventQuery{Instance: id})
+			es, err := tx.Events(inventory.EventQuery{Instance: id})
 			if err != nil {
 				return err
 			}
@@ -366,9 +368,9 @@ func notFound(t *testing.T, r *rig) {
 			is(t, what, err, compute.ErrNotFound)
 		}
 		for what, n := range map[string]int{
-			"Instances": first(tx.Instances(compute.InstanceQuery{})), "Leases": first(tx.Leases(compute.LeaseQuery{})),
+			"Instances": first(tx.Instances(inventory.InstanceQuery{})), "Leases": first(tx.Leases(inventory.LeaseQuery{})),
 			"Waiters": first(tx.Waiters()),
-			"Events":  first(tx.Events(compute.EventQuery{})), "Pick": first(tx.Pick(src.Key, 3)),
+			"Events":  first(tx.Events(inventory.EventQuery{})), "Pick": first(tx.Pick(src.Key, 3)),
 		} {
 			if n != 0 {
 				t.Errorf("%s: %d", what, n)

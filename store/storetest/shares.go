@@ -5,13 +5,14 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 )
 
 func part(id string, of compute.ID, cores float64) *compute.Lease {
 	return &compute.Lease{
 		ID: id, Instance: of, Owner: "ann", Given: at(1),
-		Share: &compute.Amount{Cores: cores, Memory: 1 << 40, Disk: 3, GPUs: 2},
+		Share: &compute.Resources{Cores: cores, Memory: 1 << 40, Disk: 3, GPUs: 2},
 	}
 }
 
@@ -19,7 +20,7 @@ func part(id string, of compute.ID, cores float64) *compute.Lease {
 // can have that beside them.
 func shares(t *testing.T, r *rig) {
 	none := part("c", "i-1", 0)
-	*none.Share = compute.Amount{}
+	*none.Share = compute.Resources{}
 	update(t, r, func(tx store.Tx) error {
 		for _, l := range []*compute.Lease{
 			part("a", "i-1", 0.1), part("b", "i-1", 2), none, part("d", "i-2", 1), {ID: "whole", Instance: "i-3"},
@@ -37,7 +38,7 @@ func shares(t *testing.T, r *rig) {
 		for _, s := range []Handle{r.Handle, r.open()} {
 			for _, look := range []func(testing.TB, Handle, func(store.Tx) error){update, view} {
 				look(t, s, func(tx store.Tx) error {
-					ls, err := tx.Leases(compute.LeaseQuery{Instance: id, Ended: ended})
+					ls, err := tx.Leases(inventory.LeaseQuery{Instance: id, Ended: ended})
 					now := leaseIDs(ls)
 					if ids != "" && ids != now {
 						t.Errorf("%q here, %q there", ids, now)
@@ -127,7 +128,7 @@ func shares(t *testing.T, r *rig) {
 func rooms(t *testing.T, r *rig) {
 	one, two := source(t, r, "one"), source(t, r, "two")
 	made := map[compute.ID]*compute.Instance{}
-	note := func(tx store.Tx, id compute.ID, free *compute.Amount) error { return tx.SetRoom(made[id], free) }
+	note := func(tx store.Tx, id compute.ID, free *compute.Resources) error { return tx.SetRoom(made[id], free) }
 	update(t, r, func(tx store.Tx) error {
 		for n, src := range []*store.SourceRecord{one, one, one, one, two} {
 			i := &compute.Instance{
@@ -139,20 +140,20 @@ func rooms(t *testing.T, r *rig) {
 			}
 			made[i.ID] = i
 		}
-		for id, free := range map[compute.ID]*compute.Amount{"one-0": {Cores: 3, Memory: 10},
+		for id, free := range map[compute.ID]*compute.Resources{"one-0": {Cores: 3, Memory: 10},
 			"one-1": {Cores: 0.1, Memory: 50, Disk: 1, GPUs: 1}, "one-2": {Cores: 3, Memory: 5, Disk: 9},
 			"one-3": {Cores: 8}, "two-4": {Cores: 1, Memory: 100, Disk: 100, GPUs: 8}} {
 			if err := note(tx, id, free); err != nil {
 				return err
 			}
 		}
-		got, err := tx.Rooms(one.Key, compute.Amount{}, 0)
+		got, err := tx.Rooms(one.Key, compute.Resources{}, 0)
 		if n := names(got); n != "one-1 one-2 one-0 one-3" {
 			t.Errorf("in the same transaction: %q", n)
 		}
 		return err
 	})
-	find := func(least compute.Amount, n int, want string) {
+	find := func(least compute.Resources, n int, want string) {
 		t.Helper()
 		for _, s := range []Handle{r.Handle, r.open()} {
 			for _, look := range []func(testing.TB, Handle, func(store.Tx) error){update, view} {
@@ -166,30 +167,30 @@ func rooms(t *testing.T, r *rig) {
 			}
 		}
 	}
-	find(compute.Amount{}, 2, "one-1 one-2")
-	find(compute.Amount{Cores: 0.1}, 0, "one-1 one-2 one-0 one-3")
-	find(compute.Amount{Cores: 0.2}, 0, "one-2 one-0 one-3")
-	find(compute.Amount{Cores: 0.2, Memory: 6}, 0, "one-0")
-	find(compute.Amount{Disk: 1}, 0, "one-1 one-2")
-	find(compute.Amount{GPUs: 1}, 0, "one-1")
-	find(compute.Amount{GPUs: 2}, 0, "")
+	find(compute.Resources{}, 2, "one-1 one-2")
+	find(compute.Resources{Cores: 0.1}, 0, "one-1 one-2 one-0 one-3")
+	find(compute.Resources{Cores: 0.2}, 0, "one-2 one-0 one-3")
+	find(compute.Resources{Cores: 0.2, Memory: 6}, 0, "one-0")
+	find(compute.Resources{Disk: 1}, 0, "one-1 one-2")
+	find(compute.Resources{GPUs: 1}, 0, "one-1")
+	find(compute.Resources{GPUs: 2}, 0, "")
 	update(t, r, func(tx store.Tx) error {
-		if err := note(tx, "one-3", &compute.Amount{Cores: 7}); err != nil {
+		if err := note(tx, "one-3", &compute.Resources{Cores: 7}); err != nil {
 			return err
 		}
-		if err := note(tx, "one-3", &compute.Amount{Cores: 0.05}); err != nil { // the last counts
+		if err := note(tx, "one-3", &compute.Resources{Cores: 0.05}); err != nil {
 			return err
 		}
 		return note(tx, "one-0", nil)
 	})
-	find(compute.Amount{}, 0, "one-3 one-1 one-2")
+	find(compute.Resources{}, 0, "one-3 one-1 one-2")
 	update(t, r, func(tx store.Tx) error {
 		if err := note(tx, "one-0", nil); err != nil { // again
 			return err
 		}
 		return tx.DropInstance(made["one-2"])
 	})
-	find(compute.Amount{}, 0, "one-3 one-1")
+	find(compute.Resources{}, 0, "one-3 one-1")
 	if err := r.Update(t.Context(), func(tx store.Tx) error {
 		if err := note(tx, "one-3", nil); err != nil {
 			return err
@@ -198,7 +199,7 @@ func rooms(t *testing.T, r *rig) {
 	}); err == nil {
 		t.Error("no error")
 	}
-	find(compute.Amount{}, 0, "one-3 one-1")
+	find(compute.Resources{}, 0, "one-3 one-1")
 	if err := r.View(t.Context(), func(tx store.Tx) error { return note(tx, "one-1", nil) }); err == nil {
 		t.Error("a View wrote")
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 	"github.com/hostler-project/hostler/store"
 )
@@ -202,7 +203,7 @@ func kinds(t testing.TB, s Handle) (out []string) {
 	t.Helper()
 	view(t, s, func(tx store.Tx) error {
 		out = nil
-		es, err := tx.Events(compute.EventQuery{})
+		es, err := tx.Events(inventory.EventQuery{})
 		for _, e := range es {
 			out = append(out, e.Kind)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -20,7 +21,7 @@ var errMine = errors.New("my own error")
 func updateFails(t *testing.T, r *rig) {
 	src := source(t, r, "s")
 	err := r.Update(t.Context(), func(tx store.Tx) error {
-		err := errors.Join(event(tx, "lost"), tx.InsertLease(&compute.Lease{ID: "l", Instance: "i"}), tx.Join(&compute.Waiter{}),
+		err := errors.Join(event(tx, "lost"), tx.InsertLease(&compute.Lease{ID: "l", Instance: "i"}), tx.Join(&inventory.Waiter{}),
 			tx.SaveInstance(&compute.Instance{ID: "s-1", Source: "s", SourceKey: src.Key, State: compute.Ready}))
 		if err != nil {
 			return err
@@ -30,14 +31,14 @@ func updateFails(t *testing.T, r *rig) {
 	is(t, "Update", err, errMine)
 	for _, s := range []Handle{r.Handle, r.open()} {
 		view(t, s, func(tx store.Tx) error {
-			n := first(tx.Events(compute.EventQuery{})) + first(tx.Leases(compute.LeaseQuery{})) + first(tx.Waiters()) +
-				first(tx.Instances(compute.InstanceQuery{}))
+			n := first(tx.Events(inventory.EventQuery{})) + first(tx.Leases(inventory.LeaseQuery{})) + first(tx.Waiters()) +
+				first(tx.Instances(inventory.InstanceQuery{}))
 			if n != 0 {
 				t.Errorf("%d records stayed", n)
 			}
 			rec, err := tx.SourceByKey(src.Key)
 			if err == nil {
-				same(t, "counts", rec.Counts, compute.Counts{})
+				same(t, "counts", rec.Counts, inventory.Counts{})
 			}
 			return err
 		})
@@ -146,11 +147,11 @@ func recounted(tx store.Tx) error {
 		return err
 	}
 	for _, rec := range all {
-		is, err := tx.Instances(compute.InstanceQuery{SourceKey: rec.Key})
+		is, err := tx.Instances(inventory.InstanceQuery{SourceKey: rec.Key})
 		if err != nil {
 			return err
 		}
-		var n compute.Counts
+		var n inventory.Counts
 		for _, i := range is {
 			*field(&n, i.State)++
 		}
@@ -165,7 +166,7 @@ func recounted(tx store.Tx) error {
 	return nil
 }
 
-func field(c *compute.Counts, s compute.State) *int {
+func field(c *inventory.Counts, s compute.State) *int {
 	return map[compute.State]*int{compute.Creating: &c.Creating, compute.SettingUp: &c.SettingUp,
 		compute.Ready: &c.Ready, compute.Leased: &c.Leased,
 		compute.Cleaning: &c.Cleaning, compute.Failed: &c.Failed, compute.Discarding: &c.Discarding, compute.Held: &c.Held}[s]
@@ -272,7 +273,7 @@ func nested(t *testing.T, r *rig) {
 			return err
 		}
 		return r.View(t.Context(), func(tx store.Tx) error {
-			if n := first(tx.Events(compute.EventQuery{})); n != 0 {
+			if n := first(tx.Events(inventory.EventQuery{})); n != 0 {
 				t.Errorf("View sees %d events that are not committed", n)
 			}
 			return nil
@@ -306,12 +307,12 @@ func views(t *testing.T, r *rig) {
 	for n := range 24 {
 		wg.Go(func() {
 			view(t, []Handle{r.Handle, other}[n%2], func(tx store.Tx) error {
-				before := first(tx.Events(compute.EventQuery{}))
+				before := first(tx.Events(inventory.EventQuery{}))
 				if n < 2 {
 					time.Sleep(30 * time.Millisecond)
 				}
 				time.Sleep(2 * time.Millisecond)
-				if after := first(tx.Events(compute.EventQuery{})); after != before || before < 1 {
+				if after := first(tx.Events(inventory.EventQuery{})); after != before || before < 1 {
 					t.Errorf("a View saw %d events, then %d", before, after)
 				}
 				return nil

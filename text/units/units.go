@@ -130,3 +130,12 @@ func FormatSize(n int64) string {
 	}
 	return strconv.FormatFloat(float64(n)/float64(int64(1)<<shift), 'f', 1, 64) + sizeUnits[unit:unit+1]
 }
+
+// RoundSize writes a number of bytes for people alone, to a tenth of a unit: "512M", "1.5G", "2G".
+func RoundSize(n int64) string {
+	f, unit := float64(n), ""
+	for k := 0; k < len(sizeUnits) && math.Abs(f) >= 1024; k++ {
+		f, unit = f/1024, sizeUnits[k:k+1]
+	}
+	return strconv.FormatFloat(math.Round(f*10)/10, 'f', -1, 64) + unit
+}

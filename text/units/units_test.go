@@ -65,3 +65,11 @@ func TestFormatSize(t *testing.T) {
 		}
 	})
 }
+
+func TestRoundSize(t *testing.T) {
+	for n, want := range map[int64]string{0: "0", 1023: "1023", 1 << 20: "1M", 1536 << 20: "1.5G", 1<<31 - 1: "2G"} {
+		if got := units.RoundSize(n); got != want {
+			t.Errorf("%d = %q, want %q", n, got, want)
+		}
+	}
+}

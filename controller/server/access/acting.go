@@ -8,8 +8,10 @@ import (
 
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/controller/server/request"
 	"github.com/hostler-project/hostler/policy"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // MayTake returns why a caller may not take what it asks for, or nil. It uses the projects, sources
@@ -48,8 +50,8 @@ func (u *Rules) MayEnter(ctx context.Context, lease compute.Lease) error {
 	image := ""
 	if i, err := u.Engine().Leaf(ctx, lease.Instance); err != nil {
 		return err
-	} else if i.Facts[compute.FactChosen] != "" {
-		image = i.Facts[compute.FactImage]
+	} else if i.Facts[provider.FactChosen] != "" {
+		image = i.Facts[provider.FactImage]
 	}
 	if !u.Private(lease.Source, "") && (image == "" || !u.Private(lease.Source, image)) {
 		return nil
@@ -61,12 +63,12 @@ func (u *Rules) MayEnter(ctx context.Context, lease compute.Lease) error {
 }
 
 // SeesWaiter reports whether a caller may see a waiting request.
-func SeesWaiter(p auth.Principal, w *compute.Waiter) bool {
+func SeesWaiter(p auth.Principal, w *inventory.Waiter) bool {
 	return p.Lease == "" && p.May(auth.See, w.Project) && (p.Source == "" || p.Source == w.Source)
 }
 
 // MayCancel returns why a caller may not end a request that waits, or nil.
-func MayCancel(p auth.Principal, w *compute.Waiter) error {
+func MayCancel(p auth.Principal, w *inventory.Waiter) error {
 	if own := w.Owner == p.Name && p.May(auth.Take, w.Project); !own && !p.May(auth.Others, w.Project) {
 		return Lacks(p, auth.Others)
 	}

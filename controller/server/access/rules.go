@@ -7,6 +7,7 @@ import (
 
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/controller/server/request"
 )
 
@@ -36,7 +37,7 @@ type Scope struct {
 // Book finds what a request names.
 type Book interface {
 	Resolve(ctx context.Context, name string) (compute.Instance, *compute.Lease, error)
-	Leases(ctx context.Context, q compute.LeaseQuery) ([]compute.Lease, error)
+	Leases(ctx context.Context, q inventory.LeaseQuery) ([]compute.Lease, error)
 	Leaf(ctx context.Context, id compute.ID) (compute.Instance, error)
 }
 
@@ -149,7 +150,7 @@ func (u *Rules) find(ctx context.Context, name string) (compute.Instance, *compu
 // result if the caller may see none.
 func (u *Rules) lease(ctx context.Context, name string, i compute.Instance, l *compute.Lease) (compute.Instance, *compute.Lease, error) {
 	p := request.Caller(ctx)
-	all, err := u.Engine().Leases(ctx, compute.LeaseQuery{Name: name, Projects: SeenProjects(p)})
+	all, err := u.Engine().Leases(ctx, inventory.LeaseQuery{Name: name, Projects: SeenProjects(p)})
 	if err != nil {
 		return i, l, err
 	}
@@ -184,7 +185,7 @@ func (u *Rules) LeasesOf(ctx context.Context, instances []compute.Instance) (map
 	if len(leased) == 0 {
 		return nil, nil
 	}
-	leases, err := u.Engine().Leases(ctx, compute.LeaseQuery{Instances: leased})
+	leases, err := u.Engine().Leases(ctx, inventory.LeaseQuery{Instances: leased})
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/hostler-project/hostler/controller/server/request"
 	"github.com/hostler-project/hostler/controller/server/route"
 	"github.com/hostler-project/hostler/observe/trace"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/remote/agent"
 )
 
@@ -161,7 +162,7 @@ func (c slots) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, err
 	if cmd.Aside || cmd.Hold != nil && cmd.Hold.Attach {
 		return c.Conn.Run(ctx, cmd)
 	}
-	free, err := c.engine.Slot(ctx, c.name, func(ctx context.Context) (int, error) { return compute.Detached(ctx, c.Conn) })
+	free, err := c.engine.Slot(ctx, c.name, func(ctx context.Context) (int, error) { return provider.Detached(ctx, c.Conn) })
 	if err != nil {
 		return compute.Exit{}, err
 	}

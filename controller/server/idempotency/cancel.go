@@ -11,6 +11,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/controller/server/request"
 	"github.com/hostler-project/hostler/store"
 )
@@ -84,7 +85,7 @@ func (o *Once) living(ctx context.Context, a store.Answer, mark string) (out []c
 		if l.ID == "" {
 			continue
 		}
-		all, err := o.Engine().Leases(ctx, compute.LeaseQuery{Instance: compute.ID(l.Instance)})
+		all, err := o.Engine().Leases(ctx, inventory.LeaseQuery{Instance: compute.ID(l.Instance)})
 		if err != nil {
 			return nil, err
 		}

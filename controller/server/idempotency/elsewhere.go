@@ -38,7 +38,7 @@ func (o *Once) Take(ctx context.Context, req compute.Request) ([]compute.Lease, 
 	}
 	for {
 		leases, err := o.unlessGiven(ctx, common, req)
-		if !errors.Is(err, compute.ErrGiven) {
+		if !errors.Is(err, store.ErrGiven) {
 			return leases, err
 		}
 		if leases, err = o.givenElsewhere(ctx, common, req); err != nil || len(leases) > 0 {
@@ -66,13 +66,13 @@ func (o *Once) unlessGiven(ctx context.Context, common Shared, req compute.Reque
 			case <-time.After(pause):
 			}
 			if leases, by, err := common.Given(asking, mark); err == nil && len(leases) > 0 && by != GivenHere {
-				stop(compute.ErrGiven)
+				stop(store.ErrGiven)
 				return
 			}
 		}
 	})
 	leases, err := o.Engine().Acquire(asking, req)
-	if given := context.Cause(asking); err != nil && errors.Is(given, compute.ErrGiven) {
+	if given := context.Cause(asking); err != nil && errors.Is(given, store.ErrGiven) {
 		return nil, given
 	}
 	return leases, err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // given holds the leases of requests with a key from before this process served its first one.
@@ -60,7 +61,7 @@ func (g *given) find(ctx context.Context, e Engine, mark string) ([]compute.Leas
 
 // look lists all leases, and closes done for the requests that wait.
 func (g *given) look(ctx context.Context, e Engine, mark string, done chan struct{}) ([]compute.Lease, error) {
-	all, err := e.Leases(ctx, compute.LeaseQuery{})
+	all, err := e.Leases(ctx, inventory.LeaseQuery{})
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.looking == done {

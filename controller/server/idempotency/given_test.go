@@ -10,6 +10,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 )
 
 // lists is an engine that lists leases; the first time it does not come back before its context
@@ -19,7 +20,7 @@ type lists struct {
 	asked atomic.Int32
 }
 
-func (l *lists) Leases(ctx context.Context, _ compute.LeaseQuery) ([]compute.Lease, error) {
+func (l *lists) Leases(ctx context.Context, _ inventory.LeaseQuery) ([]compute.Lease, error) {
 	if l.asked.Add(1) == 1 {
 		<-ctx.Done()
 		return nil, ctx.Err()

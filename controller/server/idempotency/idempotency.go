@@ -21,6 +21,7 @@ import (
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/controller/server/request"
 	"github.com/hostler-project/hostler/controller/server/route"
 	"github.com/hostler-project/hostler/store"
@@ -77,7 +78,7 @@ type Options struct {
 type Engine interface {
 	Acquire(ctx context.Context, req compute.Request) ([]compute.Lease, error)
 	Release(ctx context.Context, who compute.Who, opt compute.ReleaseOptions, names ...compute.ID) error
-	Leases(ctx context.Context, q compute.LeaseQuery) ([]compute.Lease, error)
+	Leases(ctx context.Context, q inventory.LeaseQuery) ([]compute.Lease, error)
 }
 
 // New returns a Once.

@@ -33,7 +33,7 @@ type keyLock interface {
 }
 
 // Shared is a Store that several controllers share. A controller gives nothing to a request that
-// another has served: the engine then fails with compute.ErrGiven.
+// another has served: the engine then fails with store.ErrGiven.
 type Shared interface {
 	Store
 	// Given returns the living leases that the request of a mark was given, and which controller

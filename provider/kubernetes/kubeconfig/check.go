@@ -10,7 +10,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientapi "k8s.io/client-go/tools/clientcmd/api"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // Check says what is wrong with the kubeconfig, if it exists and can be read. odd is what may be
@@ -41,7 +41,7 @@ func (o Options) Check() (odd []string, err error) {
 	}
 	config, err := rules.Load()
 	if err != nil {
-		return nil, compute.WrongKey("kubeconfig", "`kubectl config view` reads it too", "kubeconfig: %w", err)
+		return nil, provider.WrongKey("kubeconfig", "`kubectl config view` reads it too", "kubeconfig: %w", err)
 	}
 	return usable(config, o.Context)
 }
@@ -70,5 +70,5 @@ func usable(config *clientapi.Config, name string) (odd []string, err error) {
 	if name == "" { // the source does not name it, and it changes by itself
 		return []string{text}, nil
 	}
-	return nil, compute.WrongKey("context", hint, "context = %s: %s", name, text)
+	return nil, provider.WrongKey("context", hint, "context = %s: %s", name, text)
 }

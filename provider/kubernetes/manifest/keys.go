@@ -10,7 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // IsLabel reports whether a text can be the key of a label.
@@ -32,7 +32,7 @@ func Toleration(text string) (map[string]any, error) {
 		return out, nil
 	case !IsLabel(key), !IsLabelValue(value),
 		hasEffect && !slices.Contains([]string{"NoSchedule", "PreferNoSchedule", "NoExecute"}, effect):
-		return nil, compute.WrongKey(
+		return nil, provider.WrongKey(
 			"tolerations", "",
 			"tolerations: %q is not KEY, KEY=VALUE, either with :NoSchedule, :PreferNoSchedule or :NoExecute, or *",
 			text,
@@ -51,7 +51,7 @@ func Toleration(text string) (map[string]any, error) {
 // Volume parses KIND:WHAT:PATH[:ro].
 func Volume(name, text string) (volume, mount map[string]any, err error) {
 	f := strings.Split(text, ":")
-	bad := compute.WrongKey(
+	bad := provider.WrongKey(
 		"volumes", "",
 		"volumes: %q is not claim:NAME:PATH, config:NAME:PATH, secret:NAME:PATH, empty:SIZE:PATH or memory:SIZE:PATH, with :ro where it is only to be read",
 		text,
@@ -107,7 +107,7 @@ func size(text string) (string, error) {
 
 // Egress parses dns or ADDRESS/BITS[:PORT]. With a port, an IPv6 address has brackets.
 func Egress(text string) (map[string]any, error) {
-	bad := compute.WrongKey("egress", "", "egress: %q is not ADDRESS/BITS, ADDRESS/BITS:PORT, [ADDRESS/BITS]:PORT or dns", text)
+	bad := provider.WrongKey("egress", "", "egress: %q is not ADDRESS/BITS, ADDRESS/BITS:PORT, [ADDRESS/BITS]:PORT or dns", text)
 	if text == "dns" { // any server with the label that all name servers carry
 		return map[string]any{
 			"to": []any{map[string]any{

@@ -15,7 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // Home is a directory that every pod gets. It is for the guest program, and with security = strict
@@ -45,7 +45,7 @@ func Read(path string) (map[string]any, error) {
 		return map[string]any{}, nil
 	}
 	fail := func(err error) (map[string]any, error) {
-		return nil, compute.WrongKey(
+		return nil, provider.WrongKey(
 			"template", "it is one pod, or a PodTemplate, as `kubectl create --dry-run=client -o yaml` writes it",
 			"template: %w", err,
 		)

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // The Pod Security standards: https://kubernetes.io/docs/concepts/security/pod-security-standards.
@@ -176,7 +176,7 @@ func (sec Security) unfit(s map[string]any) error {
 		return nil
 	}
 	slices.Sort(bad)
-	return compute.WrongKey(
+	return provider.WrongKey(
 		"template", "take that out of the template, or set security = template",
 		"template: security = %s does not allow %s", sec.Level, strings.Join(bad, ", "),
 	)

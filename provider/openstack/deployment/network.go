@@ -14,6 +14,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/networking/v2/subnets"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // topology makes the network of a deployment, its subnets and the router.
@@ -186,11 +187,11 @@ func (t *topology) givenNetwork(ctx context.Context) error {
 	if err != nil {
 		return failed("look for "+Network, want, err)
 	}
-	var named []compute.Named
+	var named []provider.Named
 	for _, n := range all {
-		named = append(named, compute.Named{ID: n.ID, Name: n.Name})
+		named = append(named, provider.Named{ID: n.ID, Name: n.Name})
 	}
-	i, err := compute.Choose(named, "networks", want)
+	i, err := provider.Choose(named, "networks", want)
 	if err != nil {
 		return err
 	}
@@ -223,9 +224,9 @@ func (t *topology) outside(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", failed("look for the network of floating IPs for", t.w.opt.Name, err)
 	}
-	var named []compute.Named
+	var named []provider.Named
 	for _, n := range all {
-		named = append(named, compute.Named{ID: n.ID, Name: n.Name})
+		named = append(named, provider.Named{ID: n.ID, Name: n.Name})
 	}
 	want := t.w.rec.Settings.External
 	if want == "" {
@@ -236,12 +237,12 @@ func (t *topology) outside(ctx context.Context) (string, error) {
 			return named[0].ID, nil
 		}
 		for _, usual := range []string{"nova", "public"} {
-			if i := slices.IndexFunc(named, func(n compute.Named) bool { return n.Name == usual }); i >= 0 {
+			if i := slices.IndexFunc(named, func(n provider.Named) bool { return n.Name == usual }); i >= 0 {
 				return named[i].ID, nil
 			}
 		}
 	}
-	i, err := compute.Choose(named, "networks of floating IPs", want)
+	i, err := provider.Choose(named, "networks of floating IPs", want)
 	if err != nil {
 		return "", err
 	}

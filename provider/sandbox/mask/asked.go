@@ -8,7 +8,7 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // hints of what to write instead.
@@ -27,10 +27,10 @@ func (o *Options) Check() error {
 	}{{"show", o.Show}, {"hide", o.Extra}} {
 		for _, word := range of.words {
 			if why := Odd(word); why != "" {
-				return compute.WrongKey(of.key, plainPath, "%s = %q: %s", of.key, word, why)
+				return provider.WrongKey(of.key, plainPath, "%s = %q: %s", of.key, word, why)
 			}
 			if _, err := expand([]string{word}, o.Home); err != nil {
-				return compute.WrongKey(
+				return provider.WrongKey(
 					of.key, plainPath, "%s = %q: it is neither an absolute path nor one that begins with ~/", of.key,
 					word,
 				)
@@ -44,7 +44,7 @@ func (o *Options) Check() error {
 			why, hint = "the key hide names it too", "take it out of one of the two"
 		}
 		if why != "" {
-			return compute.WrongKey("show", hint, "show = %s: %s", o.Show[i], why)
+			return provider.WrongKey("show", hint, "show = %s: %s", o.Show[i], why)
 		}
 	}
 	return nil
@@ -124,7 +124,7 @@ func (o *Options) showable(w *walker, show []string) error {
 			continue
 		}
 		if why, hint := real.unshown(at, o.Home); why != "" {
-			return compute.WrongKey("show", hint, "show = %s: %s", p, why)
+			return provider.WrongKey("show", hint, "show = %s: %s", p, why)
 		}
 	}
 	return nil

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // Options say where workspaces are. The zero value is valid.
@@ -50,8 +51,8 @@ type Conn struct {
 }
 
 var (
-	_ compute.Conn       = (*Conn)(nil)
-	_ compute.Workspacer = (*Conn)(nil)
+	_ compute.Conn        = (*Conn)(nil)
+	_ provider.Workspacer = (*Conn)(nil)
 )
 
 // patience is how long a command waits for the conversation about its workspace. The two may arrive
@@ -248,7 +249,7 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// Workspace implements compute.Workspacer.
+// Workspace implements provider.Workspacer.
 func (c *Conn) Workspace(ctx context.Context, token string) (net.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

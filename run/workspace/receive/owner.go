@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // accounts is a Conn that knows the user accounts of commands.
@@ -23,7 +24,7 @@ func (v *session) setOwner() error {
 	if v.ask.User == "" {
 		return nil
 	}
-	known, ok := compute.As[accounts](v.c.inner)
+	known, ok := provider.As[accounts](v.c.inner)
 	if !ok {
 		return fault(compute.ErrInvalid, "no workspaces for other users are kept here")
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/run/workspace"
 	"github.com/hostler-project/hostler/run/workspace/scan"
 )
@@ -78,7 +79,7 @@ var encoder = sync.OnceValues(func() (*zstd.Encoder, error) {
 // Begin announces a workspace, and does not wait for an answer. The session has the workspace to
 // itself until the caller closes it.
 func Begin(ctx context.Context, conn compute.Conn, opt Options) (*Session, error) {
-	far, ok := compute.As[compute.Workspacer](conn)
+	far, ok := provider.As[provider.Workspacer](conn)
 	if !ok {
 		return nil, &compute.Error{Op: "sync", Kind: compute.ErrInvalid, Err: errors.New("this way into the computer keeps no workspaces")}
 	}

@@ -1,18 +1,12 @@
-package compute
+package plan
 
 import (
-	"context"
 	"time"
-)
 
-// Aim is what the director wants of a source for some time, in place of the configured reserve and
-// spare. It is kept with the source. So all processes on one store keep, at release, what the
-// director wants kept.
-type Aim struct {
-	Reserve int       `json:"reserve"`
-	Spare   int       `json:"spare"`
-	Until   time.Time `json:"until"` // it counts until then; zero: there is no aim
-}
+	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
+	"github.com/hostler-project/hostler/provider"
+)
 
 // Snapshot is what a director looks at: copies of the sources as they stand at one moment.
 type Snapshot struct {
@@ -26,7 +20,7 @@ type Snapshot struct {
 type SourceState struct {
 	Name   string
 	Type   string
-	Counts Counts
+	Counts inventory.Counts
 	// how many places under the maximum are taken, instances of older definitions included
 	Present int
 	Booked  int // of those being made, how many belong to a request
@@ -41,8 +35,8 @@ type SourceState struct {
 	Maximum int // effective; 0: no limit
 	// how many may be kept stopped; 0 where the provider cannot stop and start
 	ColdMost int
-	Idle     time.Duration // a surplus instance stays for so long
-	Aim      Aim           // as it stands
+	Idle     time.Duration    // a surplus instance stays for so long
+	Target   inventory.Target // as it stands
 	// ready and running instances that have been idle for Idle or longer; set with Idlers
 	Tired int
 	// the ready instances, cold ones too, the longest idle first. It is empty where there cannot be
@@ -50,12 +44,12 @@ type SourceState struct {
 	Idlers []Idler
 	Demand Demand
 	Ahead  *AheadState // nil: its provider keeps no computers standing ahead
-	Health
+	inventory.Health
 }
 
 // Idler is a ready instance.
 type Idler struct {
-	ID    ID
+	ID    compute.ID
 	Since time.Time // when it became ready
 	Cold  bool      // it is stopped
 }
@@ -84,7 +78,7 @@ const (
 	VerbStart   Verb = "start"   // a cold instance
 	VerbStop    Verb = "stop"    // a ready instance, which then is cold
 	VerbDiscard Verb = "discard" // a ready instance
-	VerbAim     Verb = "aim"     // set what the source keeps from now on
+	VerbTarget  Verb = "aim"     // set what the source keeps from now on
 	// Count computers are to stand at the provider's place ahead of need
 	VerbAhead Verb = "ahead"
 )
@@ -93,8 +87,8 @@ const (
 type Directive struct {
 	Verb     Verb
 	Source   string
-	Instance ID  // of start, stop and discard
-	Count    int // of create and ahead
+	Instance compute.ID // of start, stop and discard
+	Count    int        // of create and ahead
 	// of ahead: the key of the record of a definition that is not in force any more; 0: the source
 	// as it is configured
 	Key int64
@@ -102,27 +96,22 @@ type Directive struct {
 	Total int
 	// of discard and stop: act only while more than so many are ready, cold ones too, or in use
 	Least  int
-	Aim    Aim    // of aim
-	Again  bool   // of aim and ahead: it is so already, and is only repeated
-	Reason string // for people, a phrase
+	Target inventory.Target // of VerbTarget
+	Again  bool             // of VerbTarget and VerbAhead: it is so already, and is only repeated
+	Reason string           // for people, a phrase
 }
 
-// Stopper is a provider whose computers can be stopped, and started again with the data on their
-// disks.
-type Stopper interface {
-	// Stop shuts a computer down. The computer has grace to do that itself. Stopping a stopped one
-	// is no error.
-	Stop(ctx context.Context, id ID, grace time.Duration) error
-	// Start starts it again. Connect returns ErrNotReady until it has booted. Starting a running
-	// one is no error.
-	Start(ctx context.Context, id ID) error
+// AheadState tells of the computers that stand ahead of a source, for a director.
+type AheadState struct {
+	provider.Prewarming
+	Count  int       // the number that was reserved last
+	Said   time.Time // when this process last called Reserve; zero: never
+	Busy   bool      // Reserve is running
+	Failed bool      // the last Reserve failed
 }
 
-// Resizer is a provider whose computers can be given other hardware and keep the data on their
-// disks.
-type Resizer interface {
-	// Resize gives a computer another flavor, by its id or name, and returns when it has it. A
-	// running computer is restarted. The same flavor again is no error. ErrNoCapacity: there is no
-	// room for it, and the computer is as it was.
-	Resize(ctx context.Context, id ID, flavor string) error
+// Left tells of computers that stand ahead of a source's definition that is not in force any more.
+type Left struct {
+	Key    int64 // of the source's record
+	Source string
 }

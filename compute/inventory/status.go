@@ -1,6 +1,10 @@
-package compute
+package inventory
 
-import "time"
+import (
+	"time"
+
+	"github.com/hostler-project/hostler/compute"
+)
 
 // SourceStatus is what `hostler status` shows of a source. Zero values mean unknown or none, unless
 // a field says otherwise.
@@ -36,6 +40,21 @@ type Health struct {
 	Unready *Unready
 }
 
+// Backoff is why nothing is made for a time, of a source or for what a request asks of it.
+type Backoff struct {
+	// failures to create, in a row
+	Failures int `json:"failures,omitempty"`
+	// answers in a row that there is no room, which is no failure
+	Full int `json:"full,omitempty"`
+	// no create before; zero: not paused
+	Paused time.Time `json:"paused,omitzero"`
+	// of the last failure to create, or the last such answer
+	LastError string `json:"error,omitempty"`
+}
+
+// None reports whether nothing is held against it: the last try was a success, or there was none.
+func (b *Backoff) None() bool { return b.Failures == 0 && b.Full == 0 && b.Paused.IsZero() }
+
 // Unready says that no instance of a source has become ready since what they are made of was
 // changed.
 type Unready struct {
@@ -63,8 +82,8 @@ func (u Unready) String() string {
 // TestResult is what `hostler source test` found.
 type TestResult struct {
 	Source   string
-	Instance ID
-	Leaf     ID // the instance that does the work, where Instance is a pool's; else the same
+	Instance compute.ID
+	Leaf     compute.ID // the one that does the work, where Instance is a pool's; else the same
 	Create   time.Duration
 	Connect  time.Duration
 	Run      time.Duration

@@ -1,9 +1,11 @@
-package compute
+package provider
 
 import (
 	"context"
 	"path"
 	"strings"
+
+	"github.com/hostler-project/hostler/compute"
 )
 
 // ImageSpec is the name and the labels of an image that is made of a computer.
@@ -19,7 +21,7 @@ type Snapshotter interface {
 	// is of no further use: as a rule it has ended, and the caller destroys it. The new image
 	// replaces an older one of the same name. ErrInvalid: no image can be made of computers of this
 	// source.
-	Snapshot(ctx context.Context, id ID, spec ImageSpec) (image string, err error)
+	Snapshot(ctx context.Context, id compute.ID, spec ImageSpec) (image string, err error)
 	// ImageDigest returns a digest of what the name of an image stands for now; "" names the
 	// source's image. fetch allows a download; without it, an image that is not here is
 	// ErrNotFound. A digest that begins with "sha256:" also names the image. Any other only tells

@@ -1,12 +1,12 @@
-package compute_test
+package share_test
 
 import (
 	"testing"
 
-	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/share"
 )
 
-func TestAmount(t *testing.T) {
+func TestSizeOf(t *testing.T) {
 	for _, c := range []struct {
 		facts map[string]string
 		want  string // "": not known
@@ -21,12 +21,9 @@ func TestAmount(t *testing.T) {
 		{map[string]string{"cores": "-1"}, ""},
 		{map[string]string{"cores": "NaN"}, ""},
 	} {
-		a, ok := compute.AmountOf(c.facts)
+		a, ok := share.SizeOf(c.facts)
 		if ok != (c.want != "") || ok && a.String() != c.want {
 			t.Errorf("%v: %v %v, want %q", c.facts, a, ok, c.want)
 		}
-	}
-	if got := compute.Bytes(1023) + " " + compute.Bytes(1<<20) + " " + compute.Bytes(0); got != "1023 1M 0" {
-		t.Errorf("bytes are %q", got)
 	}
 }

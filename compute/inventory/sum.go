@@ -1,4 +1,4 @@
-package engine
+package inventory
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 var Queries = []string{"available", "cached", "in-use", "max"}
 
 // Sum sums up one number over sources; nil means no limit.
-func Sum(sources []compute.SourceStatus, query string) *int {
+func Sum(sources []SourceStatus, query string) *int {
 	sum := 0
 	for _, s := range sources {
 		switch query {
@@ -37,19 +37,19 @@ func Sum(sources []compute.SourceStatus, query string) *int {
 
 // InstancesOf returns the instances of sources, sorted by name, and their leases.
 func InstancesOf(
-	ctx context.Context, b Book, sources []compute.SourceStatus,
+	ctx context.Context, b Book, sources []SourceStatus,
 ) ([]compute.Instance, map[compute.ID][]*compute.Lease, error) {
-	all, err := b.Instances(ctx, compute.InstanceQuery{})
+	all, err := b.Instances(ctx, InstanceQuery{})
 	if err != nil {
 		return nil, nil, err
 	}
 	all = slices.DeleteFunc(all, func(i compute.Instance) bool {
-		return !slices.ContainsFunc(sources, func(s compute.SourceStatus) bool { return s.Name == i.Source })
+		return !slices.ContainsFunc(sources, func(s SourceStatus) bool { return s.Name == i.Source })
 	})
 	slices.SortFunc(all, func(a, b compute.Instance) int {
 		return strings.Compare(a.Source+"\x00"+string(a.ID), b.Source+"\x00"+string(b.ID))
 	})
-	leases, err := b.Leases(ctx, compute.LeaseQuery{})
+	leases, err := b.Leases(ctx, LeaseQuery{})
 	if err != nil {
 		return nil, nil, err
 	}

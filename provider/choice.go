@@ -1,4 +1,4 @@
-package compute
+package provider
 
 import (
 	"cmp"
@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/hostler-project/hostler/compute"
 )
 
 // Named is something that a provider has and a user chooses: an image, a flavor, a location.
@@ -53,7 +55,7 @@ func ChooseImage(images []Named, want string) (int, error) {
 	if like > 0 {
 		why = fmt.Sprintf("%d images begin with it, and none has a number by which it would be the newest", like)
 	}
-	return -1, &Error{ID: ID(want), Kind: ErrNotFound, Err: errors.New(why), Hint: near("images", images, want)}
+	return -1, &compute.Error{ID: compute.ID(want), Kind: compute.ErrNotFound, Err: errors.New(why), Hint: near("images", images, want)}
 }
 
 // Choose returns the index of the thing that a user means by want: by its id, by its name, or by a
@@ -81,13 +83,14 @@ func Choose(things []Named, what, want string) (int, error) {
 			for _, i := range found {
 				names = append(names, things[i].String())
 			}
-			return -1, &Error{
-				ID: ID(want), Kind: ErrConflict, Err: fmt.Errorf("%d %s could be meant", len(found), what),
+			return -1, &compute.Error{
+				ID: compute.ID(want), Kind: compute.ErrConflict, Err: fmt.Errorf("%d %s could be meant", len(found), what),
 				Hint: "say which: " + strings.Join(names, ", "),
 			}
 		}
 	}
-	return -1, &Error{ID: ID(want), Kind: ErrNotFound, Err: fmt.Errorf("none of the %s", what), Hint: near(what, things, want)}
+	return -1, &compute.Error{ID: compute.ID(want), Kind: compute.ErrNotFound, Err: fmt.Errorf("none of the %s",
+		what), Hint: near(what, things, want)}
 }
 
 // String returns the id, with the name where that is another.

@@ -1,4 +1,4 @@
-package compute_test
+package fault_test
 
 import (
 	"errors"
@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
+	"github.com/hostler-project/hostler/provider"
 )
 
 // TestSaid: people are told of the thing, and not by what names our code calls what it does,
@@ -24,14 +26,14 @@ func TestSaid(t *testing.T) {
 		},
 		{fmt.Errorf("after 3 tries: %w", inner), "after 3 tries: pods-118: no capacity: no node takes the pod"},
 		{errors.Join(inner, errors.New("b")), "pods-118: no capacity: no node takes the pod\nb"},
-		{compute.Unasked(&compute.Error{
+		{provider.Unasked(&compute.Error{
 			Op: "create", ID: "away-1", Kind: compute.ErrUnavailable,
 			Err: &compute.Error{Op: "kubernetes.Same", ID: "away-1", Kind: compute.ErrUnavailable, Err: errors.New("connection refused")},
 		}),
 			"create: away-1: unavailable: connection refused"},
 		{compute.ErrTimeout, "timed out"},
 	} {
-		if got := compute.Said(c.err); got != c.want {
+		if got := fault.Message(c.err); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
 		}
 	}
