@@ -308,7 +308,8 @@ func types(all []*source, c counts) {
 			if pkg, sel, ok := strings.Cut(e, "."); ok {
 				dir, name = pkg, sel
 			}
-			if other := found[dir+"."+name]; other != nil {
+			// a struct that has an interface passes on and writes none of its methods
+			if other := found[dir+"."+name]; other != nil && (t.is == "interface" || other.is != "interface") {
 				maps.Copy(out, methods(other, seen))
 			}
 		}

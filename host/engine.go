@@ -70,7 +70,7 @@ func (h *Host) Engine(ctx context.Context) (*pool.Pool, error) {
 	h.open = h.opener(cfg, state, ends)
 	opt := pool.Options{
 		Store: h.measured(), Observe: h.observe(), Open: h.open, Hooks: h.hooks(state), NewID: NewID,
-		Log: h.Log, LeaseIdle: h.LeaseIdle, Step: Step,
+		Log: h.Log, LeaseIdle: h.LeaseIdle, Step: Step, Record: h.Record,
 		Kept: kept, Uptime: proc.Uptime, Inventory: h.Role == Keeper || h.Role == Controller, Inflight: h.desk,
 		Projects: quotas(cfg.Projects),
 	}

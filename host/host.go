@@ -101,6 +101,9 @@ type Options struct {
 	// nil.
 	Stays func()
 
+	// Record writes the engine's decisions down; nil: nothing is recorded.
+	Record pool.Record
+
 	Role Role
 	// Now does the work of a release at once instead of leaving it.
 	Now bool

@@ -6,7 +6,6 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/inventory"
-	"github.com/hostler-project/hostler/pool/state"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -24,9 +23,6 @@ func (p *Pool) PaceHold(source string) time.Duration {
 	lease, _ := p.core.Throughput.Durations(source, time.Now())
 	return lease
 }
-
-// Waits tells whether somebody of this process waits for a request in the queue.
-func Waits(d *Inflight, id int64) bool { return d.Has(state.RequestKey(id)) }
 
 type counting struct {
 	Store

@@ -19,6 +19,7 @@ type (
 	Options          = state.Options
 	Store            = state.Store
 	HookCall         = state.HookCall
+	Record           = state.Record
 	Inflight         = state.Inflight
 	Sample           = state.Sample
 	ReconcileOptions = state.ReconcileOptions

@@ -19,6 +19,8 @@ import (
 // again2 is a store that runs each transaction twice, as it may.
 type again2 struct{ pool.Store }
 
+var errAgain = errors.New("run again")
+
 func (s again2) Update(ctx context.Context, fn func(store.Tx) error) error {
 	err := s.Store.Update(ctx, func(tx store.Tx) error {
 		if err := fn(tx); err != nil {

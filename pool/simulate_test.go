@@ -3,11 +3,9 @@ package pool_test
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -18,13 +16,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/pool/pooltest"
 	"github.com/hostler-project/hostler/pool/steps"
-	"github.com/hostler-project/hostler/store"
-	"github.com/hostler-project/hostler/store/sqlite"
 )
 
 var (
@@ -35,109 +31,12 @@ var (
 	corpusFlag = flag.String("corpus", "", "compare the seeds' traces with those of a file; write it if it is not there")
 )
 
-// outcome of one seed.
-type outcome struct {
-	broken string
-	trace  string
-	hash   uint64
-	turns  int
-	passed map[passage]int // how often each row of the table of steps was
-}
-
-// simulate runs one seed in dir.
-func simulate(t *testing.T, seed uint64, dir string, b bend) (out outcome) {
-	template := filepath.Join(dir, "template.db")
-	if _, err := os.Stat(template); err != nil {
-		st, err := sqlite.Open(context.Background(), template, sqlite.Options{Unsafe: true})
-		must(t, err)
-		must(t, st.Update(context.Background(), func(tx store.Tx) error { _, err := tx.NextNumber("none"); return err }))
-		must(t, st.Close())
-	}
-	here, err := os.MkdirTemp(dir, "seed")
+// simulate runs a scenario.
+func simulate(t *testing.T, s pooltest.Scenario, opt pooltest.Options) pooltest.Outcome {
+	t.Helper()
+	o, err := pooltest.Simulate(t, s, opt)
 	must(t, err)
-	defer os.RemoveAll(here)
-	for _, end := range []string{"", "-wal"} {
-		if from, err := os.Open(template + end); err == nil {
-			to, err := os.OpenFile(filepath.Join(here, "state.db"+end), os.O_CREATE|os.O_WRONLY, 0o600)
-			must(t, err)
-			_, err = io.Copy(to, from)
-			must(t, errors.Join(err, from.Close(), to.Close()))
-		}
-	}
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(seed, here, b)
-		for slot := range w.procs {
-			w.start(slot)
-		}
-		w.sched.check = func() {
-			if w.sched.turns%64 == 0 {
-				w.clouds(false)
-			}
-			w.starving()
-			if w.sched.turns%256 == 0 {
-				for _, p := range w.procs {
-					if p != nil {
-						w.compare(p)
-						break
-					}
-				}
-			}
-		}
-		w.sched.run(3*time.Hour, func() bool { return !w.busy(-1) })
-		if !w.sched.failed() {
-			w.outages()
-			w.finish()
-		}
-		for _, p := range w.procs {
-			if p != nil {
-				p.kill()
-			}
-		}
-		w.calm = true
-		for _, u := range w.users {
-			u.done = true
-		}
-		w.sched.crash = func(*process) bool { return false }
-		w.sched.sweep()
-		out = outcome{broken: w.sched.broken, hash: w.sched.hash, turns: w.sched.turns, passed: w.passed}
-		switch {
-		case *seedFlag != 0:
-			out.trace = w.sched.tail(len(w.sched.marks))
-		case out.broken != "":
-			out.trace = w.sched.tail(400)
-		}
-		for range 100 { // let everything end that still sleeps
-			synctest.Wait()
-			w.sched.mu.Lock()
-			for _, sp := range w.sched.parked {
-				sp.proc.dead.Store(true)
-			}
-			w.sched.mu.Unlock()
-			w.sched.sweep()
-			time.Sleep(time.Hour)
-		}
-	})
-	return out
-}
-
-// memory is a directory for stores that need not outlive anything.
-func memory(t *testing.T) string {
-	dir, err := os.MkdirTemp("/dev/shm", "hostler-simulate-")
-	if err != nil {
-		return t.TempDir()
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
-}
-
-// oneP makes the ids of goroutines grow in the order in which they were begun, so that a seed
-// replays.
-func oneP(t *testing.T) {
-	if runtime.GOOS != "linux" {
-		t.Skip(runtime.GOOS + ": the workers of one process cannot be told apart by their locks here")
-	}
-	was := runtime.GOMAXPROCS(1)
-	t.Cleanup(func() { runtime.GOMAXPROCS(was) })
+	return o
 }
 
 // part is the environment variable that makes a test process simulate a part of the seeds: "PART
@@ -155,12 +54,12 @@ const part = "HOSTLER_SIMULATE_PART"
 // 20 seconds.
 func TestSimulate(t *testing.T) {
 	if *seedFlag != 0 {
-		oneP(t)
-		o := simulate(t, *seedFlag, memory(t), bend{})
-		fmt.Println(o.trace)
-		t.Logf("seed %d: %d turns, trace %x", *seedFlag, o.turns, o.hash)
-		if o.broken != "" {
-			t.Fatalf("seed %d: %s", *seedFlag, o.broken)
+		pooltest.OneP(t)
+		o := simulate(t, pooltest.Seed(*seedFlag), pooltest.Options{Whole: true})
+		fmt.Println(o.Trace)
+		t.Logf("seed %d: %d turns, trace %x", *seedFlag, o.Turns, o.Hash)
+		if o.Broken != "" {
+			t.Fatalf("seed %d: %s", *seedFlag, o.Broken)
 		}
 		return
 	}
@@ -180,7 +79,7 @@ func TestSimulate(t *testing.T) {
 			limit = 0
 		}
 	}
-	oneP(t)
+	pooltest.OneP(t)
 	self, err := os.Executable()
 	must(t, err)
 	simulateParts(t, self, n, limit)
@@ -203,7 +102,7 @@ func TestSimulate(t *testing.T) {
 func simulateParts(t *testing.T, program string, n int, limit time.Duration) {
 	start := time.Now()
 	parts := min(runtime.NumCPU(), 8, n)
-	done, traces, passed := make([]int, parts), make([]map[uint64]string, parts), make([]map[passage]int, parts)
+	done, traces, passed := make([]int, parts), make([]map[uint64]string, parts), make([]map[pooltest.Passage]int, parts)
 	var wg sync.WaitGroup
 	for k := range parts {
 		wg.Go(func() {
@@ -212,16 +111,16 @@ func simulateParts(t *testing.T, program string, n int, limit time.Duration) {
 			out, err := cmd.CombinedOutput()
 			lines := bytes.Split(out, []byte("\n"))
 			last := ""
-			traces[k], passed[k] = map[uint64]string{}, map[passage]int{}
+			traces[k], passed[k] = map[uint64]string{}, map[pooltest.Passage]int{}
 			for _, l := range lines {
 				var seed uint64
 				var trace string
 				if n, _ := fmt.Sscanf(string(l), "trace %d %s", &seed, &trace); n == 2 {
 					traces[k][seed] = trace
 				}
-				var of passage
+				var of pooltest.Passage
 				var times int
-				if m, _ := fmt.Sscanf(string(l), "passed %d %s %q", &times, &of.step, &of.from); m == 3 {
+				if m, _ := fmt.Sscanf(string(l), "passed %d %s %q", &times, &of.Step, &of.From); m == 3 {
 					passed[k][of] = times
 				}
 				if seed, ok := bytes.CutPrefix(l, []byte("seed ")); ok {
@@ -243,32 +142,51 @@ func simulateParts(t *testing.T, program string, n int, limit time.Duration) {
 	if limit == 0 && all != n && !t.Failed() {
 		t.Errorf("%d seeds of %d", all, n)
 	}
-	judgePassed(t, all, passed)
+	judgePassed(t, all, append(passed, runScenarios(t)))
 	t.Logf("%d seeds in %v", all, time.Since(start).Round(time.Second))
 	if *corpusFlag != "" {
 		compareTraces(t, *corpusFlag, traces)
 	}
 }
 
-// enough is how many seeds pass every row of the table of steps.
-const enough = 1000
+// runScenarios runs the written scenarios, which do what seeds seldom draw.
+func runScenarios(t *testing.T) map[pooltest.Passage]int {
+	files, err := filepath.Glob("pooltest/testdata/*.json")
+	must(t, err)
+	passed := map[pooltest.Passage]int{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		must(t, err)
+		s, err := pooltest.Read(bytes.NewReader(text))
+		if err != nil {
+			t.Fatalf("%s: err = %v; want no error", file, err)
+		}
+		for of, n := range pooltest.Run(t, s).Passed {
+			passed[of] += n
+		}
+	}
+	return passed
+}
+
+// enough is how many seeds, with the written scenarios, pass every row of the table of steps.
+const enough = 400
 
 // notPassed are rows that the simulator cannot pass, and why.
-var notPassed = map[passage]string{
-	{steps.None, steps.Find}:        "a simulated cloud has nothing of ours that is not recorded; TestStray has it",
-	{compute.Leased, steps.PutBack}: "a simulated provider does not know whether its place answers; TestUnreachable has it",
+var notPassed = map[pooltest.Passage]string{
+	{From: steps.None, Step: steps.Find}:        "a simulated cloud has nothing of ours without a record; TestControllersTakeStock has it",
+	{From: compute.Leased, Step: steps.PutBack}: "a simulated provider does not know whether its place answers; TestAway has it",
 }
 
 // judgePassed judges that the seeds passed every row of the table of steps.
-func judgePassed(t *testing.T, seeds int, parts []map[passage]int) {
-	all := map[passage]int{}
+func judgePassed(t *testing.T, seeds int, parts []map[pooltest.Passage]int) {
+	all := map[pooltest.Passage]int{}
 	for _, p := range parts {
 		for of, n := range p {
 			all[of] += n
 		}
 	}
 	for _, r := range steps.Table() {
-		of := passage{r.From, r.Step}
+		of := pooltest.Passage{From: r.From, Step: r.Step}
 		why, excepted := notPassed[of]
 		switch n := all[of]; {
 		case n > 0 && excepted:
@@ -320,26 +238,43 @@ func compareTraces(t *testing.T, file string, parts []map[uint64]string) {
 }
 
 func simulatePart(t *testing.T, p string) {
-	oneP(t)
-	dir := memory(t)
+	pooltest.OneP(t)
+	dir := pooltest.Memory(t)
 	var k, parts, n, limit int64
 	if _, err := fmt.Fscan(strings.NewReader(p), &k, &parts, &n, &limit); err != nil {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	passed := map[passage]int{}
+	passed := map[pooltest.Passage]int{}
 	for seed := k + 1; seed <= n && (limit == 0 || int64(time.Since(start)) < limit); seed += parts {
 		fmt.Printf("seed %d\n", seed)
-		o := simulate(t, uint64(seed), dir, bend{})
-		if o.broken != "" {
-			t.Fatalf("o.broken = %s\no.trace = %s; want o.broken == \"\"", o.broken, o.trace)
+		o := simulate(t, pooltest.Seed(uint64(seed)), pooltest.Options{Dir: dir})
+		if o.Broken != "" {
+			t.Fatalf("o.Broken = %s\no.Trace = %s; want o.Broken == \"\"", o.Broken, o.Trace)
 		}
-		fmt.Printf("trace %d %d:%016x\n", seed, o.turns, o.hash)
-		for of, n := range o.passed {
+		fmt.Printf("trace %d %d:%016x\n", seed, o.Turns, o.Hash)
+		for of, n := range o.Passed {
 			passed[of] += n
 		}
 	}
 	for of, n := range passed {
-		fmt.Printf("passed %d %s %q\n", n, of.step, of.from)
+		fmt.Printf("passed %d %s %q\n", n, of.Step, of.From)
+	}
+}
+
+// TestReplay runs seeds twice: a failure that cannot be repeated is worth little.
+func TestReplay(t *testing.T) {
+	pooltest.OneP(t)
+	dir := pooltest.Memory(t)
+	most := uint64(20)
+	if raced {
+		most = 3
+	}
+	for seed := uint64(1); seed <= most; seed++ {
+		a := simulate(t, pooltest.Seed(seed), pooltest.Options{Dir: dir})
+		b := simulate(t, pooltest.Seed(seed), pooltest.Options{Dir: dir})
+		if a.Hash != b.Hash || a.Turns != b.Turns {
+			t.Errorf("seed %d went two ways: %d turns, trace %x, and %d turns, trace %x", seed, a.Turns, a.Hash, b.Turns, b.Hash)
+		}
 	}
 }

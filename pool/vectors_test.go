@@ -1,19 +1,14 @@
 package pool_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"os"
-	"path/filepath"
-	"sync"
 	"testing"
-
-	"github.com/google/uuid"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/pool/pooltest"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/store/sqlite"
 )
@@ -37,50 +32,24 @@ type rig struct {
 	fail   func(source, op string, id compute.ID) error // of the fakes
 }
 
-// opening is held where a rig's maps are written, which may be another's too.
-var opening sync.Mutex
-
 // newRig opens an engine; more than one may share a directory and clouds.
 func newRig(t testing.TB, dir string, clouds map[string]*fake.Cloud, sources []pool.Source, change func(*pool.Options)) *rig {
 	t.Helper()
-	st, err := sqlite.Open(context.Background(), filepath.Join(dir, "state.db"), sqlite.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { st.Close() })
-	return newRigOn(t, st, clouds, sources, change)
+	return rigOf(pooltest.New(t, sources, pooltest.RigOptions{Dir: dir, Clouds: clouds, Change: change}))
 }
 
 func newRigOn(t testing.TB, st *sqlite.Store, clouds map[string]*fake.Cloud, sources []pool.Source, change func(*pool.Options)) *rig {
 	t.Helper()
-	if clouds == nil {
-		clouds = map[string]*fake.Cloud{}
-	}
-	r := &rig{store: st, clouds: clouds, fakes: map[string]*fake.Provider{}}
-	opt := pool.Options{Store: st, Sources: sources, NewID: uuid.NewString,
-		Open: func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
-			opening.Lock() // several may be the first to use a source
-			defer opening.Unlock()
-			if r.clouds[name] == nil {
-				r.clouds[name] = fake.NewCloud()
-			}
-			f, err := fake.Open(ctx, slog.New(slog.DiscardHandler), fake.Options{Source: name,
-				Installation: st.Installation(), Cloud: r.clouds[name],
-				Fail: func(op string, id compute.ID) error {
-					if r.fail == nil {
-						return nil
-					}
-					return r.fail(name, op, id)
-				}})
-			r.fakes[name] = f
-			return f, err
-		}}
-	if change != nil {
-		change(&opt)
-	}
-	var err error
-	if r.Pool, err = pool.New(opt); err != nil {
-		t.Fatal(err)
+	return rigOf(pooltest.New(t, sources, pooltest.RigOptions{Store: st, Clouds: clouds, Change: change}))
+}
+
+func rigOf(of *pooltest.Rig) *rig {
+	r := &rig{Pool: of.Pool, store: of.Store, clouds: of.Clouds, fakes: of.Fakes}
+	of.Fail = func(source, op string, id compute.ID) error {
+		if r.fail == nil {
+			return nil
+		}
+		return r.fail(source, op, id)
 	}
 	return r
 }

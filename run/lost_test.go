@@ -3,16 +3,12 @@ package run
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
@@ -23,9 +19,9 @@ import (
 	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/pool/pooltest"
 	"github.com/hostler-project/hostler/provider/fake"
 	"github.com/hostler-project/hostler/run/session"
-	"github.com/hostler-project/hostler/store/sqlite"
 )
 
 // mortal has computers end by themselves, and its provider know it first.
@@ -46,23 +42,10 @@ func (p mortal) Oversee(context.Context) (map[compute.ID]string, error) {
 // run hears of its computer's end. However the run finds out then, it says what the lease's end was
 // for; and one whose lease somebody gave back says that.
 func TestLeaseEndedFirst(t *testing.T) {
-	log := slog.New(slog.DiscardHandler)
-	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
 	var gone sync.Map
-	p, err := pool.New(pool.Options{
-		Store: st, NewID: uuid.NewString, Log: log, Sources: []pool.Source{{Name: "pods", Type: "fake", Digest: "d", Reuse: "no"}},
-		Open: func(ctx context.Context, name, _ string, _ []byte) (compute.Provider, error) {
-			f, err := fake.Open(ctx, log, fake.Options{Source: name, Installation: st.Installation(), Exec: "exec"})
-			return mortal{f, &gone}, err
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := pooltest.New(t, []pool.Source{{Name: "pods", Type: "fake", Digest: "d", Reuse: "no"}}, pooltest.RigOptions{
+		Fake: fake.Options{Exec: "exec"}, Wrap: func(_ string, f compute.Provider) compute.Provider { return mortal{f, &gone} },
+	}).Pool
 	srv := httptest.NewServer(server.New(server.Options{
 		Engine:   func() server.Engine { return server.Engine{Leaser: p, Book: p, Operator: p, Waiters: p, Slots: p} },
 		Version:  "test",

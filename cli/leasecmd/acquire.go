@@ -2,7 +2,6 @@ package leasecmd
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -15,8 +14,9 @@ import (
 // acquireOptions are the options of acquire.
 type acquireOptions struct {
 	AcquireFlags
-	pid   string // the lease ends with this process; "": with none
-	token string // the file for the leases' own tokens; "-": standard output; "": none are made
+	pid    string // the lease ends with this process; "": with none
+	token  string // the file for the leases' own tokens; "-": standard output; "": none are made
+	record string // the file for the decisions; "": none
 }
 
 func NewAcquire(a *cli.App) *cobra.Command {
@@ -57,29 +57,9 @@ controller of others you may choose what the source lets you choose: docs/contro
 		&o.key, "key", "",
 		"take this once, however often it is asked for with `KEY`: the same again is given the same leases, and another request with that key is refused. Until a day after their end",
 	)
+	cmd.Flags().StringVar(&o.record, "record", "", "write down in `FILE` how it is decided, for hostler debug replay")
 	cmd.Flags().StringVar(&o.pid, "for", "", "the lease ends with the process `PID`")
 	return cmd
-}
-
-// acquireCount reads COUNT.
-func acquireCount(a *cli.App, args []string) (int, error) {
-	if len(args) == 0 {
-		return 1, nil
-	}
-	n, err := strconv.ParseUint(args[0], 10, 31)
-	if err != nil {
-		hint := "hostler acquire -s SOURCE COUNT"
-		if a.IsSource(args[0]) {
-			hint = "hostler acquire -s " + args[0]
-		}
-		return 0, fault.Invalid(hint, "COUNT %q is not a number of instances", args[0])
-	}
-	if n == 0 {
-		return 0, fault.Invalid(
-			"hostler acquire -s SOURCE 1; hostler status shows what there is", "COUNT 0: at least one is to be asked for",
-		)
-	}
-	return int(n), nil
 }
 
 // acquire takes instances and prints their names.
@@ -98,8 +78,12 @@ func acquire(a *cli.App, ctx context.Context, o *acquireOptions, count int) erro
 			)
 		}
 	}
-	leases, err := Acquire(a, ctx, &o.AcquireFlags, count, o.pid)
+	done, err := record(a, ctx, o.record)
 	if err != nil {
+		return err
+	}
+	leases, err := Acquire(a, ctx, &o.AcquireFlags, count, o.pid)
+	if done(); err != nil {
 		return err
 	}
 	var secrets string

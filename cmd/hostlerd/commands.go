@@ -12,6 +12,7 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/cli/cloudcmd"
 	"github.com/hostler-project/hostler/cli/compatcmd"
+	"github.com/hostler-project/hostler/cli/debugcmd"
 	"github.com/hostler-project/hostler/cli/deploycmd"
 	"github.com/hostler-project/hostler/cli/imagecmd"
 	"github.com/hostler-project/hostler/cli/keepercmd"
@@ -55,7 +56,7 @@ var whole = root.Program{
 		}},
 		{ID: "set", Title: "Set up and look:", Commands: commands{
 			sourcecmd.NewSource, imagecmd.NewBundle, servercmd.NewApply, servercmd.NewDiff, imagecmd.NewImage, sourcecmd.NewConfig,
-			sourcecmd.NewTrust, sourcecmd.NewDoctor, servercmd.NewServe, servercmd.NewReload,
+			sourcecmd.NewTrust, sourcecmd.NewDoctor, debugcmd.NewDebug, servercmd.NewServe, servercmd.NewReload,
 			servercmd.NewLogin, servercmd.NewLogout, servercmd.NewToken, keepercmd.NewKeeper, servercmd.NewStore,
 			compatcmd.NewCompat(names(former)), leasecmd.NewTop, selfcmd.NewCompletion, selfcmd.NewVersion(hostler.Sums),
 		}},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/cli/cloudcmd"
+	"github.com/hostler-project/hostler/cli/debugcmd"
 	"github.com/hostler-project/hostler/cli/deploycmd"
 	"github.com/hostler-project/hostler/cli/imagecmd"
 	"github.com/hostler-project/hostler/cli/leasecmd"
@@ -63,7 +64,8 @@ var documents = merged(
 		"token":           api.NewToken{},
 		"act":             api.Act{},
 	},
-	cloudcmd.Documents, deploycmd.Documents, runcmd.Documents, imagecmd.Documents, leasecmd.Documents, metalcmd.Documents,
+	cloudcmd.Documents, debugcmd.Documents, deploycmd.Documents, runcmd.Documents,
+	imagecmd.Documents, leasecmd.Documents, metalcmd.Documents,
 	servercmd.Documents, slaposcmd.Documents(), sshcmd.Documents, sourcecmd.Documents, selfcmd.Documents,
 )
 

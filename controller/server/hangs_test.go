@@ -3,20 +3,16 @@ package server_test
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/pool/pooltest"
 	"github.com/hostler-project/hostler/provider/fake"
-	"github.com/hostler-project/hostler/store/sqlite"
 )
 
 // stuck is a provider whose Create does not come back until its context ends.
@@ -37,27 +33,16 @@ func (s *stuck) Unwrap() compute.Provider { return s.Provider }
 // TestProviderHangs: other sources go on beside a provider that hangs, and a request for one of its
 // instances ends when its asker hangs up.
 func TestProviderHangs(t *testing.T) {
-	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = st.Close() })
-	log := slog.New(slog.DiscardHandler)
 	var inside atomic.Int32
-	p, err := pool.New(pool.Options{
-		Store: st, NewID: uuid.NewString, Log: log,
-		Sources: []pool.Source{{Name: "web", Type: "fake", Digest: "d"}, {Name: "hangs", Type: "fake", Digest: "d"}},
-		Open: func(ctx context.Context, name, _ string, _ []byte) (compute.Provider, error) {
-			f, err := fake.Open(ctx, log, fake.Options{Source: name, Installation: st.Installation(), Exec: "exec"})
-			if err != nil || name == "web" {
-				return f, err
+	p := pooltest.New(
+		t, []pool.Source{{Name: "web", Type: "fake", Digest: "d"}, {Name: "hangs", Type: "fake", Digest: "d"}},
+		pooltest.RigOptions{Fake: fake.Options{Exec: "exec"}, Wrap: func(name string, f compute.Provider) compute.Provider {
+			if name == "web" {
+				return f
 			}
-			return &stuck{Provider: f, inside: &inside}, nil
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+			return &stuck{Provider: f, inside: &inside}
+		}},
+	).Pool
 	at := served(t, p)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -12,8 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/hostler-project/hostler/api"
 	"github.com/hostler-project/hostler/auth"
@@ -24,8 +21,8 @@ import (
 
 	"github.com/hostler-project/hostler/controller/server"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/pool/pooltest"
 	"github.com/hostler-project/hostler/provider/fake"
-	"github.com/hostler-project/hostler/store/sqlite"
 )
 
 const maximum = 4
@@ -33,23 +30,10 @@ const maximum = 4
 // engine is a lease engine over one source of computers in memory.
 func engine(t testing.TB, more ...pool.Source) *pool.Pool {
 	t.Helper()
-	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "state.db"), sqlite.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = st.Close() })
-	log := slog.New(slog.DiscardHandler)
-	p, err := pool.New(pool.Options{
-		Store: st, NewID: uuid.NewString, Log: log,
-		Sources: append([]pool.Source{{Name: "web", Type: "fake", Digest: "d", Maximum: maximum}}, more...),
-		Open: func(ctx context.Context, name, _ string, _ []byte) (compute.Provider, error) {
-			return fake.Open(ctx, log, fake.Options{Source: name, Installation: st.Installation(), Exec: "exec", Cores: 4, Memory: 1 << 20})
-		},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
+	return pooltest.New(
+		t, append([]pool.Source{{Name: "web", Type: "fake", Digest: "d", Maximum: maximum}}, more...),
+		pooltest.RigOptions{Fake: fake.Options{Exec: "exec", Cores: 4, Memory: 1 << 20}},
+	).Pool
 }
 
 // authenticate knows people by names as tokens; root is an administrator.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/demand"
 	"github.com/hostler-project/hostler/store"
@@ -103,32 +104,45 @@ const proofLasts = 10 * time.Second
 
 // room returns how many more instances a leaf source may make now.
 func (d *allocation) room(s *Source, r *store.SourceRecord) int {
+	n, why := d.roomOf(s, r)
+	if n == 0 {
+		d.view.pass(s, "", why)
+	}
+	return n
+}
+
+// roomOf is room, and says why there is none.
+func (d *allocation) roomOf(s *Source, r *store.SourceRecord) (n int, why string) {
+	paused := func(err error) (int, string) {
+		d.known.paused = append(d.known.paused, err)
+		return 0, fault.Message(err)
+	}
 	o := d.view.Provider(r.Key)
 	switch {
-	case d.req.Skip[s.Name], d.claims.isClaimed(r.Key, d.asks.Beyond(s.usual())), !d.view.Affords(s, d.asks.Price):
-		return 0
+	case d.req.Skip[s.Name]:
+		return 0, "it makes none for this request"
+	case d.claims.isClaimed(r.Key, d.asks.Beyond(s.usual())):
+		return 0, "a request that comes before waits for what it can make"
+	case !d.view.Affords(s, d.asks.Price):
+		return 0, "what it makes costs more than what is asked for"
 	case o == nil:
-		d.known.paused = append(
-			d.known.paused,
+		return paused(
 			&compute.Error{ID: compute.ID(s.Name), Kind: compute.ErrUnavailable, Err: errors.New("its provider does not open")},
 		)
-		return 0
 	case r.Paused.After(d.view.Now):
-		d.known.paused = append(d.known.paused, d.known.pausedBy(s, r))
-		return 0
+		return paused(d.known.pausedBy(s, r))
 	}
 	asks := d.asks.Beyond(s.usual())
 	if d.queued && asks != (demand.Demand{}) && d.known.isTrying(s, r, asks) {
-		return 0 // while that is tried, requests that can have theirs go first
+		// while that is tried, requests that can have theirs go first
+		return 0, "another request tries whether it can make that"
 	}
 	h, err := d.known.backoff(r.Key, asks)
 	if err != nil {
-		d.known.paused = append(d.known.paused, err)
-		return 0
+		return paused(err)
 	}
 	if h != nil && h.Paused.After(d.view.Now) {
-		d.known.paused = append(d.known.paused, d.known.pausedBy(s, asRecord(h)))
-		return 0
+		return paused(d.known.pausedBy(s, asRecord(h)))
 	}
 	for _, full := range []*store.SourceRecord{r, asRecord(cmp.Or(h, &Backoff{}))} {
 		if full.Full == 0 {
@@ -137,15 +151,17 @@ func (d *allocation) room(s *Source, r *store.SourceRecord) int {
 		// it was full at the last try: one request tries for all
 		tried, err := d.known.isTried(s, r, full.Paused, asks)
 		if err != nil || tried {
-			d.known.paused = append(d.known.paused, cmp.Or(err, d.known.pausedBy(s, full)))
-			return 0
+			return paused(cmp.Or(err, d.known.pausedBy(s, full)))
 		}
 		if d.ahead {
-			return min(1, d.left(s, r))
+			return min(1, d.left(s, r)), atMost
 		}
 	}
-	return d.left(s, r)
+	return d.left(s, r), atMost
 }
+
+// atMost is why a source that works makes no more.
+const atMost = "it has as many as it may have"
 
 // left is below without what is spoken for.
 func (d *allocation) left(s *Source, r *store.SourceRecord) int {
@@ -178,6 +194,7 @@ func (d *allocation) available(s *Source) (int, error) {
 		}
 		more = min(more, d.known.below(s, r))
 		if d.claims.isClaimed(r.Key, d.asks) {
+			d.view.pass(s, "", "a request that comes before waits for what it can draw")
 			more = 0
 		}
 		if r.Paused.After(d.view.Now) {
@@ -185,7 +202,7 @@ func (d *allocation) available(s *Source) (int, error) {
 			more = 0
 		}
 	}
-	if d.fresh || d.claims.taken(r.Key) || UnreachableNow(r, d.view.Now) {
+	if d.closed(r) != "" {
 		return more, nil
 	}
 	return min(unlimited, r.Counts.Ready+more), nil
@@ -205,8 +222,10 @@ func (d *allocation) take(s *Source, n int, cached bool, lend func(*compute.Inst
 		return nil, err
 	}
 	var units []*Grant
-	if !d.fresh && !d.claims.taken(r.Key) && !UnreachableNow(r, d.view.Now) {
+	if why := d.closed(r); why == "" {
 		units, err = d.fromCache(s, r, n, lend)
+	} else if r.Counts.Ready > 0 {
+		d.view.pass(s, "", why)
 	}
 	if err != nil || len(units) == n || cached {
 		return units, err
@@ -218,6 +237,19 @@ func (d *allocation) take(s *Source, n int, cached bool, lend func(*compute.Inst
 		more, err = d.fromNothing(s, r, n-len(units), lend)
 	}
 	return append(units, more...), err
+}
+
+// closed returns why no ready instance of a source is taken, or "".
+func (d *allocation) closed(r *store.SourceRecord) string {
+	switch {
+	case d.fresh:
+		return "what stands ready is not made as it is asked for"
+	case d.claims.taken(r.Key):
+		return "a request that comes before waits for any that stands ready"
+	case UnreachableNow(r, d.view.Now):
+		return "what stands ready cannot be reached"
+	}
+	return ""
 }
 
 // fromNothing records new instances of a leaf source, to be made after the transaction.

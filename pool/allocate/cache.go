@@ -72,6 +72,7 @@ func (d *allocation) picked(s *Source, r *store.SourceRecord, n int, lend func(*
 				break
 			}
 			if i.Cold && warm {
+				d.view.pass(s, i.ID, "it is stopped, and running ones go first")
 				cold++
 				continue
 			}
@@ -85,6 +86,7 @@ func (d *allocation) picked(s *Source, r *store.SourceRecord, n int, lend func(*
 				return nil, err
 			} else if lacks || kept || dear || hidden {
 				small++
+				d.view.pass(s, i.ID, whyNot(i, lacks, kept, dear))
 				if lacks {
 					lacking[i.ID] = true
 				}
@@ -94,6 +96,7 @@ func (d *allocation) picked(s *Source, r *store.SourceRecord, n int, lend func(*
 				return nil, err
 			} else if why != "" {
 				d.expired = append(d.expired, i.ID)
+				d.view.pass(s, i.ID, why)
 				d.plan.discard(i, Because(why))
 				continue
 			}

@@ -132,7 +132,10 @@ func (d *allocation) partsBeside(s *Source, r *store.SourceRecord, p compute.Res
 			if left == 0 {
 				break
 			}
-			if i.State != compute.Leased || s.Expired(i, d.view.Now) != "" {
+			if i.State != compute.Leased {
+				continue
+			} else if why := s.Expired(i, d.view.Now); why != "" {
+				d.view.pass(s, i.ID, why)
 				continue
 			}
 			_, space, err := SpaceOf(d.plan, i)
@@ -143,6 +146,8 @@ func (d *allocation) partsBeside(s *Source, r *store.SourceRecord, p compute.Res
 			}
 			if k := books(space, p, left); k > 0 {
 				out, left = append(out, chosenPart{inst: i, n: k, beside: true}), left-k
+			} else {
+				d.view.pass(s, i.ID, "what is free of it is less than what is asked for")
 			}
 		}
 		if left == 0 || most == 0 || len(is) < most {
@@ -188,6 +193,7 @@ func (d *allocation) partsReady(s *Source, r *store.SourceRecord, p compute.Reso
 				} else if why != "" {
 					d.changed = true
 					d.expired = append(d.expired, i.ID)
+					d.view.pass(s, i.ID, why)
 					d.plan.discard(i, Because(why))
 					continue
 				}
@@ -195,11 +201,14 @@ func (d *allocation) partsReady(s *Source, r *store.SourceRecord, p compute.Reso
 				if err != nil {
 					return nil, 0, err
 				} else if !known {
+					d.view.pass(s, i.ID, "its size is not known")
 					d.known.paused = append(d.known.paused, SizeUnknown(i.ID))
 					continue
 				}
 				if k := books(share.Of(has), p, left); k > 0 {
 					out, left = append(out, chosenPart{inst: i, n: k, look: d.looked(i) || Unreachable(r)}), left-k
+				} else {
+					d.view.pass(s, i.ID, whyNot(i, true, false, false))
 				}
 			}
 		}

@@ -85,6 +85,9 @@ type View struct {
 	Host    string             // the machine whose processes leases may be for
 	NewID   func() string      // a new lease's id
 	Quotas  bool               // some project may have one
+	// Passed is told what a decision passes over: an instance, or with "" what a source could make;
+	// nil: nobody asks.
+	Passed func(s *Source, id compute.ID, why string)
 }
 
 // Maximum returns a source's effective maximum: the smaller of its own and of what its type can

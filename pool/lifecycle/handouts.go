@@ -128,7 +128,12 @@ func (p *Handouts) grab(
 	err := p.core.Store.Update(store.Growing(ctx), func(tx store.Tx) (err error) {
 		p.core.Inflight.Leave(taken...)
 		taken = nil
-		if got, err = allocate.Acquire(p.records.View(tx), want); err != nil {
+		view, done := p.records.View(tx), func(allocate.Result, error) {}
+		if record := p.core.Opt.Record; record != nil {
+			view, done = record(view, want)
+		}
+		got, err = allocate.Acquire(view, want)
+		if done(got, err); err != nil {
 			return err
 		}
 		if err := p.records.Apply(tx, got.Changes, ctx.Err); err != nil {

@@ -43,6 +43,10 @@ type HookCall struct {
 	Connect    func(ctx context.Context) (compute.Conn, error) // opens a connection to the instance
 }
 
+// Record is given the view of a decision about a request. It returns the view to decide by, and a
+// function that is called with the result.
+type Record func(*allocate.View, allocate.Request) (noting *allocate.View, done func(allocate.Result, error))
+
 // Options join an engine to its surroundings.
 type Options struct {
 	Store   Store
@@ -78,8 +82,10 @@ type Options struct {
 	Left func()
 	// Step is called at each recorded step, for tests that end the process there. It may be nil.
 	Step func(name string)
-	// Took is called at each step of an instance, in its transaction, for tests that count them.
-	// It may be nil.
+	// Record writes decisions down; nil: nothing is recorded.
+	Record Record
+	// Took is called at each step of an instance, in its transaction, for tests that count
+	// them. It may be nil.
 	Took func(id compute.ID, from compute.State, s steps.Step)
 	// Observe is called with what the engine has done, for metrics. It must not block. It may be
 	// nil.

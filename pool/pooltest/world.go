@@ -1,4 +1,4 @@
-package pool_test
+package pooltest
 
 import (
 	"context"
@@ -42,9 +42,10 @@ func (b bend) forgets() bool {
 	return b.noWorker || b.noDue || b.noPause || b.undead || b.oldGeneration || b.loses != nil
 }
 
-// world is all that one seed makes: sources and their clouds, processes and their users, and the
-// ledger of what the store was told.
+// world is all that one scenario makes: sources and their clouds, processes and their users, and
+// the ledger of what the store was told.
 type world struct {
+	*Scenario
 	sched   *scheduler
 	dice    *rand.Rand // for all but the scheduler's choices and the users' programs
 	dir     string
@@ -54,18 +55,11 @@ type world struct {
 	procs   []*process // by slot; nil: dead
 	calm    bool       // failures and crashes are over
 	commits atomic.Int64
-	crashes float64 // the chance of each turn
-	twice   float64 // of a transaction to be run twice
-	slow    float64 // of a call to take time
-	sick    float64 // of a transaction to fail
-	born    int     // processes so far
-	later   bool    // a release leaves the work to others
-	stocks  bool    // the providers' lists are compared with the records
-	red     pool.Project
+	born    int // processes so far
 	// until when there is no room for what asks for more than a source gives; 0: nobody does
 	greedy time.Duration
-	lost   string // the source that is not configured any more in the end; "": none
-	passed map[passage]int
+	passed map[Passage]int
+	engine func(*pool.Options)
 	ledger
 }
 
@@ -98,51 +92,84 @@ type process struct {
 	desk  *pool.Inflight
 	opt   pool.Options
 	ids   int
-	took  []passage // in the transaction that runs
+	took  []Passage // in the transaction that runs
 }
 
-// passage is a row of the table of steps.
-type passage struct {
-	from compute.State
-	step steps.Step
+// Passage is a row of the table of steps.
+type Passage struct {
+	From compute.State
+	Step steps.Step
 }
 
 // take is the engine's Took.
 func (p *process) take(_ compute.ID, from compute.State, s steps.Step) {
-	p.took = append(p.took, passage{from, s})
+	p.took = append(p.took, Passage{from, s})
 }
 
-// newWorld draws a world from a seed.
-func newWorld(seed uint64, dir string, b bend) *world {
-	dice := rand.New(rand.NewPCG(seed, 1))
-	w := &world{passed: map[passage]int{}, dice: dice, dir: dir, bend: b, sched: newScheduler(rand.New(rand.NewPCG(seed, 2)))}
+// newWorld makes the world of a scenario, and draws what the scenario leaves open.
+func newWorld(s *Scenario, dir string, b bend) (*world, error) {
+	bits := rand.NewPCG(s.Seed, 1)
+	dice := rand.New(bits)
+	w := &world{
+		Scenario: s, dice: dice, dir: dir, bend: b, sched: newScheduler(rand.New(rand.NewPCG(s.Seed, 2))),
+		passed: map[Passage]int{}, greedy: time.Duration(s.Weather.Greedy),
+	}
 	w.ledger = newLedger(w)
 	w.sched.check = func() {}
-	w.sched.crash = func(p *process) bool { return !w.calm && p.slot >= 0 && w.chance(w.crashes) }
-	w.crashes = pick(dice, 0, 0.002, 0.01, 0.03)
-	w.twice, w.slow = pick(dice, 0, 0.1), pick(dice, 0, 0.05, 0.3)
-	w.sick = pick(dice, 0, 0, 0, 0.01)
-	w.later, w.stocks = dice.IntN(3) == 0, dice.IntN(3) == 0
-	w.red = pool.Project{
-		Weight: pick[float64](dice, 0, 1, 3), Quota: compute.Capacity{Count: pick(dice, 0, 0, 0, 2, 4)},
-		Users: compute.Capacity{Count: pick(dice, 0, 0, 0, 2)},
-	}
-	if dice.IntN(3) == 0 {
-		w.greedy = w.upTo(2 * time.Minute)
-	}
-	w.draw()
-	if dice.IntN(4) == 0 {
-		w.lost = pick(dice, w.sources...).Name
-	}
-	n := 1 + dice.IntN(4)
-	w.procs = make([]*process, n)
-	for slot := range n {
-		for k := range 1 + dice.IntN(2) {
-			w.users = append(w.users, &user{w: w, slot: slot, name: fmt.Sprintf("u%d%c", slot, 'a'+k), left: 3 + dice.IntN(10),
-				dice: rand.New(rand.NewPCG(seed, 100+uint64(10*slot+k)))})
+	w.sched.crash = func(p *process) bool { return !w.calm && p.slot >= 0 && w.chance(w.Weather.Crashes) }
+	drawn := len(s.Users) == 0
+	if drawn {
+		drawer{dice}.draw(s)
+		w.greedy = time.Duration(s.Weather.Greedy)
+	} else if len(s.Dice) > 0 {
+		if err := bits.UnmarshalBinary(s.Dice); err != nil {
+			return nil, fmt.Errorf("the dice of a scenario: %w", err)
 		}
 	}
-	return w
+	for _, of := range s.Sources {
+		if err := w.found(of); err != nil {
+			return nil, err
+		}
+	}
+	w.procs = make([]*process, s.Processes)
+	if !drawn {
+		for _, of := range s.Users {
+			w.users = append(w.users, &user{w: w, slot: of.Process, name: of.Name, left: len(of.Does), does: of.Does})
+		}
+		return w, nil
+	}
+	for slot := range s.Processes {
+		for k := range 1 + dice.IntN(2) {
+			w.users = append(w.users, &user{w: w, slot: slot, name: fmt.Sprintf("u%d%c", slot, 'a'+k), left: 3 + dice.IntN(10),
+				dice: rand.New(rand.NewPCG(s.Seed, 100+uint64(10*slot+k)))})
+		}
+	}
+	state, err := bits.MarshalBinary()
+	s.Dice = state
+	return w, err
+}
+
+// found makes a source of the scenario, and what stands in its cloud.
+func (w *world) found(of Source) error {
+	s := &simSource{Source: of.engine()}
+	w.sources = append(w.sources, s)
+	c := of.Cloud
+	if c == nil {
+		return nil
+	}
+	s.cloud, s.names, s.asIs, s.cleans, s.checks = fake.NewCloud(), c.Names, c.AsIs, c.Cleans, c.Checks
+	s.boot, s.goes, s.fails = time.Duration(c.Boot), time.Duration(c.Goes), c.Fails
+	s.outage = [2]time.Duration{time.Duration(c.Outage[0]), time.Duration(c.Outage[1])}
+	if !c.Foreign {
+		return nil
+	}
+	w.foreign = append(w.foreign, s)
+	ctx := context.Background()
+	f, err := fake.Open(ctx, slog.New(slog.DiscardHandler), fake.Options{Source: s.Name, Installation: others, Cloud: s.cloud})
+	if err == nil {
+		_, err = f.Create(ctx, compute.Spec{ID: compute.ID("foreign-" + s.Name), Source: s.Name, Installation: others})
+	}
+	return err
 }
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
@@ -158,89 +185,6 @@ func (w *world) upTo(d time.Duration) time.Duration {
 func (w *world) sleep(p *process, d time.Duration) {
 	time.Sleep(d)
 	w.sched.yield(p, "slept")
-}
-
-// draw makes the sources.
-func (w *world) draw() {
-	d := w.dice
-	leaves := 1 + d.IntN(3)
-	span := func(zero float64, to time.Duration) time.Duration {
-		if d.Float64() < zero {
-			return 0
-		}
-		return w.upTo(to)
-	}
-	for n := range leaves {
-		s := &simSource{cloud: fake.NewCloud(), fails: map[string]float64{}}
-		s.Name, s.Type, s.Digest = fmt.Sprintf("l%d", n), "fake", "d"
-		s.Reserve, s.Spare, s.Maximum = pick(d, 0, 0, 1, 2), pick(d, 0, 0, 0, 1), pick(d, 0, 1, 2, 3, 4)
-		s.Cold = pick(d, 0, 0, 1, 2)
-		s.Idle, s.MaxAge = span(0.7, 20*time.Second), span(0.8, 60*time.Second)
-		s.MaxUses, s.OnFailure = pick(d, 0, 0, 0, 1, 3), pick(d, "", "", "hold")
-		s.TTL, s.MaxTTL, s.LeaseIdle = span(0.7, 30*time.Second), span(0.8, 60*time.Second), span(0.6, 20*time.Second)
-		s.Hooks = w.hooks("provision", "discard", "acquire", "release", "check")
-		s.boot, s.goes = span(0.5, 3*time.Second), span(0.5, 2*time.Second)
-		s.Concurrency = pick(d, 0, 1, 2)
-		switch d.IntN(6) {
-		case 0:
-			s.names, s.asIs, s.cleans = []string{"a", "b", "c"}[:1+d.IntN(3)], true, d.IntN(2) == 0
-			s.Reuse = pick(d, "", "as-is", "clean", "no")
-		case 1:
-		default:
-			s.cleans = true
-			s.Reuse = pick(d, "", "", "", "as-is", "clean", "no")
-		}
-		s.checks = d.IntN(2) == 0
-		for _, op := range []string{
-			"create", "create-answer", "destroy", "destroy-answer", "connect", "clean", "clean-answer", "check", "hook",
-			"open", "stop", "start", "start-answer",
-		} {
-			if d.IntN(3) == 0 {
-				s.fails[op] = pick(d, 0.02, 0.1, 0.3)
-			}
-		}
-		if d.IntN(4) == 0 {
-			from := w.upTo(30 * time.Second)
-			s.outage = [2]time.Duration{from, from + w.upTo(60*time.Second)}
-		}
-		for range d.IntN(2) {
-			f, err := fake.Open(
-				context.Background(), slog.New(slog.DiscardHandler),
-				fake.Options{Source: s.Name, Installation: others, Cloud: s.cloud},
-			)
-			if err == nil {
-				_, err = f.Create(
-					context.Background(),
-					compute.Spec{ID: compute.ID("foreign-" + s.Name), Source: s.Name, Installation: others},
-				)
-			}
-			if err != nil {
-				w.sched.fail("%v", err)
-			}
-			w.foreign = append(w.foreign, s)
-		}
-		w.sources = append(w.sources, s)
-	}
-	for n := range d.IntN(3) {
-		s := &simSource{}
-		s.Name, s.Type, s.Digest = fmt.Sprintf("p%d", n), "pool", "d"
-		for _, c := range d.Perm(len(w.sources))[:1+d.IntN(min(3, len(w.sources)))] {
-			s.Children = append(s.Children, w.sources[c].Name) // earlier pools among them
-		}
-		s.Reserve, s.Spare, s.Maximum = pick(d, 0, 0, 1, 2), pick(d, 0, 0, 1), pick(d, 0, 0, 1, 3)
-		s.Idle, s.LeaseIdle, s.MaxUses = span(0.7, 20*time.Second), span(0.6, 20*time.Second), pick(d, 0, 0, 0, 2)
-		s.Hooks = w.hooks("provision", "discard", "acquire", "release", "check")
-		w.sources = append(w.sources, s)
-	}
-}
-
-func (w *world) hooks(events ...string) (out []string) {
-	for _, e := range events {
-		if w.dice.IntN(6) == 0 {
-			out = append(out, e)
-		}
-	}
-	return out
 }
 
 func (w *world) source(name string) *simSource {
@@ -268,14 +212,14 @@ func (w *world) start(slot int) *process {
 	p.store, p.desk = &simStore{Store: st, w: w, proc: p, bend: w.bend}, &pool.Inflight{}
 	opt := pool.Options{Store: p.store, Open: p.open, Hooks: p.hook, Step: func(name string) { w.sched.yield(p, name) },
 		Took:      p.take,
-		LeaseIdle: 45 * time.Second, Inflight: p.desk, Inventory: w.stocks,
+		LeaseIdle: 45 * time.Second, Inflight: p.desk, Inventory: w.Weather.Stocks,
 		Projects: w.project,
 		NewID:    func() string { p.ids++; return fmt.Sprintf("%s-%d", p.name, p.ids) }}
-	if w.later {
+	if w.Weather.Later {
 		opt.Later = func(string, string) bool { return true }
 	}
 	for _, s := range w.sources {
-		if slot < 0 && s.Name == w.lost {
+		if slot < 0 && s.Name == w.Lost {
 			continue
 		}
 		src := s.Source
@@ -283,6 +227,9 @@ func (w *world) start(slot int) *process {
 			src.Maximum = 0
 		}
 		opt.Sources = append(opt.Sources, src)
+	}
+	if w.engine != nil {
+		w.engine(&opt)
 	}
 	p.opt = opt
 	if p.pool, err = pool.New(opt); err != nil {
@@ -302,7 +249,9 @@ func (w *world) start(slot int) *process {
 // project is how projects are configured.
 func (w *world) project(name string) pool.Project {
 	if name == "red" {
-		return w.red
+		return pool.Project{
+			Weight: w.Red.Weight, Quota: compute.Capacity{Count: w.Red.Quota}, Users: compute.Capacity{Count: w.Red.Users},
+		}
 	}
 	return pool.Project{}
 }
@@ -380,7 +329,7 @@ func (w *world) judge(err error) {
 
 // gone tells whether a source, or one below it, is not configured any more.
 func (w *world) gone(s *simSource) bool {
-	if s.Name == w.lost {
+	if s.Name == w.Lost {
 		return true
 	}
 	for _, c := range s.Children {
@@ -392,4 +341,4 @@ func (w *world) gone(s *simSource) bool {
 }
 
 // dark tells whether a source's provider may not open just now.
-func (w *world) dark(s *simSource) bool { return s.fails["open"] > 0 && !w.calm }
+func dark(w *world, s *simSource) bool { return s.fails["open"] > 0 && !w.calm }

@@ -1,14 +1,14 @@
-package pool_test
+package pooltest
 
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
+	"github.com/hostler-project/hostler/pool/state"
 )
 
 // Whose turn it is, judged from what the store was told, by the rules of docs/queue.md written down
@@ -39,7 +39,7 @@ func (l *ledger) turns() (t turns) {
 		}
 	}
 	for _, id := range keys(l.leases) {
-		if le := l.leases[id]; !strings.HasPrefix(le.Owner, "pool:") {
+		if le := l.leases[id]; le.Pool == "" {
 			add(le.Project, le.Owner, le.Holds)
 		}
 	}
@@ -65,7 +65,7 @@ func idsOfWaiters(m map[int64]*inventory.Waiter) func(func(int64) bool) {
 // waits tells whether somebody waits for what a request in the queue asks for.
 func (l *ledger) waits(w *inventory.Waiter) bool {
 	p := l.owners[w.ID]
-	return !p.dead.Load() && pool.Waits(p.desk, w.ID)
+	return !p.dead.Load() && p.desk.Has(state.RequestKey(w.ID))
 }
 
 // before returns those whose turn comes before a request's, and who are not kept from it by a
@@ -272,7 +272,7 @@ func (l *ledger) starving() {
 		}
 		if since, ok := l.hungry[w.ID]; !ok {
 			l.hungry[w.ID] = now
-		} else if now.Sub(since) > 8*time.Second && !l.w.dark(s) && l.w.sick == 0 {
+		} else if now.Sub(since) > 8*time.Second && !dark(l.w, s) && l.w.Weather.Sick == 0 {
 			l.w.sched.fail("waiter %d for %d of %s could be served since %v", w.ID, w.Count, s.Name, since.Sub(l.w.sched.start))
 		}
 	}

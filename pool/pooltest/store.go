@@ -1,4 +1,4 @@
-package pool_test
+package pooltest
 
 import (
 	"context"
@@ -37,14 +37,14 @@ var errAgain = errors.New("run again")
 
 func (s *simStore) Update(ctx context.Context, fn func(store.Tx) error) error {
 	s.w.sched.yield(s.proc, "update")
-	if s.w.chance(s.w.slow) {
+	if s.w.chance(s.w.Weather.Slow) {
 		s.w.sleep(s.proc, s.w.upTo(50e6))
 	}
-	if !s.w.calm && s.w.chance(s.w.sick) {
+	if !s.w.calm && s.w.chance(s.w.Weather.Sick) {
 		s.w.sched.note(s.proc.name, "the disk is full")
 		return &compute.Error{Op: "state", Kind: compute.ErrFailed, Err: errFull}
 	}
-	if s.w.chance(s.w.twice) {
+	if s.w.chance(s.w.Weather.Twice) {
 		err := s.Store.Update(ctx, func(tx store.Tx) error {
 			if err := fn(tx); err != nil {
 				return err

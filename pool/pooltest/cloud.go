@@ -1,4 +1,4 @@
-package pool_test
+package pooltest
 
 import (
 	"context"
@@ -66,7 +66,7 @@ func (w *world) trouble(s *simSource, op string) bool { return !w.calm && w.chan
 func (c *simProvider) call(ctx context.Context, op string, id compute.ID, effect func() error) error {
 	w := c.p.w
 	w.sched.yield(c.p, op+" "+string(id))
-	if w.chance(w.slow) {
+	if w.chance(w.Weather.Slow) {
 		w.sleep(c.p, w.upTo(3*time.Second))
 	}
 	if err := ctx.Err(); err != nil {
@@ -81,7 +81,7 @@ func (c *simProvider) call(ctx context.Context, op string, id compute.ID, effect
 	if err == nil && w.trouble(c.s, op+"-answer") {
 		err = &compute.Error{Op: op, ID: id, Kind: kind, Err: errWeather}
 	}
-	if w.chance(w.slow) {
+	if w.chance(w.Weather.Slow) {
 		w.sleep(c.p, w.upTo(time.Second))
 	}
 	return err
@@ -184,7 +184,7 @@ func (p *process) hook(ctx context.Context, call pool.HookCall) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if w.chance(w.slow) {
+		if w.chance(w.Weather.Slow) {
 			w.sleep(p, w.upTo(2*time.Second))
 		}
 		leaf := w.leafSource(call.Source)

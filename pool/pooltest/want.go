@@ -1,4 +1,4 @@
-package pool_test
+package pooltest
 
 import (
 	"encoding/json"
@@ -27,14 +27,6 @@ func wishOf(asks string, memory int64) (w wish) {
 	}
 	_ = json.Unmarshal([]byte(asks), &w)
 	return w
-}
-
-// greed has a request ask for what is not to be had for a while.
-func (u *user) greed(req *compute.Request) {
-	if u.w.greedy == 0 || u.dice.IntN(4) > 0 {
-		return
-	}
-	req.Memory, req.GPUs = pick[int64](u.dice, 0, 1<<40, 1<<41), u.dice.IntN(3)
 }
 
 // roomFor tells whether a place has what a request asks for now.

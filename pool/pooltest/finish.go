@@ -1,4 +1,4 @@
-package pool_test
+package pooltest
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 
 // finish ends all processes, has a last one do what is due until nothing is, and looks at what is
 // left.
-func (w *world) finish() {
+func finish(w *world) {
 	w.calm = true
 	for _, p := range w.procs {
 		if p != nil {
@@ -25,22 +25,22 @@ func (w *world) finish() {
 	over := false
 	go func() {
 		w.sched.yield(p, "tidying begins")
-		w.tidy(p, func(n int) bool { return n < 200 })
+		tidy(w, p, func(n int) bool { return n < 200 })
 		if !w.sched.failed() {
-			w.again(p)
+			again(w, p)
 		}
 		over = true
 	}()
 	w.sched.run(24*time.Hour, func() bool { return over })
 	if !w.sched.failed() {
-		w.last(p)
+		last(w, p)
 	}
 	p.kill()
 	w.sched.sweep()
 }
 
 // tidy does what is due until nothing is.
-func (w *world) tidy(p *process, more func(n int) bool) {
+func tidy(w *world, p *process, more func(n int) bool) {
 	ctx := context.Background()
 	for n := 0; more(n); n++ {
 		next, err := p.pool.RunDue(ctx)
@@ -58,10 +58,10 @@ func (w *world) tidy(p *process, more func(n int) bool) {
 
 // again shows that the world is in order: each source gives, and all can be given back and
 // discarded.
-func (w *world) again(p *process) {
+func again(w *world, p *process) {
 	ctx := context.Background()
 	for _, i := range w.insts {
-		if i.State != compute.Ready && i.State != compute.Held && !(i.State == compute.Leased && w.pooled(i.ID)) {
+		if i.State != compute.Ready && i.State != compute.Held && !(i.State == compute.Leased && pooled(w, i.ID)) {
 			w.sched.fail("%s is left %s", i.ID, i.State)
 		}
 	}
@@ -77,7 +77,7 @@ func (w *world) again(p *process) {
 		w.sleep(p, 20*time.Minute) // whatever was paused
 		ls, err := p.pool.Acquire(ctx, compute.Request{Source: s.Name, Count: 1, Owner: "last", TTL: -1, Purpose: "acquire last"})
 		if err != nil {
-			if !w.full(s) {
+			if !full(w, s) {
 				w.sched.fail("in the end %s gives nothing: %v", s.Name, err)
 			}
 			continue
@@ -90,21 +90,21 @@ func (w *world) again(p *process) {
 		ids := keys(w.insts)
 		slices.Reverse(ids)
 		for _, id := range ids {
-			if i := w.insts[id]; i != nil && !w.pooled(id) {
+			if i := w.insts[id]; i != nil && !pooled(w, id) {
 				if err := p.pool.Release(ctx, who, compute.ReleaseOptions{Discard: true}, id); err != nil {
 					w.sched.fail("in the end %s cannot be discarded: %v", id, err)
 				}
 			}
 		}
 	}
-	w.tidy(p, func(n int) bool { return n < 200 })
+	tidy(w, p, func(n int) bool { return n < 200 })
 	for id, i := range w.insts {
 		w.sched.fail("in the end %s is %s still", id, i.State)
 	}
 }
 
 // pooled tells whether a pool's instance stands before this one.
-func (w *world) pooled(id compute.ID) bool {
+func pooled(w *world, id compute.ID) bool {
 	for _, i := range w.insts {
 		if i.Child == id {
 			return true
@@ -114,9 +114,9 @@ func (w *world) pooled(id compute.ID) bool {
 }
 
 // full tells whether what a source could give is kept aside, or in use by a pool.
-func (w *world) full(s *simSource) bool {
+func full(w *world, s *simSource) bool {
 	for _, i := range w.insts {
-		if i.State == compute.Held || w.pooled(i.ID) {
+		if i.State == compute.Held || pooled(w, i.ID) {
 			return true
 		}
 	}
@@ -124,13 +124,13 @@ func (w *world) full(s *simSource) bool {
 }
 
 // last compares the store with the ledger.
-func (w *world) last(p *process) {
+func last(w *world, p *process) {
 	w.clouds(true)
-	w.compare(p)
+	compare(w, p)
 }
 
 // compare looks whether the store says what it was told, and counts it anew.
-func (w *world) compare(p *process) {
+func compare(w *world, p *process) {
 	if w.bend.forgets() {
 		return
 	}
