@@ -102,7 +102,10 @@ type Passage struct {
 }
 
 // take is the engine's Took.
-func (p *process) take(_ compute.ID, from compute.State, s steps.Step) {
+func (p *process) take(id compute.ID, from compute.State, s steps.Step, err error) {
+	if err != nil {
+		p.w.sched.fail("%s: %v", id, err)
+	}
 	p.took = append(p.took, Passage{from, s})
 }
 
@@ -318,7 +321,7 @@ func (w *world) judge(err error) {
 		return
 	}
 	for _, bad := range []string{
-		"no step leads", "constraint", "SQL", "the store is closed", "it has a lease", "is not open",
+		`no step "`, "constraint", "SQL", "the store is closed", "it has a lease", "is not open",
 		"an instance of this name",
 	} {
 		if strings.Contains(err.Error(), bad) {

@@ -76,11 +76,11 @@ func (p *Core) Take(i *compute.Instance, s steps.Step) error {
 		from = steps.None
 	}
 	to, err := steps.Take(from, s)
+	if p.Opt.Took != nil {
+		p.Opt.Took(i.ID, from, s, err)
+	}
 	if err != nil {
 		return fmt.Errorf("instance %s: %w", i.ID, err)
-	}
-	if p.Opt.Took != nil {
-		p.Opt.Took(i.ID, from, s)
 	}
 	i.State, i.Since = to, time.Now()
 	return nil

@@ -85,8 +85,8 @@ type Options struct {
 	// Record writes decisions down; nil: nothing is recorded.
 	Record Record
 	// Took is called at each step of an instance, in its transaction, for tests that count
-	// them. It may be nil.
-	Took func(id compute.ID, from compute.State, s steps.Step)
+	// them; err: the table does not have it. It may be nil.
+	Took func(id compute.ID, from compute.State, s steps.Step, err error)
 	// Observe is called with what the engine has done, for metrics. It must not block. It may be
 	// nil.
 	Observe func(Sample)
