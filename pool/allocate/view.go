@@ -61,11 +61,11 @@ type Surroundings interface {
 
 // Provider is what a decision must know of an open provider.
 type Provider struct {
-	Failed   bool                 // it could not be opened
-	Names    []string             // of its computers, where it makes none
-	Prices   bool                 // it keeps to a price limit itself
-	Standing provider.Standing    // its computers need no making; nil: they do
-	Witness  provider.HealthCache // it may know the result of a check at once; nil: it does not
+	Failed bool                 // it could not be opened
+	Names  []string             // of its computers, where it makes none
+	Prices bool                 // it keeps to a price limit itself
+	Static provider.Static      // its computers may need no making; nil: they do
+	Cache  provider.HealthCache // it may know the result of a check at once; nil: it does not
 }
 
 // Make says of what instances are made.

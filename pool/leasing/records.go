@@ -196,7 +196,7 @@ func (o surroundings) Provider(key int64) *allocate.Provider {
 	if is == nil {
 		return nil
 	}
-	return &allocate.Provider{Failed: is.Err != nil, Names: is.Names, Prices: is.Prices, Standing: is.Standing, Witness: is.Witness}
+	return &allocate.Provider{Failed: is.Err != nil, Names: is.Names, Prices: is.Choice.Prices, Static: is.Static, Cache: is.Health.Cache}
 }
 
 func (o surroundings) MadeLast(key int64) (compute.Resources, bool) { return o.p.providers.Learnt(key) }
