@@ -100,7 +100,7 @@ type ApplyOptions struct {
 // When ctx ends, the running script is ended.
 func Apply(ctx context.Context, conn compute.Conn, p *Plan, opt ApplyOptions) (*Result, error) {
 	a := &applier{plan: p, opt: opt, begun: map[string]*run{}, over: map[string]bool{}}
-	if c, ok := provider.As[provider.Simulated](conn); ok && c.Pretends() {
+	if provider.Simulated(conn) {
 		return a.dryRun(ctx, conn)
 	}
 	tries := opt.Tries

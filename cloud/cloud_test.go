@@ -57,8 +57,8 @@ type choosy struct {
 
 func (c choosy) Unwrap() compute.Provider { return c.Provider }
 
-// Lingers is how long a request that was not answered may still take effect.
-func (c choosy) Lingers() time.Duration { return time.Minute }
+// CreateLag is how long a request that was not answered may still take effect.
+func (c choosy) CreateLag() time.Duration { return time.Minute }
 
 func (c choosy) Create(ctx context.Context, spec compute.Spec) (compute.Instance, error) {
 	if c.full[spec.Flavor] {

@@ -130,8 +130,8 @@ func (c *Cloud) destroyUntilGone(ctx context.Context, p compute.Provider, r reco
 	limited, cancel := context.WithTimeout(ctx, c.t.Destroy)
 	defer cancel()
 	lingers := time.Duration(0)
-	if l, ok := provider.As[provider.CreateLag](p); ok && lost {
-		lingers = l.Lingers() - c.now().Since(r.Begun)
+	if lag := provider.Of(p).CreateLag; lag > 0 && lost {
+		lingers = lag - c.now().Since(r.Begun)
 	}
 	began := time.Now()
 	var last error

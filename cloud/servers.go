@@ -126,7 +126,7 @@ func (c *Cloud) find(ctx context.Context, r record) (i compute.Instance, known b
 	if at < 0 {
 		return i, false, nil
 	}
-	if check, ok := provider.As[provider.Checker](p); ok {
+	if check := provider.Of(p).Health.Checker; check != nil {
 		err = check.Check(ctx, compute.ID(r.Name))
 	}
 	return list[at], true, err

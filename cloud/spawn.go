@@ -78,7 +78,7 @@ func (c *Cloud) Spawn(ctx context.Context, o Order) (s *Server, err error) {
 	if o.Disk > f.Disk {
 		spec.Disk = int64(o.Disk) << 30
 	}
-	if t, ok := provider.As[provider.UserDataTaker](p); ok && (t.UserDataLimit() == 0 || t.UserDataLimit() >= len(userData)) {
+	if t := provider.Of(p).Choice.UserData; t != nil && (t.UserDataLimit() == 0 || t.UserDataLimit() >= len(userData)) {
 		spec.UserData, r.Told = []byte(userData), true
 	}
 	defer c.markSpawning(r.Name)()
@@ -285,8 +285,8 @@ func (c *Cloud) withConsole(ctx context.Context, r record, err error) error {
 	if e != nil {
 		return err
 	}
-	console, ok := provider.As[provider.Consoler](p)
-	if !ok {
+	console := provider.Of(p).Consoler
+	if console == nil {
 		return err
 	}
 	text, e := console.Console(ctx, compute.ID(r.Name))

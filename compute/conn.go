@@ -54,7 +54,7 @@ type Command struct {
 	Signals <-chan string
 
 	// what becomes of the command when contact is lost; nil: it ends. It ends too on a Conn that is
-	// no Holder, unless Hold.Keep refuses that.
+	// without provider.DetachedRuns, unless Hold.Keep refuses that.
 	Hold *Hold
 }
 

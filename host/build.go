@@ -72,8 +72,7 @@ type ImageBuilder struct {
 	args   []string
 	output io.Writer               // gets the output of scripts
 	Notify func(bundle.Outcome)    // called for each step; nil: not called
-	snap   provider.Snapshotter    // makes the image; set by Build
-	tagger provider.ImageTagger    // nil: its images are in the image store
+	snap   provider.Snapshots      // no Tag: its images are in the image store; set by Build
 	report func(buildStep, string) // called with progress; nil: not called
 }
 
@@ -134,10 +133,9 @@ func (b *ImageBuilder) Build(ctx context.Context) (r recipe, made bool, err erro
 	if err != nil {
 		return r, false, err
 	}
-	snap, ok := provider.As[provider.Snapshotter](p)
-	b.snap = snap
-	b.tagger, _ = provider.As[provider.ImageTagger](p)
-	if !ok {
+	b.snap = provider.Of(p).Snapshots
+	snap := b.snap.Snapshotter
+	if snap == nil {
 		return r, false, &compute.Error{
 			ID: compute.ID(b.Source), Kind: compute.ErrInvalid,
 			Err: fmt.Errorf("of sources of type %s no images can be made", b.typ), Hint: "docs/images.md says of which",
@@ -289,14 +287,14 @@ func (h *Host) NewBuilder(
 // Built returns the image of a recipe, and adds a name unless as is "". It looks in the image
 // store, or in the provider's own.
 func (b *ImageBuilder) Built(ctx context.Context, r recipe, as string) (image.Image, error) {
-	if b.tagger != nil {
+	if b.snap.Tag != nil {
 		img := image.Image{Name: r.name()}
 		var err error
 		if as != "" {
-			img.Name, err = as, b.tagger.TagImage(ctx, r.name(), as)
+			img.Name, err = as, b.snap.Tag(ctx, r.name(), as)
 		}
 		if err == nil {
-			img.Digest, err = b.snap.ImageDigest(ctx, img.Name, false)
+			img.Digest, err = b.snap.Snapshotter.ImageDigest(ctx, img.Name, false)
 		}
 		return img, err
 	}

@@ -253,7 +253,7 @@ func TestSourceTestAsks(t *testing.T) {
 // slowly is a provider whose creations may come true after their askers died.
 type slowly struct{ compute.Provider }
 
-func (slowly) Lingers() time.Duration { return time.Minute }
+func (slowly) CreateLag() time.Duration { return time.Minute }
 
 // TestLostCreation: a computer that comes to be after the death of who asked for it is found and
 // unmade, whether its record is still there or not.

@@ -45,7 +45,7 @@ type overseen struct {
 
 func (o overseen) Unwrap() compute.Provider { return o.Provider }
 
-func (o overseen) Oversee(context.Context) (map[compute.ID]string, error) {
+func (o overseen) WatchHealth(context.Context) (map[compute.ID]string, error) {
 	if err := o.at.error(); err != nil {
 		return nil, err
 	}

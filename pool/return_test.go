@@ -20,7 +20,7 @@ type heralding struct {
 	heed *func()
 }
 
-func (h heralding) Heed(f func()) { *h.heed = f }
+func (h heralding) NotifyHealth(f func()) { *h.heed = f }
 
 // atDoor runs a test on a source whose place says when there is news, with what is due done as a
 // controller does it: when more is known to be due, and when it is told.

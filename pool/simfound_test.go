@@ -147,6 +147,9 @@ type fixed struct{ compute.Provider }
 
 func (f fixed) Unwrap() compute.Provider { return f.Provider }
 func (f fixed) Names() []string          { return []string{"a"} }
+func (f fixed) AsIs() bool               { return false }
+
+func (f fixed) Lookup(compute.ID) (i compute.Instance, ok bool) { return i, false }
 
 // TestFoundFixedToken lets an acquire hook use a machine that stays, at its first hand-out.
 func TestFoundFixedToken(t *testing.T) {

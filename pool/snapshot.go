@@ -27,7 +27,7 @@ func (p *Pool) Snapshot(ctx context.Context, idlers func(plan.SourceState) bool)
 		return plan.Snapshot{}, err
 	}
 	for _, s := range p.core.Ordered {
-		if r, _ := p.ahead.Reserver(p.core.KeyOf(s)); r != nil && s.Window == 0 {
+		if _, _, ok := p.ahead.Prewarm(p.core.KeyOf(s)); ok && s.Window == 0 {
 			windows[s.Name] = lifecycle.AheadWindow
 		}
 	}

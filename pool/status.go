@@ -208,7 +208,11 @@ func (p *Pool) Test(ctx context.Context, name string) (inventory.TestResult, err
 
 // Provider returns a configured source's provider, opened.
 func (p *Pool) Provider(ctx context.Context, name string) (compute.Provider, error) {
-	return p.providers.ProviderOf(ctx, name)
+	o, err := p.providers.OpenedOf(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return o.Provider, nil
 }
 
 // unready returns, by record, the sources with no instance ready since what they make was changed.

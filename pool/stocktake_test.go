@@ -23,9 +23,9 @@ type looked struct {
 
 func (c looked) Unwrap() compute.Provider { return c.Provider }
 
-func (c looked) Oversee(ctx context.Context) (map[compute.ID]string, error) {
+func (c looked) WatchHealth(ctx context.Context) (map[compute.ID]string, error) {
 	c.asked.Add(1)
-	return c.overseen.Oversee(ctx)
+	return c.overseen.WatchHealth(ctx)
 }
 
 // reborn are computers that are others than they were, under the same names.

@@ -13,6 +13,16 @@ const (
 	Locations = "locations"
 )
 
+// Choice is what a request may choose of a provider's computers.
+type Choice struct {
+	Chooser  Chooser
+	UserData UserDataTaker
+	// Prices reports whether the provider knows what each kind of its computers costs, as this
+	// source is configured: its method Prices. Then it keeps to Spec.MaxPrice: it makes no computer
+	// that costs more, or whose price is unknown.
+	Prices bool
+}
+
 // Chooser is a provider that makes computers of what a Spec names: an image, a flavor, a location.
 // Other providers take no choice.
 type Chooser interface {
@@ -30,18 +40,11 @@ type UserDataTaker interface {
 	UserDataLimit() int
 }
 
-// Pricer is a provider that may know what each kind of its computers costs. Then it keeps to
-// Spec.MaxPrice: it makes no computer that costs more, or whose price is unknown.
-type Pricer interface {
-	// Prices reports whether it knows prices, as this source is configured. It does no I/O.
-	Prices() bool
-}
-
-// Prober is a provider that can say, before it makes anything, what would prevent it.
-type Prober interface {
-	// Probe checks, cheaply and changing nothing, what a computer of spec needs. It ignores
-	// spec.ID. An error says why no computer could be made now. note is what the user should know
-	// where one could, such as that something has to be fetched first; "": nothing. What Probe does
-	// not check may still fail.
-	Probe(ctx context.Context, spec compute.Spec) (note string, err error)
+func choiceOf(p compute.Provider) (c Choice) {
+	c.Chooser, _ = As[Chooser](p)
+	c.UserData, _ = As[UserDataTaker](p)
+	if v, ok := As[interface{ Prices() bool }](p); ok {
+		c.Prices = v.Prices()
+	}
+	return c
 }

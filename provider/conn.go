@@ -21,10 +21,11 @@ type Listener interface {
 	Listen(ctx context.Context, network, address string) (net.Listener, error)
 }
 
-// Simulated is a Conn to a simulated computer: commands are answered, and do nothing.
-type Simulated interface {
-	// Pretends reports whether the computer is simulated.
-	Pretends() bool
+// Simulated reports whether a connection is to a simulated computer: it has the method Simulated,
+// which returns true. Its commands are answered, and do nothing.
+func Simulated(conn compute.Conn) bool {
+	v, ok := As[interface{ Simulated() bool }](conn)
+	return ok && v.Simulated()
 }
 
 // Workspacer is a Conn with a far side that keeps workspaces: copies of working trees.

@@ -30,11 +30,23 @@ type Snapshotter interface {
 	ImageDigest(ctx context.Context, image string, fetch bool) (string, error)
 }
 
-// ImageTagger is a Snapshotter that keeps its images outside of this machine's image store, such as
-// in a container engine, where an image can have several names.
-type ImageTagger interface {
-	// TagImage gives an image a further name, and takes that name from an older image.
-	TagImage(ctx context.Context, image, as string) error
+// Snapshots make images of a provider's computers.
+type Snapshots struct {
+	Snapshotter Snapshotter
+	// Tag gives an image a further name, and takes that name from an older image: the provider's
+	// method TagImage. It is for a provider that keeps its images outside of this machine's image
+	// store, such as in a container engine, where an image can have several names.
+	Tag func(ctx context.Context, image, as string) error
+}
+
+func snapshotsOf(p compute.Provider) (s Snapshots) {
+	s.Snapshotter, _ = As[Snapshotter](p)
+	if v, ok := As[interface {
+		TagImage(ctx context.Context, image, as string) error
+	}](p); ok {
+		s.Tag = v.TagImage
+	}
+	return s
 }
 
 // MachineOwn reports whether a file, by its path from the root of a computer, belongs to that one

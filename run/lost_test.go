@@ -32,7 +32,7 @@ type mortal struct {
 
 func (p mortal) Unwrap() compute.Provider { return p.Provider }
 
-func (p mortal) Oversee(context.Context) (map[compute.ID]string, error) {
+func (p mortal) WatchHealth(context.Context) (map[compute.ID]string, error) {
 	ended := map[compute.ID]string{}
 	p.ended.Range(func(id, why any) bool { ended[id.(compute.ID)] = why.(string); return true })
 	return ended, nil

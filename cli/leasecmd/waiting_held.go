@@ -55,8 +55,8 @@ func (w *waiting) fixed(ctx context.Context, source string) int {
 	if err != nil {
 		return 0
 	}
-	if f, ok := provider.As[provider.Static](p); ok {
-		return len(f.Names())
+	if static := provider.Of(p).Static; static != nil {
+		return len(static.Names())
 	}
 	return 0
 }

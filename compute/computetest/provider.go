@@ -60,11 +60,8 @@ func Provider(t *testing.T, o ProviderOptions) {
 		before = o.Leak()
 	}
 	p := o.New(t)
-	if fixed, ok := provider.As[provider.Static](p); ok {
-		s.fixed = fixed.Names()
-		if len(s.fixed) == 0 {
-			t.Fatal("a Fixed provider without names")
-		}
+	if static := provider.Of(p).Static; static != nil && len(static.Names()) > 0 {
+		s.fixed = static.Names()
 	}
 	for _, c := range []struct {
 		name string
@@ -495,7 +492,7 @@ func (s *providerSuite) foreign(t *testing.T) {
 	if err := q.Destroy(s.context(t), id); !errors.Is(err, compute.ErrNotFound) {
 		t.Errorf("another installation's Destroy(%s): %v, want ErrNotFound", id, err)
 	}
-	if c, ok := provider.As[provider.Cleaner](q); ok {
+	if c := provider.Of(q).Cleaner; c != nil {
 		if _, err := c.Clean(s.context(t), id); err == nil {
 			t.Errorf("another installation may clean %s", id)
 		}
@@ -503,11 +500,12 @@ func (s *providerSuite) foreign(t *testing.T) {
 	s.works(t, s.connect(t, p, id))
 }
 
-// check tests that a Checker, and a Witness, tell a fit computer from one that does not exist.
+// check tests that a Checker, and a HealthCache, tell a fit computer from one that does not exist.
 func (s *providerSuite) check(t *testing.T) {
 	p, id := s.o.New(t), s.id(0)
-	c, ok := provider.As[provider.Checker](p)
-	if !ok {
+	can := provider.Of(p)
+	c, w := can.Health.Checker, can.Health.Cache
+	if c == nil {
 		t.Skip("check: this provider is no Checker")
 	}
 	if err := c.Check(s.context(t), "other-1"); err == nil {
@@ -518,14 +516,13 @@ func (s *providerSuite) check(t *testing.T) {
 	if err := c.Check(s.context(t), id); err != nil {
 		t.Errorf("Check: %v", err)
 	}
-	w, ok := provider.As[provider.HealthCache](p)
-	if !ok {
+	if w == nil {
 		return
 	}
 	identity := ""
-	if r, ok := provider.As[provider.Identifier](p); ok {
+	if can.Identity.Of != nil {
 		var err error
-		if identity, err = r.Identity(s.context(t), id); err != nil {
+		if identity, err = can.Identity.Of(s.context(t), id); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -29,14 +29,12 @@ func tarOf(name, text string) io.Reader {
 // their files.
 func (s *providerSuite) clean(t *testing.T) {
 	p, id := s.o.New(t), s.id(0)
-	c, ok := provider.As[provider.Cleaner](p)
-	if !ok {
+	can := provider.Of(p)
+	c := can.Cleaner
+	if c == nil {
 		t.Skip("clean: this provider is no Cleaner")
 	}
-	asIs := false
-	if a, ok := provider.As[provider.AsIs](p); ok {
-		asIs = a.AsIs()
-	}
+	asIs := can.Static != nil && can.Static.AsIs()
 	if _, err := c.Clean(s.context(t), "other-1"); err == nil {
 		t.Error("Clean of an unknown computer: nil")
 	}

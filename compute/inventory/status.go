@@ -64,7 +64,7 @@ type Unready struct {
 	Why      string // the last one, or why none can be made
 }
 
-// The values of Unready.Changed, for a source whose provider is Templated.
+// The values of Unready.Changed, for a source whose provider has a template.
 const (
 	ChangedKeys     = "configuration"
 	ChangedTemplate = "template"

@@ -75,7 +75,7 @@ func checkSource(ctx context.Context, engine *pool.Pool, s *config.Source) compu
 	}
 	note := ""
 	// it knows everything that is denied
-	if prober, ok := provider.As[provider.Prober](p); ok && (err == nil || errors.Is(err, compute.ErrDenied)) {
+	if prober := provider.Of(p).Prober; prober != nil && (err == nil || errors.Is(err, compute.ErrDenied)) {
 		said, wrong := prober.Probe(ctx, compute.Spec{Source: s.Name, Image: s.Image, Flavor: s.Flavor})
 		if note = said; err == nil || wrong != nil {
 			err = wrong
@@ -122,8 +122,8 @@ func Source(
 	if err != nil {
 		return out // it was reported above
 	}
-	fixed, ok := provider.As[provider.Static](p)
-	if !ok {
+	static := provider.Of(p).Static
+	if static == nil || len(static.Names()) == 0 {
 		return append(
 			out,
 			Finding(
@@ -132,7 +132,7 @@ func Source(
 			),
 		)
 	}
-	for _, n := range fixed.Names() {
+	for _, n := range static.Names() {
 		id := compute.ID(name + "-" + n)
 		connect := func(ctx context.Context) (compute.Conn, error) { return p.Connect(ctx, id) }
 		out = append(out, Instance(ctx, string(id), s.Kind, connect)...)

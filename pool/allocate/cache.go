@@ -141,10 +141,10 @@ func (d *allocation) hidden(s *Source, i *compute.Instance) (bool, error) {
 // others are.
 func (d *allocation) existing(s *Source, i *compute.Instance, lend func(*compute.Instance) *compute.Lease) *Grant {
 	o := d.view.Provider(i.SourceKey)
-	if o == nil || o.Standing == nil || s.Has("provision") || d.asks.Amount() != (compute.Resources{}) || d.asks.Chosen() {
+	if o == nil || o.Lookup == nil || s.Has("provision") || d.asks.Amount() != (compute.Resources{}) || d.asks.Chosen() {
 		return nil
 	}
-	known, ok := o.Standing.Standing(i.ID)
+	known, ok := o.Lookup(i.ID)
 	if !ok {
 		return nil
 	}

@@ -94,9 +94,9 @@ func (d *allocation) looked(i *compute.Instance) bool {
 	return d.req.Checked && !fit && (told || d.view.Now.Sub(i.ReadyAt) > proofLasts)
 }
 
-// vouched reports whether an instance is known to be fit without a look. Then its hand-out is one
-// transaction, however long it has been ready. told says that a Witness would know: if fit is false
-// it may just have heard that the computer ended.
+// vouched reports whether an instance is known to be fit without a look. Then its hand-out is
+// one transaction, however long it has been ready. told says that a HealthCache would know: if
+// fit is false it may just have heard that the computer ended.
 func (d *allocation) vouched(i *compute.Instance) (fit, told bool) {
 	if d.req.ByHooks {
 		return false, false
@@ -109,10 +109,10 @@ func (d *allocation) vouched(i *compute.Instance) (fit, told bool) {
 		i = child
 	}
 	o := d.view.Provider(i.SourceKey)
-	if o == nil || o.Witness == nil {
+	if o == nil || o.Fit == nil {
 		return false, false
 	}
-	return o.Witness.Fit(i.ID, i.Facts[provider.FactIdentity]), true
+	return o.Fit(i.ID, i.Facts[provider.FactIdentity]), true
 }
 
 // glances is how many instances with room are looked at before all are. The index of free room

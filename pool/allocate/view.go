@@ -6,7 +6,6 @@ import (
 
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/inventory"
-	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -61,11 +60,13 @@ type Surroundings interface {
 
 // Provider is what a decision must know of an open provider.
 type Provider struct {
-	Failed   bool                 // it could not be opened
-	Names    []string             // of its computers, where it makes none
-	Prices   bool                 // it keeps to a price limit itself
-	Standing provider.Standing    // its computers need no making; nil: they do
-	Witness  provider.HealthCache // it may know the result of a check at once; nil: it does not
+	Failed bool     // it could not be opened
+	Names  []string // of its computers, where it makes none
+	Prices bool     // it keeps to a price limit itself
+	// Lookup is that of provider.Static: its computers may need no making; nil: they do.
+	Lookup func(id compute.ID) (i compute.Instance, ok bool)
+	// Fit is that of provider.HealthCache: it may know the result of a check; nil: it does not.
+	Fit func(id compute.ID, identity string) bool
 }
 
 // Make says of what instances are made.

@@ -39,8 +39,8 @@ func (c Choice) String() string {
 	return demand.Demand{Image: c.Image, Flavor: c.Flavor, Location: c.Location, Data: demand.Digest(c.UserData)}.Choice()
 }
 
-// Resolve replaces the names in a choice by what they mean.
-func (c Choice) Resolve(ctx context.Context, source string, p compute.Provider) (Choice, error) {
+// Resolve replaces the names in a choice by what they mean at a provider.
+func (c Choice) Resolve(ctx context.Context, source string, of provider.Choice) (Choice, error) {
 	for _, part := range []struct {
 		kind string
 		name *string
@@ -48,13 +48,13 @@ func (c Choice) Resolve(ctx context.Context, source string, p compute.Provider) 
 		if *part.name == "" {
 			continue
 		}
-		id, err := Pick(ctx, p, part.kind, *part.name, c.Exact)
+		id, err := Pick(ctx, of.Chooser, part.kind, *part.name, c.Exact)
 		if err != nil {
 			return c, &allocate.ChoiceError{Err: &compute.Error{ID: compute.ID(source), Kind: fault.KindOf(err), Err: err}}
 		}
 		*part.name = id
 	}
-	if err := c.fit(p); err != nil {
+	if err := c.fit(of.UserData); err != nil {
 		return c, &allocate.ChoiceError{Err: &compute.Error{
 			ID: compute.ID(source), Kind: compute.ErrInvalid, Err: err, Hint: "bundles come there by ssh too: --via ssh",
 		}}
@@ -62,14 +62,14 @@ func (c Choice) Resolve(ctx context.Context, source string, p compute.Provider) 
 	return c, nil
 }
 
-// fit compresses user data that is too large for its provider.
-func (c *Choice) fit(p compute.Provider) error {
+// fit compresses user data that is too large for its provider; nil: it takes none.
+func (c *Choice) fit(taker provider.UserDataTaker) error {
 	if c.UserData == "" {
 		return nil
 	}
 	limit := -1
-	if t, ok := provider.As[provider.UserDataTaker](p); ok {
-		limit = t.UserDataLimit()
+	if taker != nil {
+		limit = taker.UserDataLimit()
 	}
 	switch {
 	case limit < 0:
@@ -92,9 +92,8 @@ func (c *Choice) fit(p compute.Provider) error {
 
 // Pick returns the id that a name means, or the name where any may be tried. exact: the name must
 // be whole, or the id.
-func Pick(ctx context.Context, p compute.Provider, kind, name string, exact bool) (string, error) {
-	chooser, ok := provider.As[provider.Chooser](p)
-	if !ok {
+func Pick(ctx context.Context, chooser provider.Chooser, kind, name string, exact bool) (string, error) {
+	if chooser == nil {
 		return "", &compute.Error{
 			Kind: compute.ErrInvalid, Err: fmt.Errorf("it has no %s to choose from", kind),
 			Hint: "its source.conf says what its computers are",

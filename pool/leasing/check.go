@@ -81,7 +81,7 @@ func (p *Records) CheckChoice(ctx context.Context, s *allocate.Source, req *comp
 		return err
 	}
 	// another user's choice is judged by its name again, while it waits
-	if c, err = c.Resolve(ctx, s.Name, o.Provider); err == nil && !c.Exact {
+	if c, err = c.Resolve(ctx, s.Name, o.Choice); err == nil && !c.Exact {
 		req.Image, req.Flavor, req.Location, req.UserData = c.Image, c.Flavor, c.Location, []byte(c.UserData)
 	}
 	return err

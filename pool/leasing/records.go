@@ -197,7 +197,14 @@ func (o surroundings) Provider(key int64) *allocate.Provider {
 	if is == nil {
 		return nil
 	}
-	return &allocate.Provider{Failed: is.Err != nil, Names: is.Names, Prices: is.Prices, Standing: is.Standing, Witness: is.Witness}
+	out := &allocate.Provider{Failed: is.Err != nil, Names: is.Names, Prices: is.Choice.Prices}
+	if is.Static != nil {
+		out.Lookup = is.Static.Lookup
+	}
+	if is.Health.Cache != nil {
+		out.Fit = is.Health.Cache.Fit
+	}
+	return out
 }
 
 func (o surroundings) MadeLast(key int64) (compute.Resources, bool) { return o.p.providers.Learnt(key) }

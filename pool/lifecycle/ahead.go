@@ -84,21 +84,20 @@ func saveAhead(tx store.Tx, all map[int64]aheadRecord) error {
 	return tx.SaveNote(aheadNote, string(text))
 }
 
-// Reserver returns the provider of a source's record and its configuration, if it keeps computers
-// ahead; nil: it does not, or is not open.
-func (p *Ahead) Reserver(key int64) (provider.Prewarmer, provider.Prewarming) {
-	if o := p.providers.Ready(key); o != nil && o.Reserver != nil {
-		if a, ok := o.Reserver.Reserves(); ok {
-			return o.Reserver, a
-		}
+// Prewarm returns how the provider of a source's record keeps computers ahead, and its
+// configuration; ok is false if it does not, or is not open.
+func (p *Ahead) Prewarm(key int64) (w provider.Prewarm, c provider.Prewarming, ok bool) {
+	if o := p.providers.Ready(key); o != nil && o.Prewarm.Reserve != nil {
+		c, ok = o.Prewarm.Reserves()
+		return o.Prewarm, c, ok
 	}
-	return nil, provider.Prewarming{}
+	return w, c, false
 }
 
 // AheadOf returns the state for a source's record.
 func (p *Ahead) AheadOf(key int64, noted map[int64]aheadRecord) *plan.AheadState {
-	r, a := p.Reserver(key)
-	if r == nil {
+	_, a, ok := p.Prewarm(key)
+	if !ok {
 		return nil
 	}
 	p.core.Mu.Lock()
@@ -115,15 +114,15 @@ func (p *Ahead) Left(recs []*store.SourceRecord, noted map[int64]aheadRecord, no
 		if s := p.core.Configured(r); !there || s != nil && s.Err != nil {
 			continue
 		} else if s != nil {
-			if o := p.providers.Ready(r.Key); o == nil || o.Reserver == nil {
+			if o := p.providers.Ready(r.Key); o == nil || o.Prewarm.Reserve == nil {
 				continue
-			} else if _, ok := o.Reserver.Reserves(); ok {
+			} else if _, ok := o.Prewarm.Reserves(); ok {
 				continue
 			}
 		} else if s := p.core.Sources[r.Name]; s != nil && s.Err != nil {
 			continue // what the note means is not known now
 		} else if s != nil && p.providers.Redefined(r) {
-			if o, a := p.Reserver(p.core.KeyOf(s)); o != nil && a.Place == n.Place {
+			if _, a, ok := p.Prewarm(p.core.KeyOf(s)); ok && a.Place == n.Place {
 				continue // it goes as soon as something is said to that one
 			}
 		}
@@ -140,8 +139,8 @@ func (p *Ahead) Left(recs []*store.SourceRecord, noted map[int64]aheadRecord, no
 // DoAhead notes how many computers are to stand ahead of a source, and tells its provider.
 func (p *Ahead) DoAhead(ctx context.Context, s *allocate.Source, d plan.Directive) (func(context.Context) error, error) {
 	key := p.core.KeyOf(s)
-	r, a := p.Reserver(key)
-	if r == nil {
+	r, a, ok := p.Prewarm(key)
+	if !ok {
 		return nil, &compute.Error{
 			ID: compute.ID(s.Name), Kind: compute.ErrInvalid,
 			Err: errors.New("its type has nothing stand ahead of need"),
@@ -183,8 +182,8 @@ func (p *Ahead) DoAhead(ctx context.Context, s *allocate.Source, d plan.Directiv
 // stays.
 func (p *Ahead) FillAhead(ctx context.Context, s *allocate.Source) error {
 	key := p.core.KeyOf(s)
-	r, a := p.Reserver(key)
-	if r == nil || a.Least == 0 {
+	_, a, ok := p.Prewarm(key)
+	if !ok || a.Least == 0 {
 		return nil
 	}
 	n := a.Least
@@ -240,9 +239,9 @@ func (p *Ahead) DoLeft(ctx context.Context, d plan.Directive) (func(context.Cont
 		if o.Err != nil {
 			return o.Err
 		}
-		if o.Reserver != nil {
-			if _, ok := o.Reserver.Reserves(); ok {
-				if err := o.Reserver.Reserve(ctx, 0); err != nil {
+		if o.Prewarm.Reserve != nil {
+			if _, ok := o.Prewarm.Reserves(); ok {
+				if err := o.Prewarm.Reserve(ctx, 0); err != nil {
 					return err
 				}
 			}

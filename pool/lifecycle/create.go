@@ -149,7 +149,7 @@ func (p *Creation) create(ctx context.Context, u *allocate.Grant, tell func(phas
 	if u.Request != nil {
 		what = choice.Of(*u.Request)
 	}
-	what, err := what.Resolve(ctx, u.Source.Name, o.Provider)
+	what, err := what.Resolve(ctx, u.Source.Name, o.Choice)
 	if err != nil {
 		return provider.Unasked(err)
 	}
@@ -530,7 +530,7 @@ func (p *Creation) fit(ctx context.Context, u *allocate.Grant, tell func(phase, 
 			tell("start", "")
 			err = p.startStopped(ctx, i)
 		}
-		if o := p.providers.Ready(i.SourceKey); err == nil && o != nil && o.Checks {
+		if o := p.providers.Ready(i.SourceKey); err == nil && o != nil && o.Health.Checker != nil {
 			tell("check", "")
 			err = p.providers.Healthy(ctx, o, i)
 		}

@@ -14,7 +14,6 @@ import (
 	"github.com/hostler-project/hostler/pool/sources"
 	"github.com/hostler-project/hostler/pool/state"
 	"github.com/hostler-project/hostler/pool/steps"
-	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -144,10 +143,10 @@ func (p *Creation) change(ctx context.Context, j Job, verb plan.Verb) error {
 		err = p.startStopped(ctx, j.Instance)
 	} else if o := p.providers.Open(ctx, j.Record); o.Err != nil {
 		err = o.Err
-	} else if c, ok := provider.As[provider.Stopper](o.Provider); !ok {
+	} else if o.Stopper == nil {
 		err = &compute.Error{ID: j.Instance.ID, Kind: compute.ErrInvalid, Err: errors.New("its type cannot stop")}
 	} else {
-		err = c.Stop(ctx, j.Instance.ID, stopGrace)
+		err = o.Stopper.Stop(ctx, j.Instance.ID, stopGrace)
 	}
 	if err != nil && ctx.Err() != nil {
 		return p.core.ReleaseClaim(ctx, j.Instance)
@@ -188,11 +187,10 @@ func (p *Creation) startStopped(ctx context.Context, i *compute.Instance) error 
 	if o.Err != nil {
 		return o.Err
 	}
-	c, ok := provider.As[provider.Stopper](o.Provider)
-	if !ok {
+	if o.Stopper == nil {
 		return &compute.Error{Op: "start", ID: i.ID, Kind: compute.ErrInvalid, Err: errors.New("its type cannot start what is stopped")}
 	}
-	if err := c.Start(ctx, i.ID); err != nil {
+	if err := o.Stopper.Start(ctx, i.ID); err != nil {
 		return &compute.Error{Op: "start", ID: i.ID, Kind: fault.KindOf(err), Err: err}
 	}
 	err = sources.Await(ctx, state.BootPatience, time.Time{}, func(ctx context.Context) error {

@@ -17,7 +17,6 @@ import (
 	"github.com/hostler-project/hostler/pool/sources"
 	"github.com/hostler-project/hostler/pool/state"
 	"github.com/hostler-project/hostler/pool/steps"
-	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -311,14 +310,13 @@ func (p *Disposal) cleanLeaf(ctx context.Context, leaf *compute.Instance) (strin
 	if s := p.core.Configured(rec); s != nil && s.Reuse == "as-is" || o.Reuse == "as-is" {
 		return "as-is", nil
 	}
-	c, ok := provider.As[provider.Cleaner](o.Provider)
-	if !ok {
+	if o.Cleaner == nil {
 		return "", &compute.Error{ID: leaf.ID, Kind: compute.ErrInvalid, Err: errors.New("its type cannot clean")}
 	}
 	p.core.Step("clean:before")
 	ctx, cancel := context.WithTimeout(ctx, cleanPatience)
 	defer cancel()
-	return c.Clean(ctx, leaf.ID)
+	return o.Cleaner.Clean(ctx, leaf.ID)
 }
 
 // discard carries an instance to its proved end: first the discard hooks, whose failures are only

@@ -90,7 +90,7 @@ func (p *Health) OverseeAll(ctx context.Context, l *state.SourceWorkers, with st
 	for _, rec := range recs {
 		o := p.providers.Ready(rec.Key)
 		shut := o == nil
-		if o != nil && o.Overseer == nil || shut && (!opens || rec.Type == allocate.PoolType || hasNone(rec)) {
+		if o != nil && o.Health.Watch == nil || shut && (!opens || rec.Type == allocate.PoolType || hasNone(rec)) {
 			continue
 		}
 		idle, every := hasNone(rec), overseeEvery
@@ -130,7 +130,7 @@ func (p *Health) OverseeAll(ctx context.Context, l *state.SourceWorkers, with st
 			if shut {
 				o = p.providers.Open(ctx, rec)
 			}
-			if o.Err == nil && o.Overseer != nil { // if it does not open, status tells why
+			if o.Err == nil && o.Health.Watch != nil { // if it does not open, status tells why
 				news, err = p.oversee(ctx, rec, o)
 			}
 			if err != nil && ctx.Err() == nil {
@@ -163,7 +163,7 @@ func hasNone(rec *store.SourceRecord) bool {
 // oversee asks one provider. news says that something has changed.
 func (p *Health) oversee(ctx context.Context, rec *store.SourceRecord, o *sources.Opened) (news bool, err error) {
 	bounded, cancel := context.WithTimeout(ctx, sources.OverseePatience)
-	ended, cause := o.Overseer.Oversee(bounded)
+	ended, cause := o.Health.Watch(bounded)
 	cancel()
 	if ctx.Err() != nil {
 		return false, nil

@@ -115,14 +115,15 @@ func (p *Background) unrecorded(ctx context.Context, rec *store.SourceRecord, o 
 }
 
 // absent ends the use of ready and leased instances whose provider says that their computer is
-// gone. It ended while no controller ran, so that no Overseer reported it. Only instances that are
-// not on the provider's list are asked for one by one. found says that there were some.
+// gone. It ended while no controller ran, so that no watch of its health reported it. Only
+// instances that are not on the provider's list are asked for one by one. found says that there
+// were some.
 func (p *Health) absent(ctx context.Context, rec *store.SourceRecord) (found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, listPatience)
 	defer cancel()
 	o := p.providers.Ready(rec.Key)
 	// other providers do not promise that they know, or that what is not there has ended
-	if o == nil || o.Overseer == nil || len(o.Names) > 0 {
+	if o == nil || o.Health.Watch == nil || len(o.Names) > 0 {
 		return false, nil
 	}
 	// read before the list, as an instance made meanwhile is not on it

@@ -175,6 +175,8 @@ func (c simFixed) source() *simSource {
 func (c simFixed) Names() []string { return c.source().names }
 func (c simFixed) AsIs() bool      { return c.source().asIs }
 
+func (c simFixed) Lookup(compute.ID) (i compute.Instance, ok bool) { return i, false }
+
 // hook is the engine's Hooks: two of each kind, which may fail, take time, and use the instance by
 // their token.
 func (p *process) hook(ctx context.Context, call pool.HookCall) error {

@@ -192,11 +192,11 @@ func (s surroundings) KeyOf(of *allocate.Source) int64 {
 
 // plainProvider is what is recorded of an allocate.Provider.
 type plainProvider struct {
-	Failed   bool     `json:"failed,omitempty"`
-	Names    []string `json:"names,omitempty"`
-	Prices   bool     `json:"prices,omitempty"`
-	Standing bool     `json:"standing,omitempty"`
-	Witness  bool     `json:"witness,omitempty"`
+	Failed bool     `json:"failed,omitempty"`
+	Names  []string `json:"names,omitempty"`
+	Prices bool     `json:"prices,omitempty"`
+	Lookup bool     `json:"lookup,omitempty"` // it has one
+	Fit    bool     `json:"fit,omitempty"`
 }
 
 func (s surroundings) Provider(key int64) *allocate.Provider {
@@ -205,17 +205,18 @@ func (s surroundings) Provider(key int64) *allocate.Provider {
 		if is = s.from.Provider(key); is == nil {
 			return nil
 		}
-		return &plainProvider{is.Failed, is.Names, is.Prices, is.Standing != nil, is.Witness != nil}
+		return &plainProvider{is.Failed, is.Names, is.Prices, is.Lookup != nil, is.Fit != nil}
 	})
 	if p == nil {
 		return nil
 	}
 	out := &allocate.Provider{Failed: p.Failed, Names: p.Names, Prices: p.Prices}
-	if p.Standing {
-		out.Standing = computers{s.t, key, is}
+	known := computers{s.t, key, is}
+	if p.Lookup {
+		out.Lookup = known.lookup
 	}
-	if p.Witness {
-		out.Witness = computers{s.t, key, is}
+	if p.Fit {
+		out.Fit = known.fit
 	}
 	return out
 }
@@ -232,9 +233,9 @@ type known struct {
 	OK       bool              `json:"ok"`
 }
 
-func (c computers) Standing(id compute.ID) (compute.Instance, bool) {
-	k, _ := ask(c.t, "Standing", []any{c.key, id}, func() (known, error) {
-		i, ok := c.is.Standing.Standing(id)
+func (c computers) lookup(id compute.ID) (compute.Instance, bool) {
+	k, _ := ask(c.t, "Lookup", []any{c.key, id}, func() (known, error) {
+		i, ok := c.is.Lookup(id)
 		return known{&i, ok}, nil
 	}, func(k known) { plainInstance(k.Instance) })
 	if k.Instance == nil {
@@ -243,8 +244,8 @@ func (c computers) Standing(id compute.ID) (compute.Instance, bool) {
 	return *k.Instance, k.OK
 }
 
-func (c computers) Fit(id compute.ID, identity string) bool {
-	return tell(c.t, "Fit", []any{c.key, id, identity}, func() bool { return c.is.Witness.Fit(id, identity) })
+func (c computers) fit(id compute.ID, identity string) bool {
+	return tell(c.t, "Fit", []any{c.key, id, identity}, func() bool { return c.is.Fit(id, identity) })
 }
 
 type made struct {

@@ -9,7 +9,6 @@ import (
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool/allocate"
-	"github.com/hostler-project/hostler/provider"
 	"github.com/hostler-project/hostler/store"
 )
 
@@ -47,13 +46,13 @@ func AsUnreachable(err error) *UnreachableError {
 // Reaches checks, after an error that may come from it, whether the place behind a provider
 // answers. If not it returns an UnreachableError. Other errors stay.
 func (p *Providers) Reaches(ctx context.Context, o *Opened, key int64, err error) error {
-	if o.Overseer == nil || ctx.Err() != nil ||
+	if o.Health.Watch == nil || ctx.Err() != nil ||
 		!errors.Is(err, compute.ErrUnavailable) && !errors.Is(err, compute.ErrTimeout) && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	bounded, cancel := context.WithTimeout(ctx, OverseePatience)
 	defer cancel()
-	if _, e := o.Overseer.Oversee(bounded); e == nil || ctx.Err() != nil {
+	if _, e := o.Health.Watch(bounded); e == nil || ctx.Err() != nil {
 		return err
 	}
 	return &UnreachableError{key, err}
@@ -61,8 +60,8 @@ func (p *Providers) Reaches(ctx context.Context, o *Opened, key int64, err error
 
 // Healthy returns the provider's error if a computer is not fit to be handed out.
 func (p *Providers) Healthy(ctx context.Context, o *Opened, i *compute.Instance) error {
-	c, ok := provider.As[provider.Checker](o.Provider)
-	if !ok {
+	c := o.Health.Checker
+	if c == nil {
 		return nil
 	}
 	if err := o.Leads(ctx, i); err != nil {
@@ -74,7 +73,7 @@ func (p *Providers) Healthy(ctx context.Context, o *Opened, i *compute.Instance)
 		}
 		return &MisplacedError{err}
 	}
-	if o.Overseer == nil {
+	if o.Health.Watch == nil {
 		if err := o.Same(ctx, i); err != nil {
 			return err
 		}
@@ -144,7 +143,7 @@ func (p *Providers) SetReached(tx store.Tx, key int64) error {
 
 // RecordHealth records that a computer of a source was found fit: the source answers.
 func (p *Providers) RecordHealth(tx store.Tx, key int64) error {
-	if o := p.Ready(key); o == nil || o.Overseer == nil {
+	if o := p.Ready(key); o == nil || o.Health.Watch == nil {
 		return nil
 	}
 	return p.SetReached(tx, key)

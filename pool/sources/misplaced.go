@@ -97,8 +97,8 @@ func (p *Providers) SpreadMisplaced(ctx context.Context, from *compute.Instance)
 // computer is made it is saved at once. It tells a later worker, under another configuration, that
 // it does not look where the instance is.
 func (p *Providers) Identify(ctx context.Context, o *Opened, i *compute.Instance) error {
-	r, ok := provider.As[provider.Identifier](o.Provider)
-	if !ok {
+	r := o.Identity
+	if r.Of == nil {
 		return nil
 	}
 	if was := i.Facts[provider.FactIdentity]; was != "" {
@@ -106,7 +106,7 @@ func (p *Providers) Identify(ctx context.Context, o *Opened, i *compute.Instance
 			return err
 		}
 	}
-	identity, err := r.Identity(ctx, i.ID)
+	identity, err := r.Of(ctx, i.ID)
 	if err != nil || identity == i.Facts[provider.FactIdentity] {
 		return err
 	}
@@ -139,9 +139,8 @@ func Known(i *compute.Instance, identity string) {
 // Leads returns an error if an instance's provider does not look where its computer is; nil: it
 // does, or that is not known.
 func (o *Opened) Leads(ctx context.Context, i *compute.Instance) error {
-	r, ok := provider.As[provider.Identifier](o.Provider)
-	if identity := i.Facts[provider.FactIdentity]; ok && identity != "" {
-		return r.Leads(ctx, identity)
+	if identity := i.Facts[provider.FactIdentity]; o.Identity.Leads != nil && identity != "" {
+		return o.Identity.Leads(ctx, identity)
 	}
 	return nil
 }
@@ -149,9 +148,8 @@ func (o *Opened) Leads(ctx context.Context, i *compute.Instance) error {
 // Same returns an error if another computer has an instance's name; nil: it is the same, or not
 // known.
 func (o *Opened) Same(ctx context.Context, i *compute.Instance) error {
-	r, ok := provider.As[provider.Identifier](o.Provider)
-	if identity := i.Facts[provider.FactIdentity]; ok && identity != "" {
-		return r.Same(ctx, i.ID, identity)
+	if identity := i.Facts[provider.FactIdentity]; o.Identity.Same != nil && identity != "" {
+		return o.Identity.Same(ctx, i.ID, identity)
 	}
 	return nil
 }

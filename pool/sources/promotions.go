@@ -159,16 +159,16 @@ func (p *Templates) Promotable(ctx context.Context, name, image string) (s *allo
 			Hint: "promote it for its sources",
 		}
 	}
-	opened, err := p.providers.ProviderOf(ctx, name)
+	o, err := p.providers.OpenedOf(ctx, name)
 	if err != nil {
 		return nil, "", err
 	}
-	if snap, ok := provider.As[provider.Snapshotter](opened); ok {
+	if snap := o.Snapshots.Snapshotter; snap != nil {
 		if id, err = snap.ImageDigest(ctx, image, true); err == nil && !strings.HasPrefix(id, "sha256:") {
 			id = image // a file of this machine's, which no digest asks for
 		}
 	} else {
-		id, err = choice.Pick(ctx, opened, provider.Images, image, false)
+		id, err = choice.Pick(ctx, o.Choice.Chooser, provider.Images, image, false)
 	}
 	if err != nil {
 		return nil, "", &compute.Error{ID: compute.ID(name), Kind: fault.KindOf(err), Err: err}
@@ -252,8 +252,7 @@ func (p *Templates) Hopeless(ctx context.Context, s *allocate.Source, by Renewal
 	if o == nil || o.Provider == nil {
 		return true, nil
 	}
-	prober, ok := provider.As[provider.Prober](o.Provider)
-	if !ok {
+	if o.Prober == nil {
 		return false, nil
 	}
 	p.core.Mu.Lock()
@@ -267,7 +266,7 @@ func (p *Templates) Hopeless(ctx context.Context, s *allocate.Source, by Renewal
 	}
 	asking, cancel := context.WithTimeout(ctx, probePatience)
 	defer cancel()
-	_, err := prober.Probe(asking, compute.Spec{Source: s.Name, Image: s.Image, Flavor: s.Flavor})
+	_, err := o.Prober.Probe(asking, compute.Spec{Source: s.Name, Image: s.Image, Flavor: s.Flavor})
 	switch {
 	case err == nil, errors.Is(err, compute.ErrNoCapacity):
 		// it can be known only after one has gone

@@ -31,6 +31,8 @@ type Providers struct {
 
 // Opened is an open provider, with what the engine must know of it inside of transactions.
 type Opened struct {
+	provider.Abilities
+
 	Provider compute.Provider
 	Err      error // it could not be opened
 	Names    []string
@@ -38,14 +40,7 @@ type Opened struct {
 	Stops    bool   // it can stop and start a computer
 	// a machine that stays: its Clean removes hostler's files and the lease's processes, and no
 	// more
-	Stays    bool
-	Checks   bool
-	Witness  provider.HealthCache   // may know the result of a check at once; nil: it is none
-	Overseer provider.HealthWatcher // nil: it is none
-	Standing provider.Standing      // its machines need no making; nil: they do
-	Reserver provider.Prewarmer     // can keep computers standing ahead of need; nil: it cannot
-	Prices   bool                   // it keeps to a price limit itself
-	lingers  time.Duration          // how long after the call a Create may still take effect
+	Stays bool
 }
 
 // Rebuilds reports whether its Clean makes a computer as if newly made, in the same place: reuse =
@@ -64,30 +59,18 @@ func (p *Providers) Open(ctx context.Context, rec *store.SourceRecord) *Opened {
 	if rec.Type == allocate.PoolType {
 		o.Err = &compute.Error{ID: compute.ID(rec.Name), Kind: compute.ErrInvalid, Err: errors.New("a pool has no provider of its own")}
 	} else if o.Provider, o.Err = p.core.Opt.Open(ctx, rec.Name, rec.Type, rec.Definition); o.Err == nil {
-		if f, ok := provider.As[provider.Static](o.Provider); ok {
-			o.Names = f.Names()
+		o.Abilities = provider.Of(o.Provider)
+		if o.Static != nil {
+			o.Names, o.Stays = o.Static.Names(), o.Static.AsIs()
 		}
-		priced, ok := provider.As[provider.Pricer](o.Provider)
-		o.Prices = ok && priced.Prices()
-		_, cleans := provider.As[provider.Cleaner](o.Provider)
-		asIs, ok := provider.As[provider.AsIs](o.Provider)
-		o.Stays = ok && asIs.AsIs()
 		switch {
-		case cleans:
+		case o.Cleaner != nil:
 			o.Reuse = "clean"
 		case o.Stays:
 			o.Reuse = "as-is"
 		}
-		_, o.Checks = provider.As[provider.Checker](o.Provider)
-		o.Witness, _ = provider.As[provider.HealthCache](o.Provider)
-		o.Overseer, _ = provider.As[provider.HealthWatcher](o.Provider)
-		_, stops := provider.As[provider.Stopper](o.Provider)
-		o.Stops = stops && len(o.Names) == 0 // machines that stay are not ours to switch off
-		o.Standing, _ = provider.As[provider.Standing](o.Provider)
-		o.Reserver, _ = provider.As[provider.Prewarmer](o.Provider)
-		if l, ok := provider.As[provider.CreateLag](o.Provider); ok {
-			o.lingers = l.Lingers()
-		}
+		// machines that stay are not ours to switch off
+		o.Stops = o.Stopper != nil && len(o.Names) == 0
 	}
 	p.core.Mu.Lock()
 	defer p.core.Mu.Unlock()
@@ -96,9 +79,9 @@ func (p *Providers) Open(ctx context.Context, rec *store.SourceRecord) *Opened {
 	}
 	if o.Err == nil { // a failure is tried again by the next caller
 		p.Opened[rec.Key] = o
-		if h, ok := provider.As[provider.HealthNotifier](o.Provider); ok {
+		if o.Health.Notify != nil {
 			l, key := &p.core.Inflight.Workers, rec.Key
-			h.Heed(func() { l.Heard(key) })
+			o.Health.Notify(func() { l.Heard(key) })
 		}
 	}
 	return o
@@ -204,7 +187,7 @@ func (p *Providers) LooksAt(s *allocate.Source) (hooked, checked, byHooks bool) 
 		p.core.Mu.Unlock()
 		hooked = hooked || c.Has("acquire")
 		byHooks = byHooks || c.Has("check")
-		checked = checked || byHooks || o != nil && o.Checks
+		checked = checked || byHooks || o != nil && o.Health.Checker != nil
 	}
 	return hooked, checked, byHooks
 }
@@ -270,20 +253,21 @@ func (p *Providers) Allowed(ctx context.Context, s *allocate.Source) error {
 	if s.Type == allocate.PoolType {
 		return nil
 	}
-	opened, err := p.ProviderOf(ctx, s.Name)
+	o, err := p.OpenedOf(ctx, s.Name)
 	if err != nil {
 		return nil // the next acquire reports it
 	}
-	if prober, ok := provider.As[provider.Prober](opened); ok {
-		if _, err := prober.Probe(ctx, compute.Spec{Source: s.Name, Image: s.Image, Flavor: s.Flavor}); errors.Is(err, compute.ErrDenied) {
+	if o.Prober != nil {
+		_, err := o.Prober.Probe(ctx, compute.Spec{Source: s.Name, Image: s.Image, Flavor: s.Flavor})
+		if errors.Is(err, compute.ErrDenied) {
 			return err
 		}
 	}
 	return nil
 }
 
-// ProviderOf is Provider.
-func (p *Providers) ProviderOf(ctx context.Context, name string) (compute.Provider, error) {
+// OpenedOf returns the open provider of a source.
+func (p *Providers) OpenedOf(ctx context.Context, name string) (*Opened, error) {
 	s, err := p.core.Find(name)
 	if err != nil {
 		return nil, err
@@ -295,7 +279,7 @@ func (p *Providers) ProviderOf(ctx context.Context, name string) (compute.Provid
 	if o == nil {
 		o = p.Open(ctx, rec)
 	}
-	return o.Provider, o.Err
+	return o, o.Err
 }
 
 // LearnSize notes the size of an instance that was made as its source says. The next one is assumed
@@ -384,7 +368,7 @@ func (p *Providers) Lingering(i *compute.Instance) time.Duration {
 	if o == nil || !Lost(i) || i.ProviderID != "" {
 		return 0
 	}
-	return min(o.lingers, time.Until(i.Created.Add(o.lingers)))
+	return min(o.CreateLag, time.Until(i.Created.Add(o.CreateLag)))
 }
 
 func NewProviders(c *state.Core) *Providers {

@@ -33,22 +33,22 @@ type TemplateReading struct {
 	said  bool          // the log says that it takes long; guarded by Core.Mu
 }
 
-// templated returns a source's provider if it is Templated; nil: it is not, or not open.
-func (p *Providers) templated(s *allocate.Source) provider.Versioned {
+// templateOf returns how to read what instances of a source would be made from now; nil: its
+// provider does not tell, or is not open.
+func (p *Providers) templateOf(s *allocate.Source) func() (string, error) {
 	o := p.Ready(p.core.KeyOf(s))
 	if o == nil || o.Err != nil {
 		return nil
 	}
-	t, _ := provider.As[provider.Versioned](o.Provider)
-	return t
+	return o.Template
 }
 
 // Read begins to read what instances of a source would be made from now, unless that is under way.
 // It returns nil if the provider does not tell, or is not open. To read several sources, call read
 // for all of them first, so that their waits overlap.
 func (p *Templates) Read(s *allocate.Source) *TemplateReading {
-	t := p.providers.templated(s)
-	if t == nil {
+	read := p.providers.templateOf(s)
+	if read == nil {
 		return nil
 	}
 	p.core.Mu.Lock()
@@ -60,7 +60,7 @@ func (p *Templates) Read(s *allocate.Source) *TemplateReading {
 	r := &TemplateReading{until: time.Now().Add(readPatience), done: make(chan struct{})}
 	p.inquiries[key] = r
 	go func() {
-		now, err := t.Template()
+		now, err := read()
 		if err == nil { // the request that makes an instance gets the error
 			r.now, r.told = now, true
 		}
@@ -146,7 +146,7 @@ func (p *Templates) ForgetTemplate(key int64) {
 func (p *Templates) OfOldTemplate(tx store.Tx, i *compute.Instance) (bool, error) {
 	for {
 		if s := p.core.Sources[i.Source]; s != nil && p.core.KeyOf(s) == i.SourceKey {
-			if p.providers.templated(s) != nil {
+			if p.providers.templateOf(s) != nil {
 				p.core.Mu.Lock()
 				t, read := p.reads[i.SourceKey]
 				p.core.Mu.Unlock()

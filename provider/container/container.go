@@ -67,7 +67,6 @@ var (
 	_ provider.CreateLag = (*Provider)(nil)
 
 	_ provider.Snapshotter = (*Provider)(nil)
-	_ provider.ImageTagger = (*Provider)(nil)
 )
 
 // open returns the provider for one source. ErrInvalid: the options are wrong. It does not ask the
@@ -318,8 +317,8 @@ func (p *Provider) Check(ctx context.Context, id compute.ID) error {
 	return p.fault("Check", id, err)
 }
 
-// Lingers is how long an engine may go on making a container after the request was given up.
-func (p *Provider) Lingers() time.Duration { return 15 * time.Second }
+// CreateLag is how long an engine may go on making a container after the request was given up.
+func (p *Provider) CreateLag() time.Duration { return 15 * time.Second }
 
 // ending says how a container ended.
 func ending(c *inspection) string {

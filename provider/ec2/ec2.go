@@ -75,8 +75,8 @@ func (p *Provider) Deployment() *deployment.Place {
 	return deployment.Open(p.session, p.keys, p.o.Subnets)
 }
 
-// Lingers returns how long a launch may be on its way, and its instance not be listed.
-func (p *Provider) Lingers() time.Duration {
+// CreateLag returns how long a launch may be on its way, and its instance not be listed.
+func (p *Provider) CreateLag() time.Duration {
 	return time.Duration(p.session.Attempts)*session.Within + visibleWithin
 }
 

@@ -63,6 +63,7 @@ func open(ctx context.Context, log *slog.Logger, o options) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
+	fixed := static{}
 	for _, ability := range a.Abilities {
 		l := link{p, p.chain}
 		switch ability {
@@ -71,7 +72,7 @@ func open(ctx context.Context, log *slog.Logger, o options) (*Provider, error) {
 		case "check":
 			p.chain = checker{l, p}
 		case "as-is":
-			p.chain = asIs{l}
+			fixed.asIs = true
 		case "names":
 			n, err := p.call(ctx, "names", "", nil)
 			if err != nil {
@@ -80,8 +81,12 @@ func open(ctx context.Context, log *slog.Logger, o options) (*Provider, error) {
 			if len(n.Names) == 0 {
 				return nil, p.wrong("names", "", "no names")
 			}
-			p.chain = fixed{l, n.Names}
+			fixed.names = n.Names
 		}
+	}
+	if fixed.asIs || fixed.names != nil {
+		fixed.link = link{p, p.chain}
+		p.chain = fixed
 	}
 	return p, nil
 }
@@ -107,11 +112,11 @@ type (
 		link
 		p *Provider
 	}
-	fixed struct {
+	static struct {
 		link
 		names []string
+		asIs  bool
 	}
-	asIs struct{ link }
 )
 
 // Clean asks the executable to clean.
@@ -133,10 +138,13 @@ func (c checker) Check(ctx context.Context, id compute.ID) error {
 }
 
 // Names returns the names that the executable gave at open.
-func (f fixed) Names() []string { return slices.Clone(f.names) }
+func (s static) Names() []string { return slices.Clone(s.names) }
 
-// AsIs reports that the machines stay as they are.
-func (asIs) AsIs() bool { return true }
+// AsIs reports whether the executable said that the machines stay as they are.
+func (s static) AsIs() bool { return s.asIs }
+
+// Lookup knows no computer: the executable is asked for each.
+func (s static) Lookup(compute.ID) (i compute.Instance, ok bool) { return i, false }
 
 // wrong returns the error for an answer that does not fit the request.
 func (p *Provider) wrong(verb string, id compute.ID, what string) error {
@@ -204,6 +212,6 @@ func (p *Provider) Connect(ctx context.Context, id compute.ID) (compute.Conn, er
 	return nil, p.wrong("connect", id, "no way in, neither exec nor ssh")
 }
 
-// Lingers returns how long an executable may still work on a create after its caller was killed: as
-// long as a call may take.
-func (p *Provider) Lingers() time.Duration { return p.o.Timeout }
+// CreateLag returns how long an executable may still work on a create after its caller was
+// killed: as long as a call may take.
+func (p *Provider) CreateLag() time.Duration { return p.o.Timeout }

@@ -47,8 +47,8 @@ func (c *conn) use(ctx context.Context, op string) error {
 	return nil
 }
 
-// Pretends reports that commands do nothing here.
-func (c *conn) Pretends() bool { return true }
+// Simulated reports that commands do nothing here.
+func (c *conn) Simulated() bool { return true }
 
 // Run prints the reply and ends with status 0.
 func (c *conn) Run(ctx context.Context, cmd *compute.Command) (compute.Exit, error) {

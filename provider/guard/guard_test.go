@@ -63,6 +63,9 @@ func (b both) Connect(ctx context.Context, id compute.ID) (compute.Conn, error) 
 	return b.plain.Connect(ctx, id)
 }
 func (b both) Names() []string { return []string{"x"} }
+func (b both) AsIs() bool      { return false }
+
+func (b both) Lookup(compute.ID) (i compute.Instance, ok bool) { return i, false }
 
 func TestAbilities(t *testing.T) {
 	p := plain{func(context.Context, string) error { return nil }}

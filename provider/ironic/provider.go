@@ -142,8 +142,8 @@ func (p *Provider) fits(m *mark, told string) bool {
 // hosts have them.
 func (p *Provider) GivesHostKeys() bool { return p.o.HostKey == "given" }
 
-// Lingers returns how long a request without an answer may still take effect.
-func (p *Provider) Lingers() time.Duration { return 2 * time.Minute }
+// CreateLag returns how long a request without an answer may still take effect.
+func (p *Provider) CreateLag() time.Duration { return 2 * time.Minute }
 
 // UserDataLimit returns how many bytes of user data a request may have. A config drive can have 64
 // MB, but Ironic stores less of it.

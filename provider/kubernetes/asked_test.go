@@ -144,7 +144,7 @@ func TestClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, listed := p.List(t.Context())
-	_, overseen := p.Oversee(t.Context())
+	_, overseen := p.WatchHealth(t.Context())
 	for _, err := range []error{listed, overseen, p.Check(t.Context(), "web-1"), p.watch().trusted(t.Context())} {
 		if !errors.Is(err, compute.ErrConflict) || p.watch().begun() {
 			t.Errorf("used after its Close: %v", err)

@@ -119,8 +119,8 @@ func TestClusters(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		o, _ := provider.As[provider.HealthWatcher](p)
-		if _, err = o.Oversee(t.Context()); err == nil {
+		watch := provider.Of(p).Health.Watch
+		if _, err = watch(t.Context()); err == nil {
 			return errors.New("it answers")
 		}
 		return nil

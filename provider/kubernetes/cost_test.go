@@ -35,7 +35,7 @@ func TestCost(t *testing.T) {
 			// as a controller does; who only makes one asks for that one's pod
 			watches := func(p *kubernetes.Provider) {
 				t.Helper()
-				if _, err := p.Oversee(t.Context()); err != nil {
+				if _, err := p.WatchHealth(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -169,11 +169,11 @@ func (l *lines) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// heeding has who heeds a provider wait for news until Oversee says what is so; without news
+// heeding has who heeds a provider wait for news until WatchHealth says what is so; without news
 // nothing is asked.
 func heeding(t *testing.T, p *kubernetes.Provider) (until func(what string, so func(map[compute.ID]string, error) bool)) {
 	news := make(chan struct{}, 1)
-	p.Heed(func() {
+	p.NotifyHealth(func() {
 		select {
 		case news <- struct{}{}:
 		default:
@@ -187,7 +187,7 @@ func heeding(t *testing.T, p *kubernetes.Provider) (until func(what string, so f
 			case <-time.After(time.Minute):
 				t.Fatalf("nobody is told that %s", what)
 			}
-			if so(p.Oversee(t.Context())) {
+			if so(p.WatchHealth(t.Context())) {
 				return
 			}
 		}
@@ -225,7 +225,7 @@ func TestAway(t *testing.T) {
 		t.Errorf("Destroy: %v", err)
 	}
 	// What the watch told counts for a while; but nobody is to be given what cannot be entered.
-	if _, err := p.Oversee(t.Context()); !errors.Is(err, compute.ErrUnavailable) {
+	if _, err := p.WatchHealth(t.Context()); !errors.Is(err, compute.ErrUnavailable) {
 		t.Errorf("Oversee: %v", err)
 	}
 	if err := p.Check(t.Context(), "suite-1"); !errors.Is(err, compute.ErrUnavailable) {

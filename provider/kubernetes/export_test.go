@@ -22,8 +22,8 @@ func (p *Provider) CreateAt(ctx context.Context, id compute.ID, now time.Time) e
 	return err
 }
 
-// OverseeAt is Oversee at another time.
-func (p *Provider) OverseeAt(ctx context.Context, now time.Time) error {
+// WatchHealthAt is WatchHealth at another time.
+func (p *Provider) WatchHealthAt(ctx context.Context, now time.Time) error {
 	_, err := p.oversee(ctx, now)
 	return err
 }

@@ -142,8 +142,8 @@ func (s *objects) answers(ctx context.Context) error {
 	return err
 }
 
-// Heed makes f be called when Oversee may have news.
-func (p *Provider) Heed(f func()) {
+// NotifyHealth makes f be called when WatchHealth may have news.
+func (p *Provider) NotifyHealth(f func()) {
 	end := p.c.heed(f)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -153,9 +153,9 @@ func (p *Provider) Heed(f func()) {
 	p.heeds = append(p.heeds, end)
 }
 
-// Oversee tells which pods have ended, and why: evicted, preempted, drained, out of memory, deleted
-// by somebody, or lost with their nodes. It answers from the watch.
-func (p *Provider) Oversee(ctx context.Context) (map[compute.ID]string, error) {
+// WatchHealth tells which pods have ended, and why: evicted, preempted, drained, out of memory,
+// deleted by somebody, or lost with their nodes. It answers from the watch.
+func (p *Provider) WatchHealth(ctx context.Context) (map[compute.ID]string, error) {
 	return p.oversee(ctx, time.Now())
 }
 

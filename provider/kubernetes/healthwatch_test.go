@@ -92,14 +92,14 @@ spec:
 				done <- err
 			}()
 			<-out.first
-			if ended, err := p.Oversee(t.Context()); err != nil || len(ended) != 0 {
+			if ended, err := p.WatchHealth(t.Context()); err != nil || len(ended) != 0 {
 				t.Fatalf("before: %v %v", ended, err)
 			}
 			pod := podOf(t, p, o, "suite-1")
 			node := lab.Ctl(t, "", "get", "pod", pod, "-n", o.Namespace, "-o", "jsonpath={.spec.nodeName}")
 			c.end(t, o, pod, node)
 			computetest.Eventually(t, "it is told", func() error {
-				ended, err := p.Oversee(t.Context())
+				ended, err := p.WatchHealth(t.Context())
 				if err == nil && !strings.Contains(ended["suite-1"], c.why) {
 					err = fmt.Errorf("%v", ended)
 				}
@@ -118,7 +118,7 @@ func TestOwnEnds(t *testing.T) {
 	t.Parallel()
 	p := open(t, site(t))
 	_ = ready(t, p, "suite-1").Close()
-	if _, err := p.Oversee(t.Context()); err != nil {
+	if _, err := p.WatchHealth(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	gone(t, p, "suite-1")
@@ -128,7 +128,7 @@ func TestOwnEnds(t *testing.T) {
 		}
 		return nil
 	})
-	if ended, err := p.Oversee(t.Context()); err != nil || len(ended) != 0 {
+	if ended, err := p.WatchHealth(t.Context()); err != nil || len(ended) != 0 {
 		t.Errorf("afterwards: %v %v", ended, err)
 	}
 }
@@ -146,7 +146,7 @@ func TestEndedUnwatched(t *testing.T) {
 	lab.Ctl(t, "", "delete", "pod", pod, "-n", o.Namespace)
 	cut.set(t, false)
 	computetest.Eventually(t, "it is told", func() error {
-		ended, err := p.Oversee(t.Context())
+		ended, err := p.WatchHealth(t.Context())
 		if err == nil && !strings.Contains(ended["suite-1"], "deleted, by somebody else") {
 			err = fmt.Errorf("%v", ended)
 		}
@@ -227,7 +227,7 @@ func TestNamespaceEnds(t *testing.T) {
 		t.Errorf("Create: %v", err)
 	}
 	computetest.Eventually(t, "it is told", func() error {
-		ended, err := p.Oversee(t.Context())
+		ended, err := p.WatchHealth(t.Context())
 		if err == nil && ended["suite-1"] == "" {
 			err = errors.New("nothing")
 		}
@@ -260,7 +260,7 @@ func TestHistoryGone(t *testing.T) {
 			err = fmt.Errorf("%v", list)
 		}
 		if err == nil {
-			ended, e := p.Oversee(t.Context())
+			ended, e := p.WatchHealth(t.Context())
 			if err = e; e == nil && (len(ended) != 1 || !strings.Contains(ended["suite-1"], "deleted")) {
 				err = fmt.Errorf("%v", ended)
 			}
@@ -279,12 +279,12 @@ func TestMute(t *testing.T) {
 	o.Fresh(time.Nanosecond)
 	cut := cutAt(t, &o)
 	p := open(t, o)
-	if _, err := p.Oversee(t.Context()); err != nil {
+	if _, err := p.WatchHealth(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	cut.mute()
 	want(t, compute.ErrUnavailable, "", func() error {
-		_, err := p.Oversee(t.Context())
+		_, err := p.WatchHealth(t.Context())
 		return err
 	})
 }

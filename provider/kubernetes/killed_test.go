@@ -95,7 +95,7 @@ func TestKilledAtEachStep(t *testing.T) {
 			last, now := open(t, o), time.Now()
 			computetest.Eventually(t, "nothing is left", func() error {
 				now = now.Add(time.Hour)
-				if err := last.OverseeAt(t.Context(), now); err != nil {
+				if err := last.WatchHealthAt(t.Context(), now); err != nil {
 					return err
 				}
 				if left := ours(t, o.Namespace, "sandboxwarmpools,sandboxtemplates,networkpolicies"); left != "" {

@@ -35,7 +35,7 @@ type Provider struct {
 
 	mu     sync.Mutex
 	closed bool
-	heeds  []func()     // these end what Heed started
+	heeds  []func()     // these end what NotifyHealth started
 	seen   readTemplate // the last one
 
 	objects  objects
@@ -363,9 +363,9 @@ func (p *Provider) Fit(id compute.ID, text string) bool {
 	return err == nil && !wait
 }
 
-// Lingers returns how long the API server may still be making a pod after its caller gave up: as
+// CreateLag returns how long the API server may still be making a pod after its caller gave up: as
 // long as it may work on a request.
-func (p *Provider) Lingers() time.Duration { return time.Minute }
+func (p *Provider) CreateLag() time.Duration { return time.Minute }
 
 // Console returns the cluster's events of a pod. The output of its own processes is in the
 // container's log.

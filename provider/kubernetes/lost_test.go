@@ -23,7 +23,7 @@ func TestLostAsksOnce(t *testing.T) {
 			gate := lab.Gate(t)
 			o.Kubeconfig = gate.Config
 			p := open(t, o)
-			if _, err := p.Oversee(t.Context()); err != nil {
+			if _, err := p.WatchHealth(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			conn := ready(t, p, "suite-1")

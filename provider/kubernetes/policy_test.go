@@ -98,7 +98,7 @@ func TestPolicy(t *testing.T) {
 				}
 				spoil()
 				later = later.Add(2 * time.Minute)
-				if err := p.OverseeAt(t.Context(), later); err != nil {
+				if err := p.WatchHealthAt(t.Context(), later); err != nil {
 					t.Fatal(err)
 				}
 				if is := policies(t, o.Namespace); is[name] != closed {
@@ -137,7 +137,7 @@ func TestPolicyEdited(t *testing.T) {
 	tend := func(p *kubernetes.Provider, d time.Duration) int {
 		t.Helper()
 		now = now.Add(d)
-		if err := p.OverseeAt(t.Context(), now); err != nil {
+		if err := p.WatchHealthAt(t.Context(), now); err != nil {
 			t.Fatal(err)
 		}
 		return len(policies(t, o.Namespace))
@@ -186,7 +186,7 @@ func TestPolicyOfKinds(t *testing.T) {
 				}
 			}
 			for _, d := range []time.Duration{2 * time.Minute, 14 * time.Minute, 16 * time.Minute} {
-				if err := other.OverseeAt(t.Context(), now.Add(d)); err != nil {
+				if err := other.WatchHealthAt(t.Context(), now.Add(d)); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -44,11 +44,9 @@ type Provider struct {
 }
 
 var (
-	_ compute.Provider  = (*Provider)(nil)
-	_ provider.Static   = (*Provider)(nil)
-	_ provider.AsIs     = (*Provider)(nil)
-	_ provider.Cleaner  = (*Provider)(nil)
-	_ provider.Standing = (*Provider)(nil)
+	_ compute.Provider = (*Provider)(nil)
+	_ provider.Static  = (*Provider)(nil)
+	_ provider.Cleaner = (*Provider)(nil)
 )
 
 // Open returns the provider of this machine. It does nothing and cannot fail.
@@ -103,8 +101,8 @@ func (p *Provider) Create(_ context.Context, spec compute.Spec) (compute.Instanc
 	return p.instance(), nil
 }
 
-// Standing returns this machine, which always exists.
-func (p *Provider) Standing(id compute.ID) (compute.Instance, bool) { return p.instance(), id == p.id }
+// Lookup returns this machine, which always exists.
+func (p *Provider) Lookup(id compute.ID) (compute.Instance, bool) { return p.instance(), id == p.id }
 
 // List returns this machine, which is always there.
 func (p *Provider) List(context.Context) ([]compute.Instance, error) {

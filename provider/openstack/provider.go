@@ -107,9 +107,9 @@ func (p *Provider) List(ctx context.Context) ([]compute.Instance, error) {
 	return out, nil
 }
 
-// Lingers returns how long a request without an answer may still take effect: as long as one may
+// CreateLag returns how long a request without an answer may still take effect: as long as one may
 // take, and the time that Nova needs to record it.
-func (p *Provider) Lingers() time.Duration { return 2 * time.Minute }
+func (p *Provider) CreateLag() time.Duration { return 2 * time.Minute }
 
 // instance returns what the engine gets to know of a server. If the flavor or image is gone, there
 // are fewer facts.

@@ -8,10 +8,7 @@ import (
 	"github.com/gophercloud/gophercloud/v2/openstack/compute/v2/servers"
 
 	"github.com/hostler-project/hostler/compute"
-	"github.com/hostler-project/hostler/provider"
 )
-
-var _ provider.Resizer = (*Provider)(nil)
 
 // Resize gives a server another flavor, by its id or name, and confirms that. The cloud may move it
 // to another host, and restarts it if it ran. Its disk, name and addresses stay. Resize continues

@@ -31,11 +31,9 @@ type Provider struct {
 }
 
 var (
-	_ compute.Provider  = (*Provider)(nil)
-	_ provider.Static   = (*Provider)(nil)
-	_ provider.AsIs     = (*Provider)(nil)
-	_ provider.Cleaner  = (*Provider)(nil)
-	_ provider.Standing = (*Provider)(nil)
+	_ compute.Provider = (*Provider)(nil)
+	_ provider.Static  = (*Provider)(nil)
+	_ provider.Cleaner = (*Provider)(nil)
 )
 
 // open returns the provider of the hosts. It connects to none. ErrInvalid: there are no hosts, or
@@ -85,8 +83,8 @@ func (p *Provider) Create(_ context.Context, spec compute.Spec) (compute.Instanc
 	return p.instance(h), nil
 }
 
-// Standing returns a host, which always exists. It does not connect.
-func (p *Provider) Standing(id compute.ID) (compute.Instance, bool) {
+// Lookup returns a host, which always exists. It does not connect.
+func (p *Provider) Lookup(id compute.ID) (compute.Instance, bool) {
 	h, err := p.host("Standing", id)
 	if err != nil {
 		return compute.Instance{}, false
