@@ -120,7 +120,7 @@ func TestReturn(t *testing.T) {
 		give()
 		all.Wait()
 		if i, _, err := r.Resolve(ctx, string(mine.Instance)); err != nil || i.State != compute.Discarding ||
-			!strings.Contains(i.Reason, "no route to host") {
+			!strings.Contains(i.Why(), "no route to host") {
 			t.Errorf("what was given back: %+v, %v", i, err)
 		}
 		a.set(false, nil)
