@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"reflect"
 	"strings"
 	"time"
 
@@ -185,9 +186,19 @@ func apiConfig(version string, relayed bool) huma.Config {
 		config.OpenAPIPath = ""
 	}
 	config.Servers = []*huma.Server{{URL: "/"}}
+	config.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
 	config.Security = []map[string][]string{{"token": {}}}
 	return config
+}
+
+// schemaName names a type in the description. Programs that are made from it know the names, so a
+// type that gets another name in Go keeps its own there.
+func schemaName(t reflect.Type, hint string) string {
+	if t == reflect.TypeFor[compute.Resources]() || t == reflect.TypeFor[*compute.Resources]() {
+		return "Amount"
+	}
+	return huma.DefaultSchemaNamer(t, hint)
 }
 
 // refuseUnknown answers a request for a path without a route, or with a method that its path
