@@ -65,16 +65,16 @@ func (r *Runner) End(err, cause error) {
 		n := exitstatus.OfRun(err)
 		rec.Exit, rec.Begun, rec.Phases = &n, !r.result.Begun.IsZero(), r.phases
 		r.rec.countOutputs(rec)
-		var own exitstatus.Exit
 		switch {
 		case err != nil && errors.Is(cause, ErrCancelled):
 			rec.Kind = runlog.Cancelled
 		case exit != nil:
 			rec.Signal, rec.Reason = exit.Signal, exit.Reason
-		case errors.As(err, &own):
-			rec.Kind = OwnKinds[own]
 		case err != nil:
-			rec.Kind, rec.Error = exitstatus.KindName(err), redact.String(api.Text(err), r.rec.hide)
+			var told bool
+			if rec.Kind, told = exitstatus.KindOfRun(err); !told {
+				rec.Error = redact.String(api.Text(err), r.rec.hide)
+			}
 		}
 	})
 	if r.Verbose {
@@ -85,9 +85,6 @@ func (r *Runner) End(err, cause error) {
 		r.Printer.Say("the run goes on without its record: %v", err)
 	}
 }
-
-// OwnKinds are the error kinds of exit statuses that are reported where they arise.
-var OwnKinds = map[exitstatus.Exit]string{exitstatus.Timeout: "timeout", exitstatus.Missing: "missing"}
 
 // Recording returns the record that is being written. The run must have begun.
 func (r *Runner) Recording() *runlog.Run { return r.rec.Run }

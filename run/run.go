@@ -13,7 +13,7 @@ import (
 	"github.com/hostler-project/hostler/text/words"
 )
 
-// Run runs a command on an instance. The error is a status.Exit if the command ended with that
+// Run runs a command on an instance. The error is a exitstatus.Exit if the command ended with that
 // status.
 func Run(ctx context.Context, b session.Backend, o Options) (*Result, error) {
 	r := New(b, o)

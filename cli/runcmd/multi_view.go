@@ -1,10 +1,10 @@
 package runcmd
 
 import (
-	"errors"
 	"time"
 
 	"github.com/hostler-project/hostler/cli/term"
+	"github.com/hostler-project/hostler/compute/exitstatus"
 	"github.com/hostler-project/hostler/run/multi"
 )
 
@@ -41,9 +41,13 @@ func viewPart(p *multi.Part) partView {
 	if !r.Recorded {
 		v.Run = ""
 	}
-	var own term.Exit
-	if p.Err != nil && !errors.As(p.Err, &own) {
-		v.Kind, v.Error = term.KindName(p.Err), term.ErrorText(p.Err)
+	if p.Err == nil {
+		return v
+	}
+	if kind, told := exitstatus.KindOfRun(p.Err); !told {
+		v.Kind, v.Error = kind, term.ErrorText(p.Err)
+	} else if r.Exit == nil { // else the status is the command's own
+		v.Kind = kind
 	}
 	return v
 }

@@ -76,15 +76,16 @@ func viewRun(r *run.Result, err error) RunReport {
 	} else {
 		v.Before = time.Since(r.Started).Seconds()
 	}
-	var own term.Exit
 	switch {
 	case r.Exit != nil:
 		v.Signal, v.Reason = r.Exit.Signal, r.Exit.Reason
-	case errors.As(err, &own):
-		v.Begun = !r.Begun.IsZero()
-		v.Kind = run.OwnKinds[own]
 	case err != nil:
-		v.Kind, v.Error, v.Hint = term.KindName(err), term.ErrorText(err), compute.Hint(err)
+		var told bool
+		if v.Kind, told = exitstatus.KindOfRun(err); told {
+			v.Begun = !r.Begun.IsZero()
+		} else {
+			v.Error, v.Hint = term.ErrorText(err), compute.Hint(err)
+		}
 	}
 	return v
 }

@@ -122,6 +122,16 @@ func Kind(err error) error {
 	return nil
 }
 
+// KindOfRun names the kind of an error that ended a run before its command did. told reports that
+// the error is an exit status alone: what it means was told where it arose.
+func KindOfRun(err error) (name string, told bool) {
+	var s Exit
+	if !errors.As(err, &s) {
+		return KindName(err), false
+	}
+	return map[Exit]string{Timeout: "timeout", Missing: "missing"}[s], true
+}
+
 // KindName names an error's kind for programs.
 func KindName(err error) string {
 	if i := (*Interruption)(nil); errors.As(err, &i) {

@@ -1,5 +1,5 @@
 // Package send updates a workspace on an instance to match a local tree, over any Conn that is a
-// compute.Workspacer.
+// provider.Workspacer.
 //
 // Begin announces the workspace before the tree is scanned, so that the other side checks its copy
 // meanwhile. Sync sends the tree. A local file remembers the list of the last sync, so the first
