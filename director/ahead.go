@@ -8,7 +8,7 @@ import (
 	"github.com/hostler-project/hostler/director/stock"
 )
 
-// Computers that a provider keeps standing ahead (provider.Prewarmer) are a second stock behind the
+// Computers that a provider keeps standing ahead (provider.Prewarm) are a second stock behind the
 // ready instances. Each lease takes a ready instance. Its replacement takes a computer that stands
 // ahead, and that one's replacement takes the lead time. Moving one from the second stock to the
 // first takes next to no time. So both stocks together are to be the base stock of the lead time,

@@ -1,5 +1,5 @@
 // Package director keeps sources at the level that is wanted of them. Again and again it takes a
-// compute.Snapshot, decides on compute.Directives, and has them carried out. Deciding is pure: no
+// plan.Snapshot, decides on plan.Directive, and has them carried out. Deciding is pure: no
 // clock, no I/O, no memory of earlier decisions. The next snapshot shows the effect of a directive,
 // and the next round repairs an error.
 //

@@ -142,7 +142,7 @@ func (w *town) ServeHTTP(to http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Status implements resource.Book.
+// Status implements resource.Reader.
 func (d *desk) Status(context.Context) ([]inventory.SourceStatus, error) { return nil, nil }
 
 // run has a desk do what the objects of a town ask for, until end is called.

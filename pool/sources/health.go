@@ -12,10 +12,10 @@ import (
 	"github.com/hostler-project/hostler/store"
 )
 
-// A place may not answer for a while: a cluster's API server is being replaced, or the network to
-// it is down. Then nothing is known of its computers, so none is given up. Leases live on, ready
-// instances there are given to nobody until it answers, and other sources of a pool serve. A
-// provider.HealthWatcher can tell; a controller asks all of them now and then.
+// A place may not answer for a while: a cluster's API server is being replaced, or the network
+// to it is down. Then nothing is known of its computers, so none is given up. Leases live on,
+// ready instances there are given to nobody until it answers, and other sources of a pool serve.
+// A provider with Health.Watch can tell; a controller asks all of them now and then.
 
 const (
 	// OverseePatience is for an answer, and for a check of one of its computers.

@@ -77,7 +77,7 @@ func (p *Core) KeyOf(s *allocate.Source) int64 {
 
 // MakeNote is that note.
 type MakeNote struct {
-	Template string `json:"template"` // as provider.Versioned tells it
+	Template string `json:"template"` // as the provider tells it
 	// a digest of the definition that was read with it
 	Keys string `json:"keys"`
 	// what was changed at Since; "": nothing was made before

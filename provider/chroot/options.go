@@ -30,7 +30,7 @@ type options struct {
 	Home         string         // the user's, which ~/ before an image's file stands for
 }
 
-// Check validates the keys, without a look at any file. Its errors are compute.KeyErrors.
+// Check validates the keys, without a look at any file. Its errors are provider.KeyErrors.
 func (o options) Check() error {
 	switch {
 	case o.Base != "" && o.Image != "":

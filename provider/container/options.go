@@ -84,7 +84,7 @@ type port struct {
 	hostPort string // "": a free one
 }
 
-// Check validates the keys, without asking the engine. Its errors are compute.KeyErrors.
+// Check validates the keys, without asking the engine. Its errors are provider.KeyErrors.
 func (o options) Check() error {
 	_, err := o.read()
 	return err

@@ -90,7 +90,7 @@ type Options struct {
 }
 
 // Check says what is wrong with the keys by themselves. It calls nothing. Its errors are
-// compute.KeyErrors.
+// provider.KeyErrors.
 func (o Options) Check() error {
 	_, err := o.parse()
 	return err
@@ -105,7 +105,7 @@ type settings struct {
 	ceiling  float64            // of a spot instance, for an hour; 0: none
 }
 
-// parse parses the options. Its errors are compute.KeyErrors.
+// parse parses the options. Its errors are provider.KeyErrors.
 func (o Options) parse() (*settings, error) {
 	o.Spot, o.HostKey, o.StopBy = cmp.Or(o.Spot, "no"), cmp.Or(o.HostKey, "user-data"), cmp.Or(o.StopBy, "stop")
 	o.Order = cmp.Or(o.Order, string(flavor.Cheapest))

@@ -5,7 +5,7 @@
 // providers.
 //
 // When it is opened (the verb describe), the executable says what it can do besides the four verbs
-// of every provider. compute.As finds those abilities, and no others.
+// of every provider. provider.As finds those abilities, and no others.
 //
 // Settings may be secrets. They travel on standard input only, never in arguments, the environment
 // or logs. In errors the values in options.Secrets are replaced by stars.

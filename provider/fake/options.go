@@ -58,7 +58,7 @@ type Options struct {
 }
 
 // Check says what is wrong with the keys by themselves. It opens nothing. Its errors are
-// compute.KeyErrors.
+// provider.KeyErrors.
 func (o Options) Check() error {
 	if _, err := o.rates(); err != nil {
 		return err

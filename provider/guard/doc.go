@@ -4,7 +4,7 @@
 //
 // Create takes one of the places of Options.Creates; the other calls need no place. The abilities
 // Cleaner and Checker are guarded too. All other abilities of the wrapped provider are found
-// unguarded by compute.As. The wrapper has an ability only if the wrapped provider has it.
+// unguarded by provider.As. The wrapper has an ability only if the wrapped provider has it.
 //
 // A time-out ends the context of a call. A provider that ignores its context is waited for: the
 // call returns when the provider does.

@@ -52,7 +52,7 @@ type Options struct {
 }
 
 // Check says what is wrong with the keys by themselves. It looks for no credentials and calls no
-// cloud. Its errors are compute.KeyErrors.
+// cloud. Its errors are provider.KeyErrors.
 func (o Options) Check() error {
 	switch key := cmp.Or(o.HostKey, "given"); {
 	case key != "given" && key != "known-hosts":

@@ -11,7 +11,7 @@ import (
 
 // Look says what is wrong with the files that the keys name on this machine, and with the pods that
 // they give. It finds a template that cannot be read or contradicts other keys, a missing image,
-// and an unknown context. Its errors are compute.KeyErrors. odd lists what cannot work yet but may
+// and an unknown context. Its errors are provider.KeyErrors. odd lists what cannot work yet but may
 // be intended, as a missing kubeconfig. It calls no cluster. The keys have passed Check.
 func (o Options) Look() (odd []string, err error) {
 	read, err := o.read()

@@ -93,7 +93,7 @@ type plan struct {
 }
 
 // Check says what is wrong with the keys by themselves. It calls no cluster and reads no file. Its
-// errors are compute.KeyErrors.
+// errors are provider.KeyErrors.
 func (o Options) Check() error {
 	_, err := o.read()
 	return err

@@ -33,7 +33,7 @@ type readTemplate struct {
 	sum     string
 }
 
-// Template implements provider.Versioned. Its text depends on the pod of the source's keys and
+// Template is provider.Abilities.Template. Its text depends on the pod of the source's keys and
 // template file. With a warm pool of its own it depends on the pool. For another owner's pool it is
 // "".
 func (p *Provider) Template() (string, error) {

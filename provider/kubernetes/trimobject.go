@@ -19,7 +19,7 @@ var (
 )
 
 // trimObject removes from an object, a *unstructured.Unstructured, what readPod does not read.
-// It is a cache.TransformFunc: the reflector calls it for each object as soon as it is read.
+// It is a TransformFunc of client-go: the reflector calls it for each object as soon as it is read.
 func trimObject(obj any) (any, error) {
 	u, ok := obj.(*unstructured.Unstructured)
 	if !ok {

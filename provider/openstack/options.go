@@ -79,7 +79,7 @@ type Options struct {
 }
 
 // Check says what is wrong with the keys by themselves. It looks for no credentials and calls no
-// cloud. Its errors are compute.KeyErrors. The keys of a named deployment are not included yet.
+// cloud. Its errors are provider.KeyErrors. The keys of a named deployment are not included yet.
 func (o Options) Check() error {
 	_, err := o.understand()
 	return err

@@ -21,7 +21,7 @@ const (
 	leastPIDs   = 64
 )
 
-// Check validates the keys, without opening anything. Its errors are compute.KeyErrors.
+// Check validates the keys, without opening anything. Its errors are provider.KeyErrors.
 func (o Options) Check() error {
 	_, _, err := o.read()
 	return err

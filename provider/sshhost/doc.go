@@ -11,5 +11,5 @@
 // log-in is root's. On a host without /proc none is found. Processes of other people never carry
 // our mark.
 //
-// OpenSSH's configuration says how a host is reached: see remote.DialSSH.
+// OpenSSH's configuration says how a host is reached: see sshconn.Dial.
 package sshhost

@@ -30,7 +30,7 @@ type Options struct {
 }
 
 // Check says what is wrong with the names of the hosts. It looks up none of them. Its errors are
-// compute.KeyErrors, and name the key that has the host.
+// provider.KeyErrors, and name the key that has the host.
 func (o Options) Check() error {
 	hosts, key := o.hosts(), "hosts"
 	if len(o.SSHHost) > 0 {

@@ -18,7 +18,7 @@ const (
 	minIOPS, maxIOPS = 10, 1_000_000_000
 )
 
-// Check validates the keys, without a look at any file. Its errors are compute.KeyErrors.
+// Check validates the keys, without a look at any file. Its errors are provider.KeyErrors.
 func (o options) Check() error { return o.read() }
 
 // read fills in the defaults, and refuses keys that cannot be.

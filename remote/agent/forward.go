@@ -25,7 +25,7 @@ type netConn struct {
 	writer  timer
 }
 
-// Dial implements compute.Dialer. The connection has CloseWrite, and deadlines of this side.
+// Dial implements provider.Dialer. The connection has CloseWrite, and deadlines of this side.
 func (c *Client) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	st, _, err := c.request(ctx, opDial, network, addr, nil)
 	if err != nil {
@@ -164,7 +164,7 @@ type listener struct {
 	gone  chan struct{} // closed by Close
 }
 
-// Listen implements compute.Listener.
+// Listen implements provider.Listener.
 func (c *Client) Listen(ctx context.Context, network, addr string) (net.Listener, error) {
 	l := &listener{c: c, conns: make(chan *netConn, backlog), gone: make(chan struct{})}
 	st, reply, err := c.request(ctx, opListen, network, addr, func(n *netConn) error {

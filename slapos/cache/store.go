@@ -39,7 +39,7 @@ func OpenStore(o Options) (*Store, error) {
 func (s *Store) Close() { s.d.Close() }
 
 // Get writes the content of a digest, and resumes where a connection breaks, if the server can. It
-// fails with [proto.ErrNotFound] if there is none, and with [proto.ErrMalformed] if the content is
+// fails with [client.ErrNotFound] if there is none, and with [proto.ErrMalformed] if the content is
 // another one or has more bytes than most. After any error the written bytes are worthless.
 func (s *Store) Get(ctx context.Context, digest string, to io.Writer, most int64) error {
 	if !isHex(digest, 128) {

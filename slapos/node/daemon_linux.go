@@ -17,7 +17,7 @@ import (
 type Daemon struct {
 	Agent *Agent
 	// Watch returns when the master's wishes have changed after a revision, with the next one
-	// (proto.Client.Watch). nil: there is no such notice.
+	// (client.Client.Watch). nil: there is no such notice.
 	Watch func(ctx context.Context, after int64) (int64, error)
 	// Software builds the wanted releases; changed: some were built or removed. It is called by a
 	// goroutine of its own, one call at a time. nil: the caller sees to it.

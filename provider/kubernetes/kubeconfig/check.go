@@ -14,7 +14,7 @@ import (
 )
 
 // Check says what is wrong with the kubeconfig, if it exists and can be read. odd is what may be
-// intended. Its errors are compute.KeyErrors.
+// intended. Its errors are provider.KeyErrors.
 func (o Options) Check() (odd []string, err error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	// this must change and print nothing

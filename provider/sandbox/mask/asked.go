@@ -19,7 +19,7 @@ const (
 )
 
 // Check validates the paths that the user wants shown and hidden, without a look at any file. Its
-// errors are compute.KeyErrors of the keys show and hide.
+// errors are provider.KeyErrors of the keys show and hide.
 func (o *Options) Check() error {
 	for _, of := range []struct {
 		key   string

@@ -12,7 +12,7 @@ import (
 // A Refusal is a master's reason not to do something. It has a kind, by which each front end finds
 // its status, the reference's words, or else ours, and further detail.
 type Refusal struct {
-	// compute.ErrNotFound, ErrNoCapacity, ErrInvalid, ErrDenied, ErrConflict or proto.ErrNotReady
+	// compute.ErrNotFound, ErrNoCapacity, ErrInvalid, ErrDenied, ErrConflict or client.ErrNotReady
 	Kind   error
 	Text   string
 	Detail string

@@ -14,7 +14,7 @@ import (
 	slaposrecord "github.com/hostler-project/hostler/slapos/record"
 )
 
-// methods implement the JSON API; proto.Methods describes their inputs.
+// methods implement the JSON API; jsonapi.Methods describes their inputs.
 var methods = map[string]func(s *api, c *message) (any, error){
 	"slapos.get.v0.hateoas_url":                                 (*api).hateoasURL,
 	"slapos.put.v0.compute_node_format":                         (*api).format,

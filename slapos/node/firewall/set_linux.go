@@ -31,7 +31,7 @@ const (
 	limit    = time.Minute // of one command
 )
 
-// A Master knows the addresses of an instance's tree; *proto.Client is one.
+// A Master knows the addresses of an instance's tree; *client.Client is one.
 type Master interface {
 	TreeAddresses(ctx context.Context, computer, partition string) ([]proto.Address, error)
 }

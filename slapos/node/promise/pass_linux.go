@@ -15,7 +15,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// A Master tells which partitions a computer has; *proto.Client is one.
+// A Master tells which partitions a computer has; *client.Client is one.
 type Master interface {
 	Computer(ctx context.Context, id string) (*proto.Computer, error)
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/hostler-project/hostler/slapos/proto"
 )
 
-// A Master is the master as the pass uses it; *proto.Client is one.
+// A Master is the master as the pass uses it; *client.Client is one.
 type Master interface {
 	Computer(ctx context.Context, id string) (*proto.Computer, error)
 	ReportUsage(ctx context.Context, computer string, report []proto.Transaction) error

@@ -204,7 +204,7 @@ func (s *Standalone) Unsupply(ctx context.Context, release string) error {
 
 // Request asks for an instance, or for a change of one, and returns its state. Connection
 // parameters are there after a pass over instances. If there is no place yet it returns
-// [proto.ErrNotFound].
+// [client.ErrNotFound].
 func (s *Standalone) Request(ctx context.Context, q *proto.Request) (*proto.Instance, error) {
 	return s.Client.Request(ctx, q)
 }

@@ -28,7 +28,7 @@ type Supervisor interface {
 
 // A Sender tells a master what runs.
 type Sender struct {
-	Master interface { // *proto.Client is one
+	Master interface { // *client.Client is one
 		ReportNode(ctx context.Context, n *nodereport.Report) error
 	}
 	Supervisor Supervisor
