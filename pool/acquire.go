@@ -74,7 +74,7 @@ func (p *Pool) acquire(ctx context.Context, req compute.Request) ([]compute.Leas
 	if err := p.background.CatchUp(ctx, s); err != nil {
 		return nil, err
 	}
-	leases, err := p.handouts.Attempt(ctx, s, req, nil, 0)
+	leases, err := p.handouts.TryAcquire(ctx, s, req, nil, 0)
 	var short *allocate.ShortError
 	if !errors.As(err, &short) {
 		return leases, err

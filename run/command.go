@@ -48,7 +48,7 @@ func (r *Runner) command(ctx context.Context) error {
 	} else if err = r.listBefore(ctx, conn, cmd); err != nil {
 		return err
 	}
-	err = r.await(ctx, conn, cmd, restore)
+	err = r.execute(ctx, conn, cmd, restore)
 	restore() // later messages go to a restored terminal
 	return r.collect(ctx, conn, cmd, err)
 }

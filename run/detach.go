@@ -50,7 +50,7 @@ func (r *Runner) detached(ctx context.Context, conn compute.Conn, cmd *compute.C
 		}
 		leave(detachedruns.ErrLeft)
 	})
-	_, err := r.runIt(running, conn, cmd)
+	_, err := r.runCommand(running, conn, cmd)
 	r.commandEnded(false)
 	select {
 	case <-begun:

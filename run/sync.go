@@ -59,19 +59,19 @@ func (r *Runner) sendOptions() send.Options {
 	}
 }
 
-// runSynced brings the copy up to date and runs the command in it.
-func (r *Runner) runSynced(ctx context.Context, conn compute.Conn, cmd *compute.Command) (compute.Exit, error) {
+// runInCopy brings the copy up to date and runs the command in it.
+func (r *Runner) runInCopy(ctx context.Context, conn compute.Conn, cmd *compute.Command) (compute.Exit, error) {
 	for try := 1; ; try++ {
-		exit, err := r.runOnce(ctx, conn, cmd)
+		exit, err := r.tryInCopy(ctx, conn, cmd)
 		if !errors.Is(err, send.ErrChanged) || try == maxScans || ctx.Err() != nil {
 			return exit, err
 		}
 	}
 }
 
-// runOnce sends the tree and the command at the same time. The command waits on the other side
+// tryInCopy sends the tree and the command at the same time. The command waits on the other side
 // until the copy is complete.
-func (r *Runner) runOnce(ctx context.Context, conn compute.Conn, cmd *compute.Command) (compute.Exit, error) {
+func (r *Runner) tryInCopy(ctx context.Context, conn compute.Conn, cmd *compute.Command) (compute.Exit, error) {
 	opt := r.sendOptions()
 	said := make(chan struct{})
 	// If files are brought back, the existing ones are listed before the command starts, and that

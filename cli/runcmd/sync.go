@@ -8,10 +8,30 @@ import (
 	"github.com/hostler-project/hostler/cli"
 	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/host"
+	"github.com/hostler-project/hostler/run"
 	"github.com/hostler-project/hostler/run/workspace"
 	"github.com/hostler-project/hostler/run/workspace/scan"
 	"github.com/hostler-project/hostler/run/worktree"
 )
+
+// addTree sends the working tree along, or mounts it, if that is wanted. configured is the default
+// for sending it.
+func (o *runOptions) addTree(a *cli.App, opt *run.Options, configured bool) error {
+	ok, err := o.syncs(configured)
+	if err != nil || !ok {
+		return err
+	}
+	mode, err := o.bindMode()
+	switch {
+	case err != nil:
+		return err
+	case mode != "":
+		opt.Name, opt.Bound, err = bindTree(a, o, opt.Name, mode)
+	default:
+		opt.Tree, err = newTree(a, &o.sync)
+	}
+	return err
+}
 
 // syncs reports whether a tree goes along with a run. configured is the default.
 func (o *runOptions) syncs(configured bool) (bool, error) {

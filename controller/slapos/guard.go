@@ -12,7 +12,6 @@ import (
 	"github.com/hostler-project/hostler/auth"
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/controller/server"
-	"github.com/hostler-project/hostler/controller/server/request"
 	"github.com/hostler-project/hostler/slapos/master/access"
 	"github.com/hostler-project/hostler/slapos/master/web"
 )
@@ -84,7 +83,7 @@ func (g *guard) ServeHTTP(to http.ResponseWriter, r *http.Request) {
 	}
 	route := cmp.Or(web.Route(r.URL.Path), "other")
 	g.o.Observe(r.Method, path+"/"+route, w.status, time.Since(begun))
-	g.keep(r, route, w.status, begun, found, act)
+	g.audit(r, route, w.status, begun, found, act)
 }
 
 // serve serves a request, unless its caller makes too many.
@@ -110,38 +109,6 @@ func (g *guard) serve(w *statusWriter, r *http.Request, found *identified) {
 		}
 		return denied(w.status) && auth.HasCredentials(r)
 	})
-}
-
-// denied reports whether a status says that the caller may not do this, or is not known.
-func denied(status int) bool {
-	return status == http.StatusForbidden || status == http.StatusUnauthorized
-}
-
-// keep writes changes and refusals to the audit log.
-func (g *guard) keep(r *http.Request, route string, status int, begun time.Time, found *identified, act *access.Act) {
-	if !act.Changed && !denied(status) {
-		return
-	}
-	p := found.as
-	if p.From == "" && !p.Here {
-		p.From = auth.RemoteHost(r)
-	}
-	// identified by the token that it presented for a certificate
-	if found.err != nil && act.Who.Name != "" {
-		p.Name, p.Via = act.Who.Name, act.Who.Via
-	}
-	a := request.Begin(r, "slapos."+strings.TrimPrefix(route, "slapos."), p)
-	a.Time, a.Outcome = begun, "done"
-	a.About(act.Who.Project, act.Thing)
-	switch {
-	case !act.Changed:
-		a.Outcome = "denied"
-	case status == http.StatusNotFound:
-		a.Outcome = "no-capacity" // a request without a place is kept
-	case status >= 400:
-		a.Outcome = "failed"
-	}
-	g.requests.Add(a.AuditEntry, act.Changed)
 }
 
 // asks is whoIs for the caller of a request, which may name the project in the header

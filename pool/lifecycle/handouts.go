@@ -49,10 +49,10 @@ func (p *Background) CatchUp(ctx context.Context, s *allocate.Source) error {
 	return err
 }
 
-// Attempt takes what a request needs, in one transaction, and then makes what is missing. The next
-// attempt passes over a pool's child that cannot make its part. waiter is the request's place in
-// the queue, which it leaves in the same transaction.
-func (p *Handouts) Attempt(
+// TryAcquire takes what a request needs, in one transaction, and then makes what is missing. The
+// next attempt passes over a pool's child that cannot make its part. waiter is the request's
+// place in the queue, which it leaves in the same transaction.
+func (p *Handouts) TryAcquire(
 	ctx context.Context, s *allocate.Source, req compute.Request, waiter *inventory.Waiter, waited time.Duration,
 ) ([]compute.Lease, error) {
 	skip, err := p.records.BarredSources(s, req)
@@ -66,7 +66,7 @@ func (p *Handouts) Attempt(
 		until = time.Now().Add(req.Wait - waited)
 	}
 	for {
-		units, err := p.grab(ctx, s, req, waiter, skip)
+		units, err := p.decideAndRecord(ctx, s, req, waiter, skip)
 		if e := allocate.NeverFits(append(failures, err)...); err != nil && e != nil {
 			return nil, e // waiting does not make it larger
 		}
@@ -117,8 +117,8 @@ func unfinished(units []*allocate.Grant) bool {
 	return slices.ContainsFunc(units, func(u *allocate.Grant) bool { return u.Fresh || u.Verify })
 }
 
-// grab is the transaction of an acquire.
-func (p *Handouts) grab(
+// decideAndRecord is the transaction of an acquire.
+func (p *Handouts) decideAndRecord(
 	ctx context.Context, s *allocate.Source, req compute.Request, waiter *inventory.Waiter, skip map[string]bool,
 ) ([]*allocate.Grant, error) {
 	var got allocate.Result

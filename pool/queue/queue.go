@@ -58,7 +58,7 @@ func (p *Queue) Enqueue(
 			p.core.Log.Warn("what was due could not be done", "source", s.Name, "err", err)
 		}
 	}
-	leases, err := p.handouts.Attempt(ctx, s, req, nil, time.Since(start))
+	leases, err := p.handouts.TryAcquire(ctx, s, req, nil, time.Since(start))
 	if !errors.As(err, &short) {
 		return leases, err
 	}
@@ -155,7 +155,7 @@ func (p *Queue) wait(
 		if !turn {
 			continue
 		}
-		leases, err := p.handouts.Attempt(ctx, s, req, w, time.Since(start))
+		leases, err := p.handouts.TryAcquire(ctx, s, req, w, time.Since(start))
 		if errors.Is(err, allocate.ErrNotQueued) {
 			if err := p.backIn(ctx, s, st, w); err != nil {
 				return nil, err

@@ -36,7 +36,7 @@ func (m *requests) Change(ctx context.Context, who access.Who, id string, c Chan
 		return nil, err
 	}
 	var a *requestState
-	wrote, err := m.ledger.Try(ctx, func(b ledger.View) error {
+	wrote, err := m.ledger.ReadOrUpdate(ctx, func(b ledger.View) error {
 		n, err := Known(who, id)(b)
 		if err != nil {
 			return err

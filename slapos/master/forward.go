@@ -37,9 +37,9 @@ func withBase(ctx context.Context, base string) context.Context {
 
 type passedKey struct{}
 
-// Asked is the context of a request for an instance: under which URL this master was asked, and
-// which others have passed it on.
-func Asked(r *http.Request, base string) context.Context {
+// RequestContext is the context of a request for an instance: under which URL this master was
+// asked, and which others have passed it on.
+func RequestContext(r *http.Request, base string) context.Context {
 	ctx := withBase(r.Context(), base)
 	if text := r.Header.Get(slapclient.PassedHeader); text != "" {
 		ctx = context.WithValue(ctx, passedKey{}, strings.SplitN(text, ",", maxPassed+1))

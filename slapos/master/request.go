@@ -78,7 +78,7 @@ func (m *requests) Request(ctx context.Context, who access.Who, q *proto.Request
 		return &Answer{Object: object}, nil
 	}
 	to := m.otherMaster(ctx, a)
-	wrote, err := m.ledger.Try(ctx, func(b ledger.View) error {
+	wrote, err := m.ledger.ReadOrUpdate(ctx, func(b ledger.View) error {
 		a.caller, a.found, a.result = nil, nil, result{}
 		return a.decide(b, to != nil)
 	})

@@ -44,12 +44,12 @@ func newRunID() string {
 // Do runs an operation: on the memory first, and in a transaction if it writes. So fn may run
 // several times, and must set its results anew each time.
 func (m *Ledger) Do(ctx context.Context, fn func(b View) error) error {
-	_, err := m.Try(ctx, fn)
+	_, err := m.ReadOrUpdate(ctx, fn)
 	return err
 }
 
-// Try is Do, and says whether it took a transaction: the memory lacks its changes then.
-func (m *Ledger) Try(ctx context.Context, fn func(b View) error) (wrote bool, err error) {
+// ReadOrUpdate is Do, and says whether it took a transaction: the memory lacks its changes then.
+func (m *Ledger) ReadOrUpdate(ctx context.Context, fn func(b View) error) (wrote bool, err error) {
 	if err := m.Refresh(ctx); err != nil {
 		return false, err
 	}

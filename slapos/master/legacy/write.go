@@ -222,7 +222,7 @@ func (l *endpoints) request(c *call) (any, error) {
 	if err != nil {
 		return nil, access.Malformed(err)
 	}
-	a, err := l.master.Requests.Request(master.Asked(c.r, l.opt.Base(c.r)), c.who, q)
+	a, err := l.master.Requests.Request(master.RequestContext(c.r, l.opt.Base(c.r)), c.who, q)
 	if err != nil {
 		return nil, err
 	}

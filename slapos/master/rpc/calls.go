@@ -190,7 +190,7 @@ func (s *api) request(c *message) (any, error) {
 		Release: c.Release, Type: c.Type, Title: c.Title, Parameters: c.Parameters, Filter: c.Filter, State: c.State,
 		Shared: c.Shared,
 	}
-	a, err := s.master.Requests.Request(master.Asked(c.r, s.opt.Base(c.r)), c.who, q)
+	a, err := s.master.Requests.Request(master.RequestContext(c.r, s.opt.Base(c.r)), c.who, q)
 	if err != nil {
 		return nil, err
 	}

@@ -21,22 +21,3 @@ func (o *runOptions) streams(a *cli.App, opt *run.Options) (err error) {
 	}
 	return nil
 }
-
-// addTree sends the working tree along, or mounts it, if that is wanted. configured is the default
-// for sending it.
-func (o *runOptions) addTree(a *cli.App, opt *run.Options, configured bool) error {
-	ok, err := o.syncs(configured)
-	if err != nil || !ok {
-		return err
-	}
-	mode, err := o.bindMode()
-	switch {
-	case err != nil:
-		return err
-	case mode != "":
-		opt.Name, opt.Bound, err = bindTree(a, o, opt.Name, mode)
-	default:
-		opt.Tree, err = newTree(a, &o.sync)
-	}
-	return err
-}

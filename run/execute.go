@@ -14,8 +14,8 @@ import (
 	"github.com/hostler-project/hostler/run/session"
 )
 
-// await runs the command, and watches its time limit and its lease.
-func (r *Runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Command, restore func()) error {
+// execute runs the command, and watches its time limit and its lease.
+func (r *Runner) execute(ctx context.Context, conn compute.Conn, cmd *compute.Command, restore func()) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	s := r.Session
@@ -37,7 +37,7 @@ func (r *Runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Comm
 		defer context.AfterFunc(limit, func() { cancel(errTimeout) })()
 	}
 	running, span := trace.Start(ctx, "run", trace.Attr{Key: "hostler.instance", Value: string(s.Instance.ID)})
-	exit, left, err := session.Abandonable(running, func() (compute.Exit, error) { return r.runIt(running, conn, cmd) })
+	exit, left, err := session.Abandonable(running, func() (compute.Exit, error) { return r.runCommand(running, conn, cmd) })
 	span.Set(trace.Attr{Key: "process.exit.code", Value: exit.Status()})
 	span.End(err)
 	r.commandEnded(left)
@@ -48,11 +48,11 @@ func (r *Runner) await(ctx context.Context, conn compute.Conn, cmd *compute.Comm
 	return r.outcome(exit, err, cause, cmd, restore)
 }
 
-// runIt runs the command, in a copy of the tree if one goes along.
-func (r *Runner) runIt(ctx context.Context, conn compute.Conn, cmd *compute.Command) (compute.Exit, error) {
+// runCommand runs the command, in a copy of the tree if one goes along.
+func (r *Runner) runCommand(ctx context.Context, conn compute.Conn, cmd *compute.Command) (compute.Exit, error) {
 	r.hold(conn, cmd)
 	if r.Tree != nil {
-		return r.runSynced(ctx, conn, cmd)
+		return r.runInCopy(ctx, conn, cmd)
 	}
 	if err := r.commandBegins(cmd); err != nil {
 		return compute.Exit{}, err
