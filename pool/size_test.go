@@ -2,11 +2,14 @@ package pool_test
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/pool"
 )
 
@@ -115,5 +118,49 @@ func TestTooSmallForGood(t *testing.T) {
 		r.take(t, ctx, compute.Request{})
 		_, err = r.Acquire(ctx, compute.Request{Source: "web", Count: 1, Owner: "ann", Cores: 4, Wait: 5 * time.Minute})
 		kind(t, err, compute.ErrTimeout)
+	})
+}
+
+// TestOtherChildLater: one child of a pool never has what is asked for, and the other has, but it is
+// in use. That is worth waiting for, and little is made in vain meanwhile.
+func TestOtherChildLater(t *testing.T) {
+	s := &sized{cores: map[compute.ID]string{"a-1": "8"}, specs: map[compute.ID]compute.Spec{}}
+	for n := range 100 {
+		s.cores[compute.ID(fmt.Sprint("b-", n))] = "2"
+	}
+	change := func(o *pool.Options) {
+		inner := o.Open
+		o.Open = func(ctx context.Context, name, typ string, def []byte) (compute.Provider, error) {
+			p, err := inner(ctx, name, typ, def)
+			return &sized{Provider: p, cores: s.cores, specs: map[compute.ID]compute.Spec{}}, err
+		}
+	}
+	inBubble(t, change, []pool.Source{
+		{Name: "a", Type: "fake", Digest: "d", Maximum: 1},
+		{Name: "b", Type: "fake", Digest: "d", Maximum: 2},
+		{Name: "front", Type: "pool", Digest: "d", Children: []string{"a", "b"}},
+	}, func(t *testing.T, ctx context.Context, r *rig) {
+		r.take(t, ctx, compute.Request{Source: "a", Cores: 8})
+		time.AfterFunc(10*time.Minute, func() {
+			if err := r.Release(ctx, ann, compute.ReleaseOptions{}, "a-1"); err != nil {
+				t.Error(err)
+			}
+		})
+		ls, err := r.Acquire(ctx, compute.Request{Source: "front", Count: 1, Owner: "ann", Cores: 6, Wait: time.Hour})
+		must(t, err)
+		if ls[0].Instance != "front-a-1" && ls[0].Instance != "front-a-2" {
+			t.Errorf("got %s, want one of a", ls[0].Instance)
+		}
+		made, err := r.Events(ctx, inventory.EventQuery{Limit: 1000})
+		must(t, err)
+		vain := map[compute.ID]bool{}
+		for _, e := range made {
+			if strings.HasPrefix(string(e.Instance), "b-") {
+				vain[e.Instance] = true
+			}
+		}
+		if len(vain) == 0 || len(vain) > 20 {
+			t.Errorf("%d of b were made in vain in 10 minutes, want 1 to 20", len(vain))
+		}
 	})
 }

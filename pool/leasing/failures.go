@@ -175,7 +175,8 @@ func (p *Records) endFullPauses(tx store.Tx, key int64) error {
 }
 
 // InVainFor notes that what was made for a want did not do for it. For a while no ready instance
-// goes for that want, and each request that asks for it is told at once.
+// goes for that want, and each request that asks for it is told at once. A pool's request goes to
+// other children meanwhile and may wait for them, so one is made for it less and less often.
 func (p *Records) InVainFor(tx store.Tx, key int64, u *allocate.Grant) error {
 	if !u.Fresh || u.Child != nil || u.Beyond == (demand.Demand{}) || u.Beyond.Price != 0 {
 		return nil
@@ -185,8 +186,14 @@ func (p *Records) InVainFor(tx store.Tx, key int64, u *allocate.Grant) error {
 		return err
 	}
 	now := time.Now()
-	all = slices.DeleteFunc(all, func(h allocate.Backoff) bool { return h.Demand == u.Beyond })
-	h := allocate.Backoff{Demand: u.Beyond, Backoff: inventory.Backoff{Full: allocate.BreakAt, Paused: now,
-		LastError: sources.CauseOf(u.Err)}}
+	h := allocate.Backoff{Demand: u.Beyond, Backoff: inventory.Backoff{Full: allocate.BreakAt - 1}}
+	if n := slices.IndexFunc(all, func(h allocate.Backoff) bool { return h.Demand == u.Beyond }); n >= 0 {
+		h.Full = max(h.Full, all[n].Full)
+		all = slices.Delete(all, n, n+1)
+	}
+	h.Full, h.Paused, h.LastError = h.Full+1, now, sources.CauseOf(u.Err)
+	if u.Lease != nil && allocate.OwnsAsPool(u.Lease.Owner) {
+		h.Paused = now.Add(allocate.PauseFull(h.Full - allocate.BreakAt + 1))
+	}
 	return sources.SaveBackoffs(tx, key, append(all, h), now)
 }

@@ -67,11 +67,13 @@ func (p *Handouts) TryAcquire(
 	}
 	for {
 		units, err := p.decideAndRecord(ctx, s, req, waiter, skip)
-		if e := allocate.NeverFits(append(failures, err)...); err != nil && e != nil {
-			return nil, e // waiting does not make it larger
-		}
 		if err != nil {
-			return nil, errors.Join(append(failures, err)...)
+			failures = append(failures, err)
+			// waiting does not make it larger, but another child of a pool may be free later
+			if e := allocate.NeverFits(failures...); e != nil && (!isShort(err) || !hasOthers(s, skip)) {
+				return nil, e
+			}
+			return nil, errors.Join(failures...)
 		}
 		if waiter != nil {
 			p.core.Inflight.Leave(state.RequestKey(waiter.ID))
@@ -100,6 +102,14 @@ func (p *Handouts) TryAcquire(
 			failures = append(failures, err)
 		}
 	}
+}
+
+// isShort reports whether a request may be served later.
+func isShort(err error) bool { return errors.As(err, new(*allocate.ShortError)) }
+
+// hasOthers reports whether a source has real ones beside those to be skipped.
+func hasOthers(s *allocate.Source, skip map[string]bool) bool {
+	return slices.ContainsFunc(s.All(), func(c *allocate.Source) bool { return c.Type != allocate.PoolType && !skip[c.Name] })
 }
 
 func leasesOf(units []*allocate.Grant) []compute.Lease {
