@@ -8,6 +8,7 @@ import (
 	"github.com/hostler-project/hostler/compute"
 	"github.com/hostler-project/hostler/compute/inventory"
 	"github.com/hostler-project/hostler/compute/share"
+	"github.com/hostler-project/hostler/text/units"
 )
 
 // sizeOf returns the least that an instance must have for a request; zeros ask for nothing.
@@ -32,7 +33,7 @@ func Lacks(z compute.Resources, facts map[string]string) string {
 		if part.name == "gpus" {
 			return fmt.Sprintf("it has %d GPUs, and %d are asked for", has, part.asked)
 		}
-		return fmt.Sprintf("it has %d bytes of %s, and %d are asked for", has, part.name, part.asked)
+		return fmt.Sprintf("it has %s of %s, and %s is asked for", units.FormatSize(has), part.name, units.FormatSize(part.asked))
 	}
 	return ""
 }
