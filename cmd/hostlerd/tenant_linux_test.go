@@ -56,7 +56,7 @@ func newTenancy(t *testing.T) *tenancy {
 		"sources/own/source.conf":     "type = sandbox\n",
 		"sources/root/source.conf":    "type = chroot\n[chroot]\nbase = " + root + "\n",
 		"sources/mixed/source.conf":   "type = pool\nsources = root, box\n",
-		"sources/machine/source.conf": "type = vm\n[vm]\nimage = /nowhere/base.qcow2\n",
+		"sources/machine/source.conf": "type = vm\n[vm]\nimage = /dev/null\n",
 		"sources/case/source.conf":    "type = container\n[container]\n" + far + "memory = 256M\ncores = 2\ndisk = 1G\nsocket = /nowhere/docker.sock\n",
 		"sources/sky/source.conf":     "type = openstack\n[openstack]\ncloud = none\n" + far,
 		"sources/amazon/source.conf":  "type = ec2\n[ec2]\nregion = none\nimage = ami-1\n",

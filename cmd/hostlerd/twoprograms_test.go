@@ -159,7 +159,7 @@ func TestGoTemplates(t *testing.T) {
 	}
 	_, errs, exit := m.run("acquire", "-s", "bad")
 	const want = "bad/scripts/it.sh: bundle bad: line 3: missing variable: <.nod_name>: " +
-		`map has no entry for key "nod_name"; the nearest known is node_name`
+		`map has no entry for key "nod_name"; did you mean node_name?`
 	if exit != 2 || !strings.Contains(errs, want) {
 		t.Errorf("acquire of a bad one: exit status %d, %q, want 2 and %s", exit, errs, want)
 	}
