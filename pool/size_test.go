@@ -121,8 +121,8 @@ func TestTooSmallForGood(t *testing.T) {
 	})
 }
 
-// TestOtherChildLater: one child of a pool never has what is asked for, and the other has, but it is
-// in use. That is worth waiting for, and little is made in vain meanwhile.
+// TestOtherChildLater: one child of a pool never has what is asked for. The other has, but it is in
+// use. That is worth waiting for, and little is made in vain meanwhile.
 func TestOtherChildLater(t *testing.T) {
 	s := &sized{cores: map[compute.ID]string{"a-1": "8"}, specs: map[compute.ID]compute.Spec{}}
 	for n := range 100 {

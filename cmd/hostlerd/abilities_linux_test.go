@@ -30,8 +30,11 @@ func TestAbilities(t *testing.T) {
 		p    compute.Provider
 		want string
 	}{
-		"chroot":    {&chroot.Provider{}, "Cleaner Prober Snapshots.Snapshotter"},
-		"container": {&container.Provider{}, "Cleaner Consoler Prober Health.Checker Choice.Chooser Snapshots.Snapshotter Snapshots.Tag CreateLag"},
+		"chroot": {&chroot.Provider{}, "Cleaner Prober Snapshots.Snapshotter"},
+		"container": {
+			&container.Provider{},
+			"Cleaner Consoler Prober Health.Checker Choice.Chooser Snapshots.Snapshotter Snapshots.Tag CreateLag",
+		},
 		"ec2": {
 			opened{&ec2.Provider{}},
 			"Consoler Prober Stopper Health.Checker Choice.Chooser Choice.UserData Choice.Prices Snapshots.Snapshotter CreateLag",

@@ -21,9 +21,6 @@ var (
 	pauseBroken = backoff.Exponential{First: 10 * time.Second, Most: PauseMost}
 )
 
-// PauseFull is the pause after so many answers in a row that there is no room.
-func PauseFull(answers int) time.Duration { return pauseFull.After(answers) }
-
 // NoRoom counts an answer that there is no room. Of several answers to requests made at once one is
 // enough: then it reports false.
 func NoRoom(b *inventory.Backoff, now time.Time, cause error) bool {
@@ -31,7 +28,7 @@ func NoRoom(b *inventory.Backoff, now time.Time, cause error) bool {
 		return false
 	}
 	b.LastError, b.Failures, b.Full = fault.Message(cause), 0, b.Full+1
-	b.Paused = now.Add(PauseFull(b.Full))
+	b.Paused = now.Add(pauseFull.After(b.Full))
 	return true
 }
 

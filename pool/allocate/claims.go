@@ -43,7 +43,9 @@ func (c *claims) taken(key int64) bool {
 	return false
 }
 
-// reservedFor reports whether an instance is for an earlier request.
+// reservedFor reports whether an instance is for an earlier request. Such a request keeps all
+// that would do for it, however few it asks for: it is called at once, and what it picks is its
+// own choice.
 func (c *claims) reservedFor(k *prospects, i *compute.Instance) (bool, error) {
 	for _, z := range c.wanted[i.SourceKey] {
 		if lacks, err := lackedBy(k.plan, z.least, i); err != nil {

@@ -18,8 +18,6 @@ import (
 // for all. The store keeps a note for each source with the others. Each of them counts for wants
 // that ask for as much or more.
 
-// want is what a request asks of a computer.
-
 // DemandOf returns what a request asks for.
 func DemandOf(req compute.Request) demand.Demand {
 	least := sizeOf(req)
@@ -84,8 +82,9 @@ const (
 	infeasible             // it could not be made, and is not tried again yet
 )
 
-// feasibilities returns the sources, by the keys of their records, that cannot give a request
-// what it wants now while they serve others. The request does not keep the others back there.
+// feasibilities says of a request's sources, by the keys of their records, whether they can give
+// it what it wants now. Where that is infeasible, the request keeps nobody back. nil: all are
+// feasible.
 func (k *prospects) feasibilities(w *inventory.Waiter) map[int64]feasibility {
 	s := k.view.ByName[w.Source]
 	asked := DemandOfWaiter(w)

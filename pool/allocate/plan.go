@@ -21,7 +21,7 @@ const (
 	HandPart                       // a part of an instance that is in use is given to a lease
 )
 
-// Change is one thing that a decision has done to the store.
+// Change is one thing that a decision has the engine do to the store.
 type Change struct {
 	Kind     ChangeKind
 	Waiter   *inventory.Waiter
@@ -33,7 +33,7 @@ type Change struct {
 }
 
 // plan is what a decision changes. It reads the store as it will be after that. Nothing is written
-// until apply. What it has is not safe for concurrent use.
+// by it. What it has is not safe for concurrent use.
 type plan struct {
 	Reader
 	changes []Change

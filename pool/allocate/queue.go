@@ -71,17 +71,17 @@ func (l *queueView) reserve(w *inventory.Waiter) {
 	if d.claims.wanted == nil {
 		d.claims.wanted, d.claims.claimed, d.claims.trying = map[int64][]need{}, map[int64]bool{}, map[int64][]demand.Demand{}
 	}
-	asked, stuck := DemandOfWaiter(w), d.known.feasibilities(w)
+	asked, outlook := DemandOfWaiter(w), d.known.feasibilities(w)
 	for _, key := range w.Wants {
 		switch {
-		case stuck[key] == feasible && w.Passed >= patience && d.known.replaceable(key):
+		case outlook[key] == feasible && w.Passed >= patience && d.known.replaceable(key):
 			// any ready instance gives way to it
 			d.claims.wanted[key] = append(d.claims.wanted[key], need{})
 		case asked.Chosen(): // no ready instance does for it
 		default:
 			d.claims.wanted[key] = append(d.claims.wanted[key], need{asked.Amount(), asked.Price})
 		}
-		switch stuck[key] {
+		switch outlook[key] {
 		case feasible:
 			d.claims.claimed[key] = true
 		case beingTried:
@@ -147,7 +147,8 @@ func (d *allocation) admit(s *Source, req compute.Request, waiter *inventory.Wai
 		d.later = passedBy(l.ordered, self.ID)
 	}
 	r, err := d.known.record(s)
-	// otherwise room for a large part would never be free for long
+	// A request that was overtaken too often keeps all back. On shared instances every earlier one
+	// does, as room for a large part would never be free for long.
 	if err == nil && (d.claims.taken(r.Key) || s.Share && len(d.claims.wanted[r.Key]) > 0) && !req.CachedOnly {
 		short := &ShortError{Source: s, Text: "others wait for it"}
 		short.Causes, err = d.known.unreached(s)
@@ -166,9 +167,9 @@ func (d *allocation) passedBy(units []*Grant) []*inventory.Waiter {
 		if !slices.ContainsFunc(units, func(u *Grant) bool { return !u.Fresh && slices.Contains(w.Wants, u.Instance.SourceKey) }) {
 			continue
 		}
-		stuck := d.known.feasibilities(w)
+		outlook := d.known.feasibilities(w)
 		if slices.ContainsFunc(units, func(u *Grant) bool {
-			return stuck[u.Instance.SourceKey] == feasible && d.known.replaceable(u.Instance.SourceKey)
+			return outlook[u.Instance.SourceKey] == feasible && d.known.replaceable(u.Instance.SourceKey)
 		}) &&
 			w.Passed < patience {
 			return []*inventory.Waiter{w}

@@ -191,9 +191,10 @@ func (p *Records) InVainFor(tx store.Tx, key int64, u *allocate.Grant) error {
 		h.Full = max(h.Full, all[n].Full)
 		all = slices.Delete(all, n, n+1)
 	}
-	h.Full, h.Paused, h.LastError = h.Full+1, now, sources.CauseOf(u.Err)
-	if u.Lease != nil && allocate.OwnsAsPool(u.Lease.Owner) {
-		h.Paused = now.Add(allocate.PauseFull(h.Full - allocate.BreakAt + 1))
+	allocate.NoRoom(&h.Backoff, now, u.Err)
+	if u.Lease == nil || !allocate.OwnsAsPool(u.Lease.Owner) {
+		h.Paused = now
 	}
+	h.LastError = sources.CauseOf(u.Err)
 	return sources.SaveBackoffs(tx, key, append(all, h), now)
 }
