@@ -83,7 +83,7 @@ race:
 	@$(GO) list -C auth/signin/testdata/provider -deps . >/dev/null # the tests that build it may have no network
 	@$(GO) list -C tools -deps ./chart >/dev/null # likewise
 	@CGO_ENABLED=0 $(GO) build -C tools -o ../bin/testreport ./testreport
-	{ $(GO) test $(RACE) -vet=off -count=1 -p 3 -timeout 30m -json $(LONG) $(TESTS); $(if $(filter ./...,$(TESTS)),CGO_ENABLED=0 $(GO) test -vet=off -count=1 -json -run "FailingDisk|SimulateBent" ./store/sqlite ./pool;) } | bin/testreport $(GO) test $(RACE) -vet=off -timeout 20m
+	{ $(GO) test $(RACE) -vet=off -count=1 -p 3 -timeout 30m -json $(LONG) $(TESTS); $(if $(filter ./...,$(TESTS)),CGO_ENABLED=0 $(GO) test -vet=off -count=1 -json -run "FailingDisk|SimulateBent" ./store/sqlite ./pool/pooltest;) } | bin/testreport $(GO) test $(RACE) -vet=off -timeout 20m
 
 # The tables with the ratios of SPECIFICATION.md. -p 1: nobody measures beside another.
 bench:
