@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/provider"
 )
 
@@ -233,23 +234,13 @@ func listenError(at string, err error) error {
 	e := &compute.Error{Op: "forward", Kind: compute.ErrFailed}
 	if errors.Is(err, syscall.EADDRINUSE) {
 		e.Kind, e.Hint = compute.ErrConflict, "end what listens there, or give another address"
-		e.Err = &listening{at + ": the address is in use", err}
+		e.Err = fault.Reworded(at+": the address is in use", err)
 		return e
 	}
 	why := err
 	if code := syscall.Errno(0); errors.As(err, &code) {
 		why = code
 	}
-	e.Err = &listening{at + ": " + why.Error(), err}
+	e.Err = fault.Reworded(at+": "+why.Error(), err)
 	return e
 }
-
-// listening is an error with other words than its cause.
-type listening struct {
-	text string
-	err  error
-}
-
-func (l *listening) Error() string { return l.text }
-
-func (l *listening) Unwrap() error { return l.err }

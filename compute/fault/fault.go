@@ -46,3 +46,15 @@ func Message(err error) string {
 	}
 	return (&compute.Error{Err: err}).Message()
 }
+
+// Reworded is an error with other words than its cause, which it keeps.
+func Reworded(words string, cause error) error { return &reworded{words, cause} }
+
+type reworded struct {
+	words string
+	cause error
+}
+
+func (r *reworded) Error() string { return r.words }
+
+func (r *reworded) Unwrap() error { return r.cause }

@@ -102,7 +102,7 @@ func (a *Actor) Act(ctx context.Context, under *sync.WaitGroup, steps []Step) []
 			slots <- struct{}{} // what is carried out ends with ctx
 		}
 		if ctx.Err() != nil || !a.Leads.Now() {
-			fates[i] = Dropped // whoever leads decides by the state of then
+			fates[i] = Dropped // the controller that leads next decides anew
 			release(slots)
 			continue
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
+	"github.com/hostler-project/hostler/compute/fault"
 	"github.com/hostler-project/hostler/image"
 	"github.com/hostler-project/hostler/image/oci"
 	"github.com/hostler-project/hostler/image/resume"
@@ -34,25 +35,15 @@ func refusal(of image.Name, err error) error {
 	at := "the registry " + of.Host
 	switch dns := (*net.DNSError)(nil); {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return &unreached{at + " refuses the connection", err}
+		return fault.Reworded(at+" refuses the connection", err)
 	case errors.As(err, &dns) && (dns.IsNotFound || dns.IsTemporary):
-		return &unreached{at + ": its name does not resolve: is there a network?", err}
+		return fault.Reworded(at+": its name does not resolve: is there a network?", err)
 	}
 	return err
 }
 
 // fetch uses the guard of Others for an image that a request has named, and else the store's. A
 // download may stall for a minute by default.
-// unreached is the error of a registry that did not answer.
-type unreached struct {
-	text string
-	err  error
-}
-
-func (u *unreached) Error() string { return u.text }
-
-func (u *unreached) Unwrap() error { return u.err }
-
 func fetch(ctx context.Context, s *image.Store, r image.Reference, opt image.PullOptions) (image.Image, error) {
 	ref, err := reference(r.Registry)
 	if err != nil {

@@ -292,8 +292,8 @@ func (t *tx) count(i *instance, from, to compute.State) {
 		t.m.leave(i)
 	}
 	if r := t.m.source(func(r *store.SourceRecord) bool { return r.Key == i.SourceKey }); r != nil {
-		add(&r.Counts, from, -1)
-		add(&r.Counts, to, 1)
+		r.Counts.Add(from, -1)
+		r.Counts.Add(to, 1)
 	}
 	if t.counts == nil {
 		t.counts = map[int64]*inventory.Counts{}
@@ -303,27 +303,6 @@ func (t *tx) count(i *instance, from, to compute.State) {
 		c = &inventory.Counts{}
 		t.counts[i.SourceKey] = c
 	}
-	add(c, from, -1)
-	add(c, to, 1)
-}
-
-func add(c *inventory.Counts, s compute.State, n int) {
-	switch s {
-	case compute.Creating:
-		c.Creating += n
-	case compute.SettingUp:
-		c.SettingUp += n
-	case compute.Ready:
-		c.Ready += n
-	case compute.Leased:
-		c.Leased += n
-	case compute.Cleaning:
-		c.Cleaning += n
-	case compute.Failed:
-		c.Failed += n
-	case compute.Discarding:
-		c.Discarding += n
-	case compute.Held:
-		c.Held += n
-	}
+	c.Add(from, -1)
+	c.Add(to, 1)
 }

@@ -11,6 +11,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/hostler-project/hostler/compute"
+	"github.com/hostler-project/hostler/compute/fault"
 )
 
 var (
@@ -90,20 +91,11 @@ func advice(err error) (hint string, kind error) {
 	return "", compute.ErrFailed
 }
 
-// noRoom is the error of a full disk, which SQLite tells in several ways.
-type noRoom struct{ error }
-
-// Error returns the system's words.
-func (noRoom) Error() string { return syscall.ENOSPC.Error() }
-
-// Unwrap returns what SQLite said.
-func (e noRoom) Unwrap() error { return e.error }
-
-// plain gives an error of a full disk the system's words.
+// plain gives an error of a full disk, which SQLite tells in several ways, the system's words.
 func plain(err error) error {
 	var ours *lean
 	if hint, _ := advice(err); (hint == full || errors.Is(err, syscall.ENOSPC)) && !errors.As(err, &ours) {
-		return noRoom{err}
+		return fault.Reworded(syscall.ENOSPC.Error(), err)
 	}
 	return err
 }

@@ -205,8 +205,8 @@ func (t *tx) count(source int64, from, to compute.State) {
 	}
 	for _, r := range t.s.memory.sources {
 		if r.Key == source {
-			add(&r.Counts, from, -1)
-			add(&r.Counts, to, 1)
+			r.Counts.Add(from, -1)
+			r.Counts.Add(to, 1)
 		}
 	}
 	if t.changes == nil {
@@ -217,8 +217,8 @@ func (t *tx) count(source int64, from, to compute.State) {
 		c = &inventory.Counts{}
 		t.changes[source] = c
 	}
-	add(c, from, -1)
-	add(c, to, 1)
+	c.Add(from, -1)
+	c.Add(to, 1)
 }
 
 // settle writes once for all functions of a transaction: the events, and the changes of the counts
@@ -249,27 +249,6 @@ func (t *tx) settle() error {
 		}
 	}
 	return nil
-}
-
-func add(c *inventory.Counts, s compute.State, n int) {
-	switch s {
-	case compute.Creating:
-		c.Creating += n
-	case compute.SettingUp:
-		c.SettingUp += n
-	case compute.Ready:
-		c.Ready += n
-	case compute.Leased:
-		c.Leased += n
-	case compute.Cleaning:
-		c.Cleaning += n
-	case compute.Failed:
-		c.Failed += n
-	case compute.Discarding:
-		c.Discarding += n
-	case compute.Held:
-		c.Held += n
-	}
 }
 
 // DropInstance forgets a record.
